@@ -1,0 +1,25 @@
+//! JetStream, seen from a stage: events come in, events go out, each is acked once it is safe.
+//!
+//! One runner does it for every stage. Nobody else acks.
+
+mod claims;
+mod connect;
+mod directory;
+mod failure;
+mod feed;
+mod metrics;
+mod publish;
+mod runner;
+mod stage;
+mod topology;
+
+pub use crate::{
+    claims::{Claims, INLINE_LIMIT},
+    connect::Bus,
+    directory::{Directory, Resolution},
+    failure::Failure,
+    feed::Feed,
+    publish::PublishError,
+    stage::{BatchStage, Stage},
+    topology::{Change, apply},
+};

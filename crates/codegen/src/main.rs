@@ -1,0 +1,92 @@
+//! Generates `contract/src/gen` from `proto/`.
+//!
+//! A crate of its own, because it has to run when `contract` does not compile.
+
+use std::path::{Path, PathBuf};
+
+const FILES: [&str; 4] = [
+    "posthouse/v1/mail.proto",
+    "posthouse/v1/inbound.proto",
+    "posthouse/v1/outbound.proto",
+    "posthouse/v1/agent.proto",
+];
+
+/// The messages that also travel as JSON, those that agents write first.
+const READ_AS_JSON: [&str; 3] = ["SendRequest", "SendBody", "SendAttachment"];
+const WRITTEN_AS_JSON: [&str; 7] = [
+    "Event",
+    "Email",
+    "EmailAttachment",
+    "EmailSecurity",
+    "SecurityReason",
+    "RecipientResult",
+    "EmailError",
+];
+
+fn main() -> anyhow::Result<()> {
+    generate(&contract().join("src/gen"))
+}
+
+fn generate(out_dir: &Path) -> anyhow::Result<()> {
+    let files = protox::compile(FILES, [contract().join("../../proto")])?;
+    let mut config = prost_build::Config::new();
+    config.out_dir(out_dir).bytes([".posthouse.v1.Content"]);
+    for message in READ_AS_JSON.iter().chain(&WRITTEN_AS_JSON) {
+        config
+            .message_attribute(
+                format!(".posthouse.v1.{message}"),
+                "#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]",
+            )
+            .message_attribute(
+                format!(".posthouse.v1.{message}"),
+                "#[serde(rename_all = \"camelCase\", default)]",
+            );
+    }
+    for message in READ_AS_JSON {
+        // A field nobody knows is a wish nobody would fulfil.
+        config
+            .message_attribute(format!(".posthouse.v1.{message}"), "#[serde(deny_unknown_fields)]");
+    }
+    config
+        .field_attribute(
+            ".posthouse.v1.SendAttachment.content",
+            "#[serde(with = \"crate::base64\")]",
+        )
+        .field_attribute(
+            ".posthouse.v1.SendAttachment.content",
+            "#[schema(value_type = String, format = Byte)]",
+        );
+    for (field, absent) in [
+        ("EmailAttachment.download_url", "Option::is_none"),
+        ("Email.idempotency_key", "Option::is_none"),
+        ("Email.recipients", "Vec::is_empty"),
+        ("Email.error", "Option::is_none"),
+        ("Email.repeated", "std::ops::Not::not"),
+    ] {
+        config.field_attribute(
+            format!(".posthouse.v1.{field}"),
+            format!("#[serde(skip_serializing_if = \"{absent}\")]"),
+        );
+    }
+    config.compile_fds(files)?;
+    Ok(())
+}
+
+fn contract() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../contract")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn committed_code_is_current() {
+        let scratch = tempfile::tempdir().expect("create scratch directory");
+        generate(scratch.path()).expect("generate");
+
+        let read = |dir: &Path| std::fs::read_to_string(dir.join("posthouse.v1.rs")).expect("read");
+        let is_current = read(scratch.path()) == read(&contract().join("src/gen"));
+        assert!(is_current, "proto/ changed: run `just gen` and commit the result");
+    }
+}

@@ -1,0 +1,24 @@
+//! What crosses the wire: the messages of `proto/`, the subject each travels on,
+//! and the streams and consumers that carry them.
+//!
+//! Nothing here does I/O.
+
+mod base64;
+mod emit;
+mod input;
+mod submission;
+pub mod topology;
+
+#[rustfmt::skip]
+#[path = "gen/posthouse.v1.rs"]
+mod v1;
+
+pub use crate::{
+    emit::{Emit, Record},
+    input::{Decoded, Delivered, Input},
+    submission::{Submission, claim_prefix, submission_id},
+    v1::*,
+};
+
+/// From this score on a mail counts as an injection risk.
+pub const RISK_THRESHOLD: f64 = 0.5;

@@ -1,0 +1,103 @@
+use uuid::Uuid;
+
+use crate::{Content, Decoded, Delivered, Input, content::Place};
+
+/// A request to send, as it arrived. Who asks comes from the subject, which NATS permissions protect,
+/// and never from the payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    pub account_id: String,
+    pub inbox_id: String,
+    /// `Nats-Msg-Id` if the request has one, else its place in the stream.
+    pub idempotency_key: String,
+    /// The SendRequest as JSON.
+    pub request: Content,
+    /// When it entered the stream, in microseconds since 1970.
+    pub requested_at_micros: i64,
+}
+
+impl Submission {
+    pub fn mail_id(&self) -> String {
+        submission_id(&self.inbox_id, &self.idempotency_key)
+    }
+}
+
+impl Input for Submission {
+    const SUBJECT: &'static str = "mail.v1.send.*.*";
+
+    fn decode(delivered: Delivered<'_>) -> Decoded<Self> {
+        let mut tokens = delivered.subject.split('.').skip(3);
+        let (Some(account_id), Some(inbox_id), None) =
+            (tokens.next(), tokens.next(), tokens.next())
+        else {
+            return Err(format!("{} names no account and inbox", delivered.subject));
+        };
+        let place = match delivered.claim {
+            // Whoever could name another inbox's claim could have it mailed to himself.
+            Some(claim) if !claim.starts_with(&claim_prefix(account_id, inbox_id)) => {
+                return Err(format!("claim {claim} does not belong to inbox {inbox_id}"));
+            }
+            Some(claim) => Place::Claim(claim.to_owned()),
+            None => Place::Inline(delivered.payload.to_vec().into()),
+        };
+        Ok(Submission {
+            account_id: account_id.to_owned(),
+            inbox_id: inbox_id.to_owned(),
+            idempotency_key: match delivered.message_id {
+                Some(key) => key.to_owned(),
+                None => format!("stream-{}", delivered.stream_sequence),
+            },
+            request: Content { size_bytes: delivered.payload.len() as u64, place: Some(place) },
+            requested_at_micros: delivered.stored_at_micros,
+        })
+    }
+}
+
+/// The claims that requests of an inbox may name begin like this.
+pub fn claim_prefix(account_id: &str, inbox_id: &str) -> String {
+    format!("send/{account_id}/{inbox_id}/")
+}
+
+/// The mail a request becomes: the same for the same key, whichever door it came through.
+pub fn submission_id(inbox_id: &str, idempotency_key: &str) -> String {
+    const NAMESPACE: Uuid = Uuid::from_u128(0x6f0f_3a54_90b7_4c9b_9c1e_5a3f_2d7b_8e11);
+    let name = format!("{inbox_id}/{idempotency_key}");
+    format!("eml_{}", Uuid::new_v5(&NAMESPACE, name.as_bytes()).simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivered<'a>(message_id: Option<&'a str>, claim: Option<&'a str>) -> Delivered<'a> {
+        Delivered {
+            subject: "mail.v1.send.acct_1.ibx_1",
+            payload: b"{}",
+            message_id,
+            claim,
+            stream_sequence: 7,
+            stored_at_micros: 1,
+        }
+    }
+
+    #[test]
+    fn one_key_is_one_mail_within_an_inbox() {
+        assert_eq!(submission_id("ibx_1", "k"), submission_id("ibx_1", "k"));
+        assert_ne!(submission_id("ibx_1", "k"), submission_id("ibx_2", "k"));
+        assert_ne!(submission_id("ibx_1", "k"), submission_id("ibx_1", "l"));
+    }
+
+    #[test]
+    fn without_a_key_every_request_is_its_own() {
+        let submission = Submission::decode(delivered(None, None)).expect("decode");
+        assert_eq!(submission.idempotency_key, "stream-7");
+    }
+
+    #[test]
+    fn refuses_the_claim_of_another_inbox() {
+        let own = delivered(None, Some("send/acct_1/ibx_1/x"));
+        Submission::decode(own).expect("decode");
+        let foreign = delivered(None, Some("send/acct_1/ibx_2/x"));
+        Submission::decode(foreign).expect_err("refuse");
+    }
+}

@@ -1,0 +1,125 @@
+//! The streams, consumers and buckets, as data. `bus` creates and verifies them.
+
+use std::time::Duration;
+
+/// A JetStream stream and the subjects it captures.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    pub name: &'static str,
+    pub subjects: &'static [&'static str],
+    pub keeps: Keeps,
+    pub deduplicates: bool,
+    /// Takes messages that are delivered at a later time.
+    pub schedules: bool,
+}
+
+/// How long a stream keeps a message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Keeps {
+    /// Until its one consumer has acknowledged it; a full stream refuses.
+    UntilDone,
+    /// For a time; then the oldest go.
+    For(Duration),
+}
+
+/// A durable consumer: the group that all replicas of one stage pull from.
+#[derive(Clone, Copy, Debug)]
+pub struct Consumer {
+    pub durable: &'static str,
+    pub stream: &'static str,
+    pub filter: &'static str,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where events go that no retry can help: `dead.<durable>`.
+pub const DEAD: Stream = Stream {
+    name: "DEAD",
+    subjects: &["dead.>"],
+    keeps: Keeps::For(DAY.saturating_mul(30)),
+    deduplicates: true,
+    schedules: false,
+};
+
+pub const STREAMS: &[Stream] = &[
+    DEAD,
+    Stream {
+        name: "INBOUND",
+        subjects: &["inbound.>"],
+        keeps: Keeps::UntilDone,
+        deduplicates: true,
+        schedules: false,
+    },
+    // JetStream deduplicates per stream, not per subject: two agents that chose the same key would
+    // lose mail. The ledger compares keys within their inbox.
+    Stream {
+        name: "SUBMISSIONS",
+        subjects: &["mail.v1.send.*.*"],
+        keeps: Keeps::UntilDone,
+        deduplicates: false,
+        schedules: false,
+    },
+    Stream {
+        name: "OUTBOUND",
+        subjects: &["outbound.scanned", "outbound.accepted", "outbound.reported"],
+        keeps: Keeps::UntilDone,
+        deduplicates: true,
+        schedules: false,
+    },
+    Stream {
+        name: "DUE",
+        subjects: &["outbound.due", "outbound.later.>"],
+        keeps: Keeps::UntilDone,
+        deduplicates: true,
+        schedules: true,
+    },
+    Stream {
+        name: "EVENTS",
+        subjects: &["mail.v1.event.>"],
+        keeps: Keeps::For(DAY.saturating_mul(7)),
+        deduplicates: true,
+        schedules: false,
+    },
+];
+
+pub const CONSUMERS: &[Consumer] = &[
+    Consumer { durable: "scanner", stream: "INBOUND", filter: "inbound.received" },
+    Consumer { durable: "storage", stream: "INBOUND", filter: "inbound.scanned" },
+    Consumer { durable: "submission-scanner", stream: "SUBMISSIONS", filter: "mail.v1.send.*.*" },
+    Consumer { durable: "ledger", stream: "OUTBOUND", filter: "outbound.scanned" },
+    Consumer { durable: "router", stream: "OUTBOUND", filter: "outbound.accepted" },
+    Consumer { durable: "deliverer", stream: "DUE", filter: "outbound.due" },
+    Consumer { durable: "reporter", stream: "OUTBOUND", filter: "outbound.reported" },
+];
+
+/// The object-store bucket of content too large for an event.
+pub const CLAIMS: &str = "CLAIMS";
+
+/// The key-value bucket that intake resolves recipients with.
+pub const DIRECTORY: &str = "DIRECTORY";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_consumer_has_its_stream() {
+        for consumer in CONSUMERS {
+            let stream = STREAMS.iter().find(|it| it.name == consumer.stream).expect("stream");
+            assert!(stream.subjects.iter().any(|it| {
+                *it == consumer.filter
+                    || it
+                        .strip_suffix(">")
+                        .is_some_and(|prefix| consumer.filter.starts_with(prefix))
+            }));
+        }
+    }
+
+    /// A work-queue stream hands each subject to exactly one consumer.
+    #[test]
+    fn no_subject_is_consumed_twice() {
+        for (n, consumer) in CONSUMERS.iter().enumerate() {
+            assert!(CONSUMERS[n + 1..].iter().all(|it| it.filter != consumer.filter));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The port for those who run the service: /healthz, /readyz, /metrics.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::Process;
+
+/// Binds a port; the error names it and the key that sets it.
+pub async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}: choose another address with `{key}`"))
+}
+
+/// Answers until the process ends; also while it drains, so that /readyz can say so.
+pub(crate) fn spawn(listener: TcpListener, process: &Process) {
+    let router = router(process.clone());
+    tokio::spawn(async move {
+        if let Err(err) = axum::serve(listener, router).await {
+            tracing::error!("admin port: {err}");
+        }
+    });
+}
+
+fn router(process: Process) -> Router {
+    Router::new()
+        // The process only, never what it depends on: a restart would not bring NATS back.
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(process)
+}
+
+async fn readyz(State(process): State<Process>) -> Response {
+    if process.shutdown.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+    }
+    match process.health.unready() {
+        unready if unready.is_empty() => "ready\n".into_response(),
+        unready => (StatusCode::SERVICE_UNAVAILABLE, unready.join("\n") + "\n").into_response(),
+    }
+}
+
+async fn metrics(State(process): State<Process>) -> Response {
+    match process.metrics.text() {
+        Ok(text) => {
+            let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+            (content_type, text).into_response()
+        }
+        Err(err) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{err:#}\n")).into_response(),
+    }
+}

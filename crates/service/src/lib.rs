@@ -1,0 +1,98 @@
+//! The shell of a process: configuration, logs, signals, health, metrics, exit code.
+//!
+//! A service's library sees only `Process`, which it is handed; what touches the process as a whole
+//! (environment, arguments, signals, log output) is done by `main` alone.
+
+mod admin;
+mod config;
+mod health;
+mod metrics;
+mod process;
+
+use std::{fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use serde::{Deserialize, de::DeserializeOwned};
+
+pub use crate::{
+    admin::listen,
+    config::read,
+    health::Health,
+    metrics::Metrics,
+    process::{Process, run_until_told},
+};
+
+/// What every service's configuration has.
+pub trait Configuration: DeserializeOwned + Send + 'static {
+    /// Where /healthz, /readyz and /metrics are served; nowhere if `None`.
+    fn admin(&self) -> Option<SocketAddr>;
+
+    fn log(&self) -> LogFormat;
+
+    /// Says what is contradictory or impossible, with the key, the value and the way out.
+    fn check(&self) -> Result<(), String>;
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+#[derive(Parser)]
+struct Arguments {
+    /// The configuration file, in TOML; without it, defaults and the environment apply.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Validate the configuration and exit.
+    #[arg(long)]
+    check: bool,
+}
+
+/// The exit code for a wrong configuration, sysexits' EX_USAGE.
+const EXIT_CONFIG: u8 = 64;
+
+/// Runs a service until it fails or is told to stop. `name` is the binary's, such as
+/// "posthouse-intake"; the environment's keys begin with it.
+pub fn main<C, F>(name: &'static str, run: impl FnOnce(C, Process) -> F) -> ExitCode
+where
+    C: Configuration,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let arguments = Arguments::parse_from_named(name);
+    let config = match read::<C>(name, arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(err) => return refuse(name, format!("{err:#}")),
+    };
+    if let Err(err) = config.check() {
+        return refuse(name, err);
+    }
+    if arguments.check {
+        return ExitCode::SUCCESS;
+    }
+    let admin = config.admin();
+    run_until_told(name, config.log(), |process| async move {
+        if let Some(address) = admin {
+            let listener = listen(address, "admin").await?;
+            admin::spawn(listener, &process);
+        }
+        run(config, process).await
+    })
+}
+
+impl Arguments {
+    /// `--help` and `--version` show the service's name, not that of whatever ran it.
+    fn parse_from_named(name: &'static str) -> Arguments {
+        use clap::{CommandFactory as _, FromArgMatches as _};
+        let matches =
+            Arguments::command().name(name).version(env!("CARGO_PKG_VERSION")).get_matches();
+        Arguments::from_arg_matches(&matches).unwrap_or_else(|err| err.exit())
+    }
+}
+
+fn refuse(name: &str, why: impl Display) -> ExitCode {
+    eprintln!("{name}: {why}");
+    ExitCode::from(EXIT_CONFIG)
+}

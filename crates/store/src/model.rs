@@ -1,0 +1,241 @@
+//! What the store hands out and takes in. Times are microseconds since 1970, UTC.
+//! An email is `contract::Email`, the shape agents see; see `Reader`.
+
+use contract::{DeliveryReported, Email, MailScanned, Message, Verdict};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    pub id: String,
+    /// 0 to 4, as in the contract: what an account may do.
+    pub tier: i64,
+    pub created_at: i64,
+    pub last_active_at: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Active inboxes.
+    pub inboxes: i64,
+    /// Mails received by all inboxes, deleted ones included.
+    pub emails_received: i64,
+    /// Submissions accepted since midnight UTC.
+    pub emails_sent_today: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inbox {
+    pub id: String,
+    pub account_id: String,
+    pub address: String,
+    pub display_name: Option<String>,
+    pub domain: String,
+    /// False once deleted; the row and its mail go after the grace period.
+    pub is_active: bool,
+    /// Mails received.
+    pub email_count: i64,
+    pub expires_at: Option<i64>,
+    pub created_at: i64,
+    pub deleted_at: Option<i64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewInbox {
+    pub id: String,
+    pub account_id: String,
+    /// As shown; `canonical` is what collides.
+    pub address: String,
+    pub canonical: String,
+    pub domain: String,
+    pub display_name: Option<String>,
+    pub expires_at: Option<i64>,
+    /// The most active inboxes the account may have; no limit if `None`.
+    pub max_inboxes: Option<i64>,
+}
+
+/// What creating an inbox came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Created {
+    Inbox(Inbox),
+    /// The canonical address is taken, by anybody, or was by an inbox still in its grace period.
+    AddressCollision,
+    LimitReached,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Direction {
+    Inbound,
+    Outbound,
+}
+
+/// Which emails of an inbox to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct EmailFilter {
+    pub limit: i64,
+    /// Only what became readable after this moment (`created_at > since`).
+    pub since: Option<i64>,
+    pub direction: Option<Direction>,
+    pub cursor: Option<String>,
+}
+
+/// Which inbound emails of an inbox a long-poll waits for. Newest first, at most 50.
+#[derive(Clone, Debug, Default)]
+pub struct ArrivalFilter {
+    /// `created_at > since`.
+    pub since: i64,
+    /// The From address must equal this, octet by octet.
+    pub from: Option<String>,
+    /// The subject must contain this, octet by octet.
+    pub subject: Option<String>,
+}
+
+/// Full-text search over an account's emails, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct SearchQuery {
+    /// Words that must all occur in subject, addresses or body; empty matches everything.
+    pub words: String,
+    pub inbox_id: Option<String>,
+    pub direction: Option<Direction>,
+    /// Part of the From address, case-insensitive.
+    pub from: Option<String>,
+    pub since: Option<i64>,
+    pub until: Option<i64>,
+    pub has_attachments: Option<bool>,
+    pub limit: i64,
+    pub cursor: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thread {
+    pub id: String,
+    pub inbox_id: String,
+    pub subject: String,
+    pub email_count: i64,
+    pub last_email_at: i64,
+    pub created_at: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ThreadDetail {
+    pub thread: Thread,
+    /// Oldest first, bodies not loaded.
+    pub emails: Vec<Email>,
+}
+
+/// The original of an email, for downloads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Original {
+    pub mail_id: String,
+    /// Our header lines, then what was received or sent, octet for octet.
+    pub octets: Vec<u8>,
+}
+
+/// A request in the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerEntry {
+    /// The email it became.
+    pub email_id: String,
+    pub account_id: String,
+    pub inbox_id: String,
+    pub idempotency_key: String,
+    /// SHA-256 of the request, in hexadecimal.
+    pub request_digest: String,
+    /// "queued", "sent", "deferred", "bounced" or "rejected".
+    pub status: String,
+    pub rejection: Option<contract::Rejection>,
+    pub requested_at: i64,
+}
+
+/// A scanned mail and its octets, ready to be stored.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub scanned: MailScanned,
+    /// What `scanned.content` stands for, with our header lines on top.
+    pub octets: Vec<u8>,
+    /// The whole text where `scanned.message.text` was cut.
+    pub whole_text: Option<String>,
+}
+
+/// A copy of a mail that is in its inbox now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    pub account_id: String,
+    pub email: Email,
+    /// It was there already: a redelivery.
+    pub repeated: bool,
+}
+
+/// A request that can be honoured, composed and ready for the ledger.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    pub mail_id: String,
+    pub account_id: String,
+    pub inbox_id: String,
+    pub idempotency_key: String,
+    pub request_digest: String,
+    pub requested_at: i64,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Composed(Box<Composed>),
+    Rejected(contract::Rejection),
+}
+
+#[derive(Clone, Debug)]
+pub struct Composed {
+    pub octets: Vec<u8>,
+    pub message: Message,
+    pub verdict: Verdict,
+    pub reverse_path: String,
+    pub forward_paths: Vec<String>,
+}
+
+/// What the ledger says of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entered {
+    pub entry: LedgerEntry,
+    /// The email of the request; for a rejected one, its status is "rejected" and nothing else is
+    /// stored of it but subject and recipients.
+    pub email: Email,
+    /// The key was in the ledger already; nothing changed.
+    pub repeated: bool,
+    /// It has yet to be handed to the sender: new, or entered by a storage process that died
+    /// before it could.
+    pub to_send: bool,
+}
+
+/// What a report changed.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    pub report: DeliveryReported,
+    pub email: Email,
+    pub idempotency_key: String,
+    /// It was recorded already: a redelivery.
+    pub repeated: bool,
+}
+
+/// What a delivery attempt needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    pub octets: Vec<u8>,
+    /// The forward-paths nobody has delivered to or given up on yet.
+    pub open: Vec<String>,
+}
+
+/// What a thread adds to a mail that continues it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ancestry {
+    /// The Message-ID of the newest mail of the thread, without angle brackets.
+    pub in_reply_to: Option<String>,
+    /// Oldest first.
+    pub references: Vec<String>,
+}
+
+/// An address that takes mail, as intake's directory knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DirectoryEntry {
+    pub canonical: String,
+    pub account_id: String,
+    pub inbox_id: String,
+}
