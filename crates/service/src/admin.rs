@@ -21,14 +21,16 @@ pub async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListene
         .with_context(|| format!("listen on {address}: choose another address with `{key}`"))
 }
 
-/// Answers until the process ends; also while it drains, so that /readyz can say so.
-pub(crate) fn spawn(listener: TcpListener, process: &Process) {
+/// Serves the admin port until the process ends; also while it drains, so that /readyz can say so.
+pub async fn serve_admin(address: SocketAddr, process: &Process) -> anyhow::Result<()> {
+    let listener = listen(address, "admin").await?;
     let router = router(process.clone());
     tokio::spawn(async move {
         if let Err(err) = axum::serve(listener, router).await {
             tracing::error!("admin port: {err}");
         }
     });
+    Ok(())
 }
 
 fn router(process: Process) -> Router {

@@ -15,7 +15,7 @@ use clap::Parser;
 use serde::{Deserialize, de::DeserializeOwned};
 
 pub use crate::{
-    admin::listen,
+    admin::{listen, serve_admin},
     config::read,
     health::Health,
     metrics::Metrics,
@@ -75,8 +75,7 @@ where
     let admin = config.admin();
     run_until_told(name, config.log(), |process| async move {
         if let Some(address) = admin {
-            let listener = listen(address, "admin").await?;
-            admin::spawn(listener, &process);
+            serve_admin(address, &process).await?;
         }
         run(config, process).await
     })
