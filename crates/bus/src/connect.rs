@@ -1,7 +1,19 @@
-use async_nats::jetstream;
-use service::Process;
+use std::{future::ready, time::Duration};
 
-use crate::{Claims, Directory, metrics::Metrics};
+use anyhow::Context as _;
+use async_nats::{
+    ConnectOptions, Event,
+    connection::State,
+    jetstream::{self, context::ContextBuilder},
+};
+use service::Process;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{Claims, Directory, metrics::Metrics, topology};
+
+/// The longest wait for JetStream to answer: a publish that takes longer counts as failed.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to NATS. Cloning shares it.
 #[derive(Clone)]
@@ -9,6 +21,7 @@ pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
     pub(crate) metrics: Metrics,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Bus {
@@ -16,19 +29,78 @@ impl Bus {
     /// `contract::topology` says. From then on the connection mends itself; while it is lost the
     /// process is not ready.
     pub async fn connect(url: &str, service: &str, process: &Process) -> anyhow::Result<Bus> {
-        unimplemented!()
+        let client = connect(url, service).await?;
+        let metrics = Metrics::register(&process.metrics.registry(service)?)?;
+        process.health.add(format!("{service}: nats"), {
+            let client = client.clone();
+            move || match client.connection_state() {
+                State::Connected => Ok(()),
+                _ => Err("not connected".to_owned()),
+            }
+        });
+        let jetstream = context(&client);
+        let bus = Bus { client, jetstream, metrics, shutdown: process.shutdown.clone() };
+        bus.wait_for_topology().await?;
+        Ok(bus)
     }
 
     /// Whether NATS can be reached now.
     pub fn is_connected(&self) -> bool {
-        unimplemented!()
+        self.client.connection_state() == State::Connected
     }
 
     pub fn claims(&self) -> Claims {
-        unimplemented!()
+        Claims::new(self.jetstream.clone())
     }
 
     pub fn directory(&self) -> Directory {
-        unimplemented!()
+        Directory::new(self.jetstream.clone())
     }
+
+    /// NATS may be away at the start, and come up before its streams can be used.
+    async fn wait_for_topology(&self) -> anyhow::Result<()> {
+        loop {
+            match topology::verify(&self.jetstream).await {
+                Ok(()) => return Ok(()),
+                Err(topology::Mismatch::Wrong(why)) => anyhow::bail!(why),
+                Err(topology::Mismatch::Unknown(err)) => {
+                    warn!("cannot read the streams yet: {err:#}");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => (),
+                () = self.shutdown.cancelled() => anyhow::bail!("stopped while waiting for NATS"),
+            }
+        }
+    }
+}
+
+/// Returns at once; the connection is made, and made again, in the background.
+pub(crate) async fn connect(url: &str, service: &str) -> anyhow::Result<async_nats::Client> {
+    ConnectOptions::new()
+        .name(service)
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .ping_interval(Duration::from_secs(10))
+        .reconnect_delay_callback(|attempts| match attempts {
+            0 | 1 => Duration::ZERO,
+            _ => Duration::from_millis(500),
+        })
+        .event_callback(|event| {
+            match event {
+                Event::Connected => info!("NATS is connected"),
+                Event::Disconnected => warn!("NATS is away"),
+                Event::SlowConsumer(subscription) => warn!(subscription, "missed messages"),
+                Event::ServerError(err) => warn!("NATS says: {err}"),
+                _ => (),
+            }
+            ready(())
+        })
+        .connect(url)
+        .await
+        .with_context(|| format!("connect to NATS at {url}"))
+}
+
+pub(crate) fn context(client: &async_nats::Client) -> jetstream::Context {
+    ContextBuilder::new().timeout(ANSWER_TIMEOUT).ack_timeout(ANSWER_TIMEOUT).build(client.clone())
 }

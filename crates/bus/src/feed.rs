@@ -1,6 +1,9 @@
 //! Events as they happen, for those who are listening; the stream has them for everybody else.
 
+use anyhow::Context as _;
 use contract::Event;
+use futures_util::StreamExt as _;
+use tracing::warn;
 
 use crate::Bus;
 
@@ -11,13 +14,21 @@ pub struct Feed {
 
 impl Bus {
     pub async fn feed(&self) -> anyhow::Result<Feed> {
-        unimplemented!()
+        let subscriber =
+            self.client.subscribe("mail.v1.event.>").await.context("subscribe to events")?;
+        Ok(Feed { subscriber })
     }
 }
 
 impl Feed {
     /// The next event; `None` when the connection is closed for good.
     pub async fn next(&mut self) -> Option<Event> {
-        unimplemented!()
+        loop {
+            let message = self.subscriber.next().await?;
+            match serde_json::from_slice(&message.payload) {
+                Ok(event) => return Some(event),
+                Err(err) => warn!(subject = %message.subject, "not an event: {err}"),
+            }
+        }
     }
 }

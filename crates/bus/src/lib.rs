@@ -2,6 +2,7 @@
 //!
 //! One runner does it for every stage. Nobody else acks.
 
+mod breaker;
 mod claims;
 mod connect;
 mod directory;
@@ -10,6 +11,7 @@ mod feed;
 mod metrics;
 mod publish;
 mod runner;
+mod settle;
 mod stage;
 mod topology;
 

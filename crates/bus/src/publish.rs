@@ -1,23 +1,46 @@
+use async_nats::{
+    HeaderMap, header,
+    jetstream::{
+        self, ErrorCode,
+        context::{PublishAckFuture, PublishErrorKind},
+    },
+};
 use bytes::Bytes;
-use contract::{Content, Emit};
+use contract::{Emit, Record, claim_prefix, content::Place};
+use futures_util::future::try_join_all;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
 
-use crate::Bus;
+use crate::{Bus, INLINE_LIMIT};
+
+/// The request is the object of this key in the claim bucket, and the payload is empty.
+pub(crate) const CLAIM_HEADER: &str = "Mail-Claim";
 
 /// Why a publish was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The stream is at its limit (`DiscardNew`): whoever sends has to wait.
-    #[error("stream for {subject} is full")]
+    /// The stream is at its limit (`DiscardNew`), or its disk is full: whoever sends has to wait.
+    #[error("the stream for {subject} is full")]
     Full { subject: String },
     /// NATS cannot be reached or did not answer in time. It may have stored the message.
     #[error("publish {subject}")]
-    Unavailable { subject: String, #[source] source: anyhow::Error },
+    Unavailable {
+        subject: String,
+        #[source]
+        source: anyhow::Error,
+    },
 }
 
 impl Bus {
     /// Publishes, and returns once JetStream has stored every record.
     pub async fn publish(&self, emit: impl Emit) -> Result<(), PublishError> {
-        unimplemented!()
+        let mut acks = Vec::new();
+        for record in emit.records() {
+            let (subject, headers) = address(&record)?;
+            acks.push(self.start(subject, headers, record.payload.into()).await?);
+        }
+        try_join_all(acks.into_iter().map(settle)).await?;
+        Ok(())
     }
 
     /// Publishes a request to send on the subject that agents on NATS use too, and returns once it is
@@ -29,6 +52,77 @@ impl Bus {
         key: &str,
         request: Bytes,
     ) -> Result<(), PublishError> {
-        unimplemented!()
+        let subject = format!("mail.v1.send.{account_id}.{inbox_id}");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::NATS_MESSAGE_ID, key);
+        let payload = if request.len() <= INLINE_LIMIT {
+            request
+        } else {
+            let claim =
+                format!("{}{}", claim_prefix(account_id, inbox_id), Uuid::now_v7().simple());
+            let content =
+                self.claims().put(&claim, request).await.map_err(|source| {
+                    PublishError::Unavailable { subject: subject.clone(), source }
+                })?;
+            if let Some(Place::Claim(claim)) = content.place {
+                headers.insert(CLAIM_HEADER, claim);
+            }
+            Bytes::new()
+        };
+        settle(self.start(subject, headers, payload).await?).await
     }
+
+    pub(crate) async fn start(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(String, PublishAckFuture), PublishError> {
+        let unavailable = |source| PublishError::Unavailable { subject: subject.clone(), source };
+        // The client would keep it for when NATS is back, long after the caller was told it failed.
+        if !self.is_connected() {
+            return Err(unavailable(anyhow::anyhow!("NATS is away")));
+        }
+        let ack = self
+            .jetstream
+            .publish_with_headers(subject.clone(), headers, payload)
+            .await
+            .map_err(|err| unavailable(err.into()))?;
+        Ok((subject, ack))
+    }
+}
+
+pub(crate) async fn settle((subject, ack): (String, PublishAckFuture)) -> Result<(), PublishError> {
+    match ack.await {
+        Ok(_) => Ok(()),
+        Err(err) if is_full(&err) => Err(PublishError::Full { subject }),
+        Err(err) => Err(PublishError::Unavailable { subject, source: err.into() }),
+    }
+}
+
+fn is_full(err: &jetstream::context::PublishError) -> bool {
+    use std::error::Error as _;
+    err.kind() == PublishErrorKind::Other
+        && err
+            .source()
+            .and_then(|it| it.downcast_ref::<jetstream::Error>())
+            .is_some_and(|it| it.error_code() == ErrorCode::STREAM_STORE_FAILED)
+}
+
+/// Where a record goes and under which identity. One that is due later goes to a subject of its own,
+/// from where JetStream moves it.
+fn address(record: &Record) -> Result<(String, HeaderMap), PublishError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::NATS_MESSAGE_ID, record.identity.as_str());
+    let Some(due) = record.due else {
+        return Ok((record.subject.clone(), headers));
+    };
+    let at = OffsetDateTime::from(due).format(&Rfc3339).map_err(|err| {
+        PublishError::Unavailable { subject: record.subject.clone(), source: err.into() }
+    })?;
+    headers.insert(header::NATS_SCHEDULE, format!("@at {at}"));
+    headers.insert(header::NATS_SCHEDULE_TARGET, record.subject.as_str());
+    // A later record of the same identity replaces this one: only one of them fires.
+    let place = Uuid::new_v5(&Uuid::NAMESPACE_OID, record.identity.as_bytes()).simple();
+    Ok((format!("outbound.later.{place}"), headers))
 }

@@ -10,6 +10,9 @@ pub trait Stage: Send + Sync + 'static {
     /// The durable consumer that every replica of this stage shares.
     const DURABLE: &'static str;
 
+    /// How many events one replica handles at the same time.
+    const CONCURRENCY: usize = 32;
+
     type In: Input;
     type Out: Emit;
 
@@ -23,6 +26,9 @@ pub trait Stage: Send + Sync + 'static {
 pub trait BatchStage: Send + Sync + 'static {
     /// The durable consumer that every replica of this stage shares.
     const DURABLE: &'static str;
+
+    /// How many events it takes at once, at most.
+    const BATCH: usize = 100;
 
     type In: Input;
     type Out: Emit;

@@ -1,0 +1,259 @@
+//! Handles a group of messages and tells JetStream what became of each. The only code that acks.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use async_nats::{
+    HeaderMap, header,
+    jetstream::{AckKind, Message},
+};
+use contract::{Delivered, Emit as _, Input as _};
+use futures_util::future::{join_all, try_join_all};
+use tokio::time;
+use tracing::{error, warn};
+
+use crate::{
+    BatchStage, Bus, Failure,
+    publish::{self, CLAIM_HEADER},
+    runner::boxed,
+    topology::ACK_WAIT,
+};
+
+/// The wait before each further attempt; the last one repeats.
+const BACKOFF: [Duration; 8] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(600),
+];
+
+/// What fails this often, or kills its process this often, is parked: about two hours of retries.
+const MAX_ATTEMPTS: usize = 20;
+
+/// A handler that panics is wrong about this message, and will be again.
+const MAX_PANICS: usize = 3;
+
+pub(crate) struct Settler<S: BatchStage> {
+    bus: Bus,
+    stage: Arc<S>,
+}
+
+/// What a group came to, for the breaker.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Settled {
+    /// Something got through, or the messages were at fault.
+    Well,
+    /// It may not have been the messages' fault.
+    Badly,
+}
+
+impl<S: BatchStage> Settler<S> {
+    pub(crate) fn new(bus: Bus, stage: S) -> Settler<S> {
+        Settler { bus, stage: Arc::new(stage) }
+    }
+
+    pub(crate) async fn settle(&self, group: Vec<Message>) -> Settled {
+        let metrics = &self.bus.metrics;
+        let inflight = metrics.inflight.with_label_values(&[S::DURABLE]);
+        let timer = metrics.duration.with_label_values(&[S::DURABLE]).start_timer();
+        let size = i64::try_from(group.len()).unwrap_or(i64::MAX);
+        inflight.add(size);
+        let settled = keep_alive(&group, self.settle_group(&group)).await;
+        inflight.sub(size);
+        timer.observe_duration();
+        settled
+    }
+
+    /// What has failed before is handled alone, so that it cannot take others down with it.
+    async fn settle_group(&self, group: &[Message]) -> Settled {
+        let (fresh, again): (Vec<&Message>, Vec<&Message>) =
+            group.iter().partition(|it| attempt(it) == 1);
+        let mut settled = Vec::new();
+        if !fresh.is_empty() {
+            settled.push(self.settle_together(fresh).await);
+        }
+        for message in again {
+            settled.push(self.settle_alone(message).await);
+        }
+        match settled.contains(&Settled::Well) {
+            true => Settled::Well,
+            false => Settled::Badly,
+        }
+    }
+
+    async fn settle_together(&self, messages: Vec<&Message>) -> Settled {
+        if let [message] = messages[..] {
+            return self.settle_alone(message).await;
+        }
+        match self.handle(&messages).await {
+            Ok(outs) => self.finish(&messages, outs).await,
+            Err(_) => {
+                let mut settled = Settled::Badly;
+                for message in messages {
+                    if self.settle_alone(message).await == Settled::Well {
+                        settled = Settled::Well;
+                    }
+                }
+                settled
+            }
+        }
+    }
+
+    async fn settle_alone(&self, message: &Message) -> Settled {
+        let attempt = attempt(message);
+        if attempt > MAX_ATTEMPTS {
+            // A handler that kills its process never gets to return a failure.
+            let err = anyhow!("did not survive {MAX_ATTEMPTS} attempts");
+            return self.park(message, attempt, &err).await;
+        }
+        match self.handle(&[message]).await {
+            Ok(outs) => self.finish(&[message], outs).await,
+            Err(Failed::Panicked(err)) if attempt < MAX_PANICS => {
+                self.retry(message, attempt, &err).await
+            }
+            Err(Failed::Classified(Failure::Transient(err))) if attempt < MAX_ATTEMPTS => {
+                self.retry(message, attempt, &err).await
+            }
+            Err(
+                Failed::Panicked(err)
+                | Failed::Classified(Failure::Transient(err) | Failure::Permanent(err)),
+            ) => self.park(message, attempt, &err).await,
+        }
+    }
+
+    async fn handle(&self, messages: &[&Message]) -> Result<Vec<S::Out>, Failed> {
+        let events = messages
+            .iter()
+            .map(|it| decode::<S>(it))
+            .collect::<anyhow::Result<Vec<S::In>>>()
+            .map_err(|err| Failed::Classified(Failure::Permanent(err)))?;
+        // A task of its own, so that a panic fails these messages and not the process.
+        let stage = Arc::clone(&self.stage);
+        let handled = tokio::spawn(async move { stage.handle(events).await });
+        let outs = handled
+            .await
+            .map_err(|err| Failed::Panicked(anyhow!("the handler panicked: {err}")))?
+            .map_err(Failed::Classified)?;
+        if outs.len() != messages.len() {
+            let err = anyhow!("{} outputs for {} events", outs.len(), messages.len());
+            return Err(Failed::Classified(Failure::Permanent(err)));
+        }
+        Ok(outs)
+    }
+
+    /// Publishes, and acks only what JetStream has taken over.
+    async fn finish(&self, messages: &[&Message], outs: Vec<S::Out>) -> Settled {
+        let records: Vec<_> = outs.into_iter().flat_map(|out| out.records()).collect();
+        if let Err(err) = self.bus.publish(records).await {
+            let err = anyhow::Error::new(err);
+            for message in messages {
+                self.retry(message, attempt(message), &err).await;
+            }
+            return Settled::Badly;
+        }
+        let acks = messages.iter().map(|it| async {
+            if let Err(err) = it.double_ack().await {
+                // Delivered again after the ack wait; the outputs have their identity.
+                warn!(stage = S::DURABLE, "ack: {err}");
+            }
+        });
+        join_all(acks).await;
+        self.count("done", messages.len());
+        Settled::Well
+    }
+
+    async fn retry(&self, message: &Message, attempt: usize, err: &anyhow::Error) -> Settled {
+        let delay = BACKOFF[attempt.saturating_sub(1).min(BACKOFF.len() - 1)];
+        warn!(stage = S::DURABLE, attempt, ?delay, "will retry: {err:#}");
+        self.count("retried", 1);
+        if let Err(err) = message.ack_with(AckKind::Nak(Some(delay))).await {
+            warn!(stage = S::DURABLE, "nak: {err}");
+        }
+        Settled::Badly
+    }
+
+    /// Keeps what no retry can help, with the reason, on `dead.<durable>`. What cannot be kept there
+    /// stays where it is.
+    async fn park(&self, message: &Message, attempt: usize, err: &anyhow::Error) -> Settled {
+        error!(stage = S::DURABLE, attempt, "parked: {err:#}");
+        if let Err(err) = self.try_park(message, err).await {
+            return self.retry(message, attempt, &err).await;
+        }
+        self.count("parked", 1);
+        Settled::Well
+    }
+
+    async fn try_park(&self, message: &Message, why: &anyhow::Error) -> anyhow::Result<()> {
+        let sequence = message.info().map_err(boxed)?.stream_sequence;
+        let mut headers = HeaderMap::new();
+        if let Some(claim) = message.headers.as_ref().and_then(|it| it.get(CLAIM_HEADER)) {
+            headers.insert(CLAIM_HEADER, claim.as_str());
+        }
+        insert(
+            &mut headers,
+            header::NATS_MESSAGE_ID.as_ref(),
+            &format!("dead/{}/{sequence}", S::DURABLE),
+        );
+        insert(&mut headers, "Mail-Subject", &message.subject);
+        insert(&mut headers, "Mail-Failure", &format!("{why:#}"));
+        let subject = format!("dead.{}", S::DURABLE);
+        let ack = self.bus.start(subject, headers, message.payload.clone()).await?;
+        publish::settle(ack).await?;
+        message.double_ack_with(AckKind::Term).await.map_err(boxed).context("term")
+    }
+
+    fn count(&self, outcome: &str, messages: usize) {
+        let counter = self.bus.metrics.messages.with_label_values(&[S::DURABLE, outcome]);
+        counter.inc_by(messages as u64);
+    }
+}
+
+enum Failed {
+    Classified(Failure),
+    Panicked(anyhow::Error),
+}
+
+/// Tells JetStream while `work` goes on that the messages are in good hands.
+async fn keep_alive<T>(messages: &[Message], work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut beat = time::interval_at(time::Instant::now() + ACK_WAIT / 3, ACK_WAIT / 3);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = beat.tick() => {
+                // Best effort: if it fails, another replica gets the messages as well.
+                _ = try_join_all(messages.iter().map(|it| it.ack_with(AckKind::Progress))).await;
+            }
+        }
+    }
+}
+
+fn decode<S: BatchStage>(message: &Message) -> anyhow::Result<S::In> {
+    let info = message.info().map_err(boxed)?;
+    let header =
+        |name: &str| message.headers.as_ref().and_then(|it| it.get(name)).map(|it| it.as_str());
+    let stored_at_micros = i64::try_from(info.published.unix_timestamp_nanos() / 1_000)?;
+    S::In::decode(Delivered {
+        subject: &message.subject,
+        payload: &message.payload,
+        message_id: header(header::NATS_MESSAGE_ID.as_ref()),
+        claim: header(CLAIM_HEADER),
+        stream_sequence: info.stream_sequence,
+        stored_at_micros,
+    })
+    .map_err(|err| anyhow!("decode {}: {err}", message.subject))
+}
+
+/// 1 at the first delivery.
+fn attempt(message: &Message) -> usize {
+    message.info().ok().and_then(|it| usize::try_from(it.delivered).ok()).unwrap_or(1)
+}
+
+/// Header values hold no line breaks.
+fn insert(headers: &mut HeaderMap, name: &str, value: &str) {
+    headers.insert(name, value.replace(['\r', '\n'], " "));
+}
