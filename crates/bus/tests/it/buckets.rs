@@ -1,0 +1,43 @@
+use bus::{INLINE_LIMIT, Resolution};
+use contract::content::Place;
+
+use crate::Bench;
+
+#[tokio::test]
+async fn small_content_travels_in_the_event_and_large_by_claim() {
+    let bench = Bench::new().await;
+    let claims = bench.bus.claims();
+    let small = claims.put("in/small", vec![b'x'; INLINE_LIMIT].into()).await.expect("put");
+    assert!(matches!(small.place, Some(Place::Inline(_))));
+
+    let octets: Vec<u8> = (0..25 * 1024 * 1024_u32).map(|it| (it % 251) as u8).collect();
+    let large = claims.put("in/large", octets.clone().into()).await.expect("put");
+    assert!(matches!(large.place, Some(Place::Claim(_))));
+    assert_eq!(large.size_bytes, octets.len() as u64);
+    assert_eq!(claims.get(&large).await.expect("get").expect("claim"), octets);
+
+    claims.remove(&large).await.expect("remove");
+    claims.remove(&large).await.expect("remove again");
+    assert_eq!(claims.get(&large).await.expect("get"), None);
+}
+
+#[tokio::test]
+async fn the_directory_knows_who_takes_mail() {
+    let bench = Bench::new().await;
+    let directory = bench.bus.directory();
+    let resolve = async |address: &str, domain: &str| {
+        directory.resolve(address, domain).await.expect("resolve")
+    };
+    assert_eq!(resolve("a@b.example", "b.example").await, Resolution::UnknownDomain);
+
+    directory.add_domain("b.example").await.expect("add domain");
+    assert_eq!(resolve("a@b.example", "b.example").await, Resolution::UnknownRecipient);
+
+    directory.add_inbox("a@b.example", "acct_1", "ibx_1").await.expect("add inbox");
+    let inbox = Resolution::Inbox { account_id: "acct_1".into(), inbox_id: "ibx_1".into() };
+    assert_eq!(resolve("a@b.example", "b.example").await, inbox);
+
+    directory.remove_inbox("a@b.example").await.expect("remove inbox");
+    assert_eq!(resolve("a@b.example", "b.example").await, Resolution::UnknownRecipient);
+    directory.remove_inbox("never@b.example").await.expect("remove what is not there");
+}

@@ -1,0 +1,83 @@
+//! The runner, the buckets and the topology against a real nats-server.
+
+mod buckets;
+mod outage;
+mod runner;
+mod schedule;
+mod submit;
+mod topology;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use async_nats::jetstream;
+use bus::Bus;
+use contract::{Content, MailReceived, content::Place};
+use local_nats::{LocalNats, Options};
+use service::Process;
+use tempfile::TempDir;
+
+/// A server with the topology applied, and one process connected to it.
+struct Bench {
+    nats: LocalNats,
+    process: Process,
+    bus: Bus,
+    _dir: TempDir,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let dir = tempfile::tempdir().expect("directory");
+        let nats = LocalNats::start(&Options::new(dir.path()).expect("nats-server"))
+            .await
+            .expect("start nats-server");
+        bus::apply(&nats.url, 1, false).await.expect("apply topology");
+        let process = Process::default();
+        let bus = Bus::connect(&nats.url, "test", &process).await.expect("connect");
+        Bench { nats, process, bus, _dir: dir }
+    }
+
+    async fn jetstream(&self) -> jetstream::Context {
+        jetstream::new(async_nats::connect(&self.nats.url).await.expect("connect"))
+    }
+
+    async fn count(&self, stream: &str) -> u64 {
+        let stream = self.jetstream().await.get_stream(stream).await.expect("stream");
+        stream.cached_info().state.messages
+    }
+}
+
+fn mail(id: &str) -> MailReceived {
+    MailReceived {
+        mail_id: id.to_owned(),
+        content: Some(Content { size_bytes: 0, place: Some(Place::Inline("".into())) }),
+        ..Default::default()
+    }
+}
+
+/// What handlers were called with.
+#[derive(Clone, Default)]
+struct Calls(Arc<Mutex<Vec<String>>>);
+
+impl Calls {
+    fn note(&self, id: &str) -> usize {
+        let mut calls = self.0.lock().expect("lock");
+        calls.push(id.to_owned());
+        calls.iter().filter(|it| *it == id).count()
+    }
+
+    fn of(&self, id: &str) -> usize {
+        self.0.lock().expect("lock").iter().filter(|it| *it == id).count()
+    }
+}
+
+/// Asks until the answer is yes.
+async fn eventually<F: Future<Output = bool>>(deadline: Duration, mut ask: impl FnMut() -> F) {
+    let start = Instant::now();
+    while !ask().await {
+        assert!(start.elapsed() < deadline, "not within {deadline:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
