@@ -2,7 +2,11 @@
 
 mod address;
 mod compose;
+mod encoding;
+mod fields;
+mod html;
 mod message;
+mod mime;
 
 pub use crate::{
     address::{Address, InvalidAddress},

@@ -1,0 +1,223 @@
+//! The MIME structure of a content (RFC 2045, RFC 2046).
+//!
+//! mail-parser reads the header fields and the charsets, but not the structure: it may search the
+//! rest of the content again for each part, and nests as deep as a sender likes. Here all is
+//! bounded: parts, depth, header section, and with them time.
+
+use mail_parser::{ContentType, decoders::charsets::map::charset_decoder};
+
+use crate::{
+    encoding::{decode_base64, decode_quoted_printable},
+    fields::Fields,
+};
+
+/// What is beyond these is not looked at; it stays in the raw content.
+const MAX_PARTS: usize = 1000;
+const MAX_DEPTH: usize = 50;
+
+/// A content as a tree: the root comes first, parents before their children.
+pub(crate) struct Tree<'a> {
+    pub(crate) entities: Vec<Entity<'a>>,
+}
+
+/// A message, or a part of one.
+pub(crate) struct Entity<'a> {
+    pub(crate) fields: Fields<'a>,
+    content_type: Option<ContentType<'static>>,
+    disposition: Option<ContentType<'static>>,
+    /// In place of an absent Content-Type (RFC 2046 section 5.1.5).
+    default_type: &'static str,
+    body: &'a [u8],
+    /// Where the parts of a multipart stand in the tree, in their order.
+    pub(crate) parts: Vec<usize>,
+    depth: usize,
+}
+
+impl<'a> Tree<'a> {
+    pub(crate) fn read(content: &'a [u8]) -> Tree<'a> {
+        let mut entities = vec![Entity::read(content, 0, "text/plain")];
+        // Breadth first: `at` meets every entity that is added behind it.
+        let mut at = 0;
+        while at < entities.len() {
+            let entity = &entities[at];
+            let mut parts = Vec::new();
+            if let Some(boundary) = entity.boundary().filter(|_| entity.depth < MAX_DEPTH) {
+                let room = MAX_PARTS - entities.len();
+                let default =
+                    if entity.subtype() == "digest" { "message/rfc822" } else { "text/plain" };
+                parts = split(entity.body, boundary.as_bytes(), room)
+                    .into_iter()
+                    .map(|part| Entity::read(part, entity.depth + 1, default))
+                    .collect();
+            }
+            entities[at].parts = (entities.len()..entities.len() + parts.len()).collect();
+            entities.extend(parts);
+            at += 1;
+        }
+        Tree { entities }
+    }
+
+    pub(crate) fn root(&self) -> &Entity<'a> {
+        &self.entities[0]
+    }
+
+    /// The entities that are not multiparts, in the order of the content.
+    pub(crate) fn leaves(&self) -> Vec<usize> {
+        let mut leaves = Vec::new();
+        let mut pending = vec![0];
+        while let Some(at) = pending.pop() {
+            let entity = &self.entities[at];
+            if entity.parts.is_empty() {
+                leaves.push(at);
+            }
+            pending.extend(entity.parts.iter().rev());
+        }
+        leaves
+    }
+}
+
+impl<'a> Entity<'a> {
+    fn read(octets: &'a [u8], depth: usize, default_type: &'static str) -> Entity<'a> {
+        let (fields, body) = Fields::split(octets);
+        let content_type = fields.content_type("content-type");
+        let disposition = fields.content_type("content-disposition");
+        Entity { fields, content_type, disposition, default_type, body, parts: Vec::new(), depth }
+    }
+
+    /// Lower case, such as "text".
+    fn main_type(&self) -> &str {
+        match &self.content_type {
+            Some(it) => &it.c_type,
+            None => self.default_type.split('/').next().unwrap_or_default(),
+        }
+    }
+
+    /// Lower case, such as "plain".
+    pub(crate) fn subtype(&self) -> &str {
+        match &self.content_type {
+            Some(it) => it.c_subtype.as_deref().unwrap_or_default(),
+            None => self.default_type.split('/').nth(1).unwrap_or_default(),
+        }
+    }
+
+    /// Lower case, without parameters. What is broken is text (RFC 2045 section 5.2).
+    pub(crate) fn media_type(&self) -> String {
+        match (self.main_type(), self.subtype()) {
+            ("multipart", _) if self.parts.is_empty() => "text/plain".to_owned(),
+            (main, "") if main == "text" => "text/plain".to_owned(),
+            (main, sub) if is_token(main) && is_token(sub) => format!("{main}/{sub}"),
+            _ => "application/octet-stream".to_owned(),
+        }
+    }
+
+    pub(crate) fn is(&self, media_type: &str) -> bool {
+        self.media_type() == media_type
+    }
+
+    /// Text meant to be read as the message or part of it.
+    pub(crate) fn is_inline_text(&self) -> bool {
+        let disposed = self.disposition.as_ref().is_some_and(|it| it.c_type == "attachment");
+        !disposed && matches!(self.media_type().as_str(), "text/plain" | "text/html")
+    }
+
+    /// The file name as the sender wrote it.
+    pub(crate) fn filename(&self) -> Option<&str> {
+        let named = self.disposition.as_ref().and_then(|it| it.attribute("filename"));
+        named.or_else(|| self.content_type.as_ref().and_then(|it| it.attribute("name")))
+    }
+
+    /// The octets, the transfer encoding undone.
+    pub(crate) fn octets(&self) -> Vec<u8> {
+        match self.fields.token("content-transfer-encoding").as_str() {
+            "base64" => decode_base64(self.body),
+            "quoted-printable" => decode_quoted_printable(self.body),
+            _ => self.body.to_vec(),
+        }
+    }
+
+    /// The text, line ends as LF, without NUL, which PostgreSQL refuses.
+    pub(crate) fn text(&self) -> String {
+        let octets = self.octets();
+        let charset = self.content_type.as_ref().and_then(|it| it.attribute("charset"));
+        let text = decode_charset(octets, charset);
+        text.replace("\r\n", "\n").replace('\0', "")
+    }
+
+    fn boundary(&self) -> Option<&str> {
+        let content_type = self.content_type.as_ref()?;
+        let boundary = content_type.attribute("boundary")?.trim_end();
+        (content_type.c_type == "multipart" && !boundary.is_empty()).then_some(boundary)
+    }
+}
+
+/// The octets between the delimiter lines of a multipart (RFC 2046 section 5.1.1), at most `room`.
+fn split<'a>(body: &'a [u8], boundary: &[u8], room: usize) -> Vec<&'a [u8]> {
+    let mut parts = Vec::new();
+    let mut begun = None;
+    let mut at = 0;
+    while at < body.len() && parts.len() < room {
+        let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |it| at + it + 1);
+        if let Some(closes) = delimiter(&body[at..end], boundary) {
+            if let Some(begun) = begun {
+                parts.push(without_line_end(&body[begun..at]));
+            }
+            begun = (!closes).then_some(end);
+            if closes {
+                break;
+            }
+        }
+        at = end;
+    }
+    // The closing delimiter may be missing.
+    if let Some(begun) = begun.filter(|it| *it < body.len() && parts.len() < room) {
+        parts.push(&body[begun..]);
+    }
+    parts
+}
+
+/// Whether a line is a delimiter, and if so, whether it is the closing one.
+fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
+    let rest = line.strip_prefix(b"--")?.strip_prefix(boundary)?.trim_ascii_end();
+    match rest {
+        b"" => Some(false),
+        b"--" => Some(true),
+        _ => None,
+    }
+}
+
+/// The line end before a delimiter belongs to the delimiter.
+fn without_line_end(part: &[u8]) -> &[u8] {
+    let part = part.strip_suffix(b"\n").unwrap_or(part);
+    part.strip_suffix(b"\r").unwrap_or(part)
+}
+
+fn decode_charset(octets: Vec<u8>, charset: Option<&str>) -> String {
+    // Much mail that claims ASCII, or nothing, is UTF-8.
+    let claims_little = charset.is_none_or(|it| {
+        let it = it.to_ascii_lowercase();
+        it == "us-ascii" || it == "utf-8" || charset_decoder(it.as_bytes()).is_none()
+    });
+    let octets = match String::from_utf8(octets) {
+        Ok(text) if claims_little || text.is_ascii() && !is_stateful(charset) => return text,
+        Ok(text) => text.into_bytes(),
+        Err(err) => err.into_bytes(),
+    };
+    match charset.and_then(|it| charset_decoder(it.as_bytes())) {
+        Some(decode) => decode(&octets),
+        None => String::from_utf8_lossy(&octets).into_owned(),
+    }
+}
+
+/// Whether a charset writes other than ASCII in octets below 128.
+fn is_stateful(charset: Option<&str>) -> bool {
+    charset.is_some_and(|it| {
+        let it = it.to_ascii_lowercase();
+        it.contains("2022") || it.contains("utf-7") || it.contains("utf-16") || it.starts_with("hz")
+    })
+}
+
+/// RFC 2045 section 5.1.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|it| it.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&it))
+}
