@@ -1,0 +1,157 @@
+//! `posthouse dev`: everything in one process.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
+
+use anyhow::ensure;
+use e2e::{Api, Program, SOON, Smtp, binary, eventually, free_port};
+use reqwest::Method;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+struct Dev {
+    program: Program,
+    smtp: SocketAddr,
+    api: SocketAddr,
+    nats: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Dev {
+    fn start(name: &str, folder: &Path) -> anyhow::Result<Dev> {
+        let [smtp, api, nats, admin] = [free_port()?, free_port()?, free_port()?, free_port()?];
+        let program = start(name, folder, smtp, api, nats, admin)?;
+        Ok(Dev { program, smtp, api, nats, admin })
+    }
+
+    /// Waits until it says so, and checks that it is true.
+    async fn ready(&mut self) -> anyhow::Result<()> {
+        eventually(SOON, "posthouse dev to be ready", async || {
+            self.program.ensure_running()?;
+            Ok(self.program.output().contains("Posthouse is ready").then_some(()))
+        })
+        .await?;
+        let admin = Api::new(self.admin)?;
+        let ready = admin.call(Method::GET, "/readyz", None, &[], None).await?;
+        ensure!(ready.status == 200, "{}", String::from_utf8_lossy(&ready.octets));
+        Ok(())
+    }
+}
+
+fn start(
+    name: &str,
+    folder: &Path,
+    smtp: SocketAddr,
+    api: SocketAddr,
+    nats: SocketAddr,
+    admin: SocketAddr,
+) -> anyhow::Result<Program> {
+    let mut arguments = vec!["dev".to_owned()];
+    for (flag, address) in [("--smtp", smtp), ("--api", api), ("--nats", nats), ("--admin", admin)]
+    {
+        arguments.extend([flag.to_owned(), address.to_string()]);
+    }
+    Program::start(name, binary("posthouse")?, arguments, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_start_finds_the_data() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let mut first = Dev::start("first", folder.path())?;
+    first.ready().await?;
+    let said = first.program.output();
+    for address in [first.smtp, first.api, first.nats] {
+        assert!(said.contains(&address.to_string()), "{said}");
+    }
+
+    let agent = Api::new(first.api)?.sign_up().await?;
+    let inbox = agent.inbox().await?;
+    let mail = b"From: x@example.com\r\nSubject: Kept\r\n\r\nText\r\n";
+    let mut smtp = Smtp::connect(first.smtp).await?;
+    smtp.send("x@example.com", &[&inbox.address], mail).await?;
+    agent.wait_for(&inbox, "Kept").await?;
+    let status = first.program.signal(Signal::INT).await?;
+    assert!(status.success(), "{status}: {}", first.program.log());
+
+    let mut second = Dev::start("second", folder.path())?;
+    second.ready().await?;
+    let agent = e2e::Agent { api: Api::new(second.api)?, ..agent };
+    assert_eq!(agent.emails(&inbox).await?.len(), 1);
+    second.program.terminate().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_is_told_who_has_the_folder() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let mut first = Dev::start("first", folder.path())?;
+    first.ready().await?;
+
+    let mut second = Dev::start("second", folder.path())?;
+    let status = second.program.wait().await?;
+    assert!(!status.success());
+    let said = second.program.log();
+    assert!(said.contains(".posthouse is in use by process "), "{said}");
+    assert!(said.contains("POSTHOUSE_DEV_DATA"), "{said}");
+    first.program.terminate().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_port_is_named_with_its_setting() -> anyhow::Result<()> {
+    for (busy, flag, variable) in [
+        (0, "--smtp", "POSTHOUSE_DEV_SMTP"),
+        (1, "--api", "POSTHOUSE_DEV_API"),
+        (2, "--nats", "POSTHOUSE_DEV_NATS"),
+        (3, "--admin", "POSTHOUSE_DEV_ADMIN"),
+    ] {
+        let folder = TempDir::new()?;
+        let mut addresses = [free_port()?, free_port()?, free_port()?, free_port()?];
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        addresses[busy] = listener.local_addr()?;
+        let [smtp, api, nats, admin] = addresses;
+        let mut program = start("busy", folder.path(), smtp, api, nats, admin)?;
+        let status = program.wait().await?;
+        assert!(!status.success());
+        let said = program.log();
+        let port = addresses[busy].port().to_string();
+        let is_clear = said.contains(&port) && said.contains(flag) && said.contains(variable);
+        assert!(is_clear, "{flag}: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stays_on_the_loopback_interface() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let everywhere: SocketAddr = "0.0.0.0:2525".parse()?;
+    let free = free_port()?;
+    let mut program = start("open", folder.path(), everywhere, free, free, free)?;
+    ensure!(!program.wait().await?.success());
+    assert!(program.log().contains("loopback"), "{}", program.log());
+    Ok(())
+}
+
+/// Without NATS nothing goes on, and a parent that is killed leaves nothing that is in the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_with_nats_and_recovers_from_a_kill() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let mut dev = Dev::start("dev", folder.path())?;
+    dev.ready().await?;
+    dev.program.kill().await?;
+    // The orphaned nats-server still has the port: it is replaced.
+    dev.program.restart()?;
+    eventually(SOON, "posthouse dev to be ready again", async || {
+        dev.program.ensure_running()?;
+        Ok((dev.program.output().matches("Posthouse is ready").count() == 2).then_some(()))
+    })
+    .await?;
+
+    let pid = std::fs::read_to_string(folder.path().join(".posthouse/nats/nats-server.pid"))?;
+    let pid = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("process id"), Signal::KILL)?;
+    let status = dev.program.wait().await?;
+    assert!(!status.success());
+    assert!(dev.program.log().contains("nats-server exited"), "{}", dev.program.log());
+    Ok(())
+}

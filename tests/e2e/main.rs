@@ -1,0 +1,12 @@
+//! What users see of the whole, one file per behaviour.
+
+mod architecture;
+mod configs;
+mod corpora;
+mod dev;
+mod isolation;
+mod nats_send;
+mod pipeline_in;
+mod pipeline_out;
+mod subjects;
+mod survives_kill;

@@ -1,0 +1,239 @@
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, ensure};
+use local_nats::LocalNats;
+use tempfile::TempDir;
+
+use crate::{Api, Postgres, Program, SOON, Smtp, binary, eventually, free_port};
+
+pub const SERVICES: [&str; 5] = ["intake", "scanner", "storage", "sender", "gateway"];
+
+pub const DOMAIN: &str = "posthouse.test";
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Backend {
+    #[default]
+    Sqlite,
+    Postgres,
+}
+
+/// What a cluster is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub backend: Backend,
+    /// Of each service.
+    pub replicas: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan { backend: Backend::Sqlite, replicas: 1 }
+    }
+}
+
+/// Every service as a process of its own, on their own NATS and database. Unless it is stopped in
+/// the end, which is to say that the test passed, dropping it shows the logs.
+pub struct Cluster {
+    pub nats: LocalNats,
+    members: BTreeMap<String, Member>,
+    passed: bool,
+    _postgres: Option<Postgres>,
+    folder: TempDir,
+}
+
+struct Member {
+    program: Program,
+    admin: SocketAddr,
+    listen: SocketAddr,
+}
+
+impl Cluster {
+    /// One of each service, on SQLite.
+    pub async fn start() -> anyhow::Result<Cluster> {
+        let cluster = Cluster::plan(Plan::default()).await?;
+        cluster.context("SQLite is always there")
+    }
+
+    /// Services as planned; `None`, with a word about it, where the backend is not installed.
+    pub async fn plan(plan: Plan) -> anyhow::Result<Option<Cluster>> {
+        let folder = TempDir::new().context("create folder")?;
+        let (postgres, database) = match plan.backend {
+            Backend::Sqlite => {
+                (None, format!("sqlite:{}", folder.path().join("posthouse.db").display()))
+            }
+            Backend::Postgres => match Postgres::start().await? {
+                Some(postgres) => {
+                    let url = postgres.url.clone();
+                    (Some(postgres), url)
+                }
+                None => return Ok(None),
+            },
+        };
+        let nats = local_nats::Options::new(&folder.path().join("nats"))?;
+        let nats = LocalNats::start(&nats).await?;
+        operate(folder.path(), &["streams", "apply", "--nats", &nats.url]).await?;
+        operate(folder.path(), &["migrate", "--database", &database]).await?;
+
+        let mut cluster =
+            Cluster { nats, members: BTreeMap::new(), passed: false, _postgres: postgres, folder };
+        // The sender delivers to the first intake, wherever that comes to listen.
+        let smarthost = free_port()?;
+        for service in SERVICES {
+            for n in 1..=plan.replicas {
+                let listen = match (service, n) {
+                    ("intake", 1) => smarthost,
+                    _ => free_port()?,
+                };
+                cluster.add(service, n, listen, smarthost, &database)?;
+            }
+        }
+        for name in cluster.names() {
+            cluster.ready(&name).await?;
+        }
+        Ok(Some(cluster))
+    }
+
+    fn add(
+        &mut self,
+        service: &str,
+        n: usize,
+        listen: SocketAddr,
+        smarthost: SocketAddr,
+        database: &str,
+    ) -> anyhow::Result<()> {
+        let name = format!("{service}-{n}");
+        let admin = free_port()?;
+        let nats = &self.nats.url;
+        let captured = self.captured();
+        let own = match service {
+            "intake" => format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\n"),
+            "scanner" => String::new(),
+            "storage" => format!("database = '{database}'\n"),
+            "sender" => sender(smarthost, &captured, database),
+            _ => format!("listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n"),
+        };
+        let path = self.folder.path().join(format!("{name}.toml"));
+        fs::write(&path, format!("nats = '{nats}'\nadmin = '{admin}'\n{own}"))
+            .with_context(|| format!("write configuration of {name}"))?;
+        let arguments = vec!["--config".into(), path.display().to_string()];
+        let program = binary(&format!("posthouse-{service}"))?;
+        let program = Program::start(&name, program, arguments, self.folder.path())?;
+        self.members.insert(name, Member { program, admin, listen });
+        Ok(())
+    }
+
+    /// Where mail to domains goes that are not served here.
+    pub fn captured(&self) -> PathBuf {
+        self.folder.path().join("captured")
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.members.keys().cloned().collect()
+    }
+
+    /// The names of a service's replicas.
+    pub fn replicas(&self, service: &str) -> Vec<String> {
+        self.names().into_iter().filter(|it| it.starts_with(service)).collect()
+    }
+
+    /// Where each intake takes mail.
+    pub fn smtp(&self) -> Vec<SocketAddr> {
+        self.replicas("intake").iter().map(|it| self.members[it].listen).collect()
+    }
+
+    pub async fn connect(&self) -> anyhow::Result<Smtp> {
+        Smtp::connect(self.smtp()[0]).await
+    }
+
+    pub fn api(&self) -> anyhow::Result<Api> {
+        self.api_of("gateway-1")
+    }
+
+    pub fn api_of(&self, name: &str) -> anyhow::Result<Api> {
+        Api::new(self.members.get(name).with_context(|| format!("find {name}"))?.listen)
+    }
+
+    /// As `kill -9` does.
+    pub async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        self.member(name)?.program.kill().await
+    }
+
+    /// As an orchestrator stops it; it must end well.
+    pub async fn terminate(&mut self, name: &str) -> anyhow::Result<()> {
+        self.member(name)?.program.terminate().await
+    }
+
+    /// Starts it again where it was, and waits until it is ready.
+    pub async fn restart(&mut self, name: &str) -> anyhow::Result<()> {
+        self.member(name)?.program.restart()?;
+        self.ready(name).await
+    }
+
+    /// Waits until a member says that it is ready, and takes connections where it listens.
+    pub async fn ready(&mut self, name: &str) -> anyhow::Result<()> {
+        let member = self.member(name)?;
+        let admin = Api::new(member.admin)?;
+        let listens = name.starts_with("intake") || name.starts_with("gateway");
+        eventually(SOON, &format!("{name} to get ready"), async || {
+            member.program.ensure_running()?;
+            let ready = admin.call(reqwest::Method::GET, "/readyz", None, &[], None).await;
+            let ready = ready.is_ok_and(|answer| answer.status == 200);
+            let connected = !listens || tokio::net::TcpStream::connect(member.listen).await.is_ok();
+            Ok((ready && connected).then_some(()))
+        })
+        .await
+    }
+
+    fn member(&mut self, name: &str) -> anyhow::Result<&mut Member> {
+        self.members.get_mut(name).with_context(|| format!("find {name}"))
+    }
+
+    /// Ends the test: everybody who still runs stops as told, and NATS after them.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for member in self.members.values_mut().filter(|it| it.program.is_running()) {
+            member.program.terminate().await?;
+        }
+        self.nats.stop().await?;
+        self.passed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.passed {
+            return;
+        }
+        for (name, member) in &self.members {
+            let log = member.program.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(40)..];
+            eprintln!("--- the end of {name}'s log\n{}", tail.join("\n"));
+        }
+    }
+}
+
+/// Own mail goes round by SMTP, the rest stays here.
+fn sender(smarthost: SocketAddr, captured: &Path, database: &str) -> String {
+    let (captured, host, port) = (captured.display(), smarthost.ip(), smarthost.port());
+    format!(
+        "database = '{database}'\nhostname = 'mx.{DOMAIN}'\n\
+         default_route = {{ via = 'capture', directory = '{captured}' }}\n\
+         [[routes]]\ndomains = ['{DOMAIN}']\nvia = 'smarthost'\nhost = '{host}'\nport = {port}\n"
+    )
+}
+
+/// Runs one of the operator's commands; it must succeed.
+pub async fn operate(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let name = format!("posthouse-{}", arguments[0]);
+    let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+    let mut program = Program::start(&name, binary("posthouse")?, arguments, folder)?;
+    let status = program.wait().await?;
+    ensure!(status.success(), "{name} exited ({status}): {}", program.log());
+    Ok(program.output())
+}

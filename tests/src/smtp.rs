@@ -1,0 +1,143 @@
+//! An SMTP client that does as it is told, so that tests can tell it wrong things too.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Longer than the server takes to answer 451 when NATS is away.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub code: u16,
+    /// The lines without their code, joined by "\n".
+    pub text: String,
+}
+
+impl Reply {
+    pub fn is_positive(&self) -> bool {
+        self.code < 400
+    }
+}
+
+pub struct Smtp {
+    stream: BufStream<TcpStream>,
+}
+
+impl Smtp {
+    /// Connects, reads the greeting and says EHLO.
+    pub async fn connect(address: SocketAddr) -> anyhow::Result<Smtp> {
+        let stream = timeout(PATIENCE, TcpStream::connect(address)).await.context("connect")??;
+        stream.set_nodelay(true)?;
+        let mut smtp = Smtp { stream: BufStream::new(stream) };
+        let greeting = smtp.reply().await.context("read greeting")?;
+        ensure!(greeting.code == 220, "greeted with {greeting:?}");
+        let hello = smtp.command("EHLO client.example").await?;
+        ensure!(hello.code == 250, "EHLO answered with {hello:?}");
+        Ok(smtp)
+    }
+
+    pub async fn command(&mut self, line: &str) -> anyhow::Result<Reply> {
+        self.write(format!("{line}\r\n").as_bytes()).await?;
+        self.reply().await.with_context(|| format!("read reply to {line:?}"))
+    }
+
+    /// One whole transaction; the reply that decided it.
+    pub async fn send(
+        &mut self,
+        reverse_path: &str,
+        forward_paths: &[&str],
+        content: &[u8],
+    ) -> anyhow::Result<Reply> {
+        let reply = self.command(&format!("MAIL FROM:<{reverse_path}>")).await?;
+        if !reply.is_positive() {
+            return Ok(reply);
+        }
+        for forward_path in forward_paths {
+            let reply = self.command(&format!("RCPT TO:<{forward_path}>")).await?;
+            if !reply.is_positive() {
+                self.command("RSET").await?;
+                return Ok(reply);
+            }
+        }
+        let reply = self.command("DATA").await?;
+        if !reply.is_positive() {
+            return Ok(reply);
+        }
+        self.write(&stuffed(content)).await?;
+        self.reply().await.context("read reply to the end of data")
+    }
+
+    async fn write(&mut self, octets: &[u8]) -> anyhow::Result<()> {
+        timeout(PATIENCE, async {
+            self.stream.write_all(octets).await?;
+            self.stream.flush().await
+        })
+        .await
+        .context("write in time")?
+        .context("write")
+    }
+
+    pub async fn reply(&mut self) -> anyhow::Result<Reply> {
+        let mut text = Vec::new();
+        loop {
+            let mut line = String::new();
+            timeout(PATIENCE, self.stream.read_line(&mut line)).await.context("read in time")??;
+            let line = line.strip_suffix("\r\n").context("the connection ended")?;
+            let (Some(code), Some(separator)) =
+                (line.get(..3), line.get(3..).map(|it| it.chars().next()))
+            else {
+                bail!("{line:?} is no reply line");
+            };
+            text.push(line.get(4..).unwrap_or_default().to_owned());
+            if separator != Some('-') {
+                let code = code.parse().with_context(|| format!("read reply line {line:?}"))?;
+                return Ok(Reply { code, text: text.join("\n") });
+            }
+        }
+    }
+}
+
+/// Dots doubled at line starts, a CRLF at the end, and the final dot (RFC 5321 section 4.5.2).
+fn stuffed(content: &[u8]) -> Vec<u8> {
+    let mut stuffed = Vec::with_capacity(content.len() + 16);
+    let mut before = [b'\r', b'\n'];
+    for octet in content {
+        if *octet == b'.' && before == *b"\r\n" {
+            stuffed.push(b'.');
+        }
+        stuffed.push(*octet);
+        before = [before[1], *octet];
+    }
+    if !stuffed.is_empty() && before != *b"\r\n" {
+        stuffed.extend(b"\r\n");
+    }
+    stuffed.extend(b".\r\n");
+    stuffed
+}
+
+/// Text with LF line ends as SMTP wants it. A CR that stands alone becomes a line end too.
+pub fn crlf(text: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(text.len() + text.len() / 32);
+    let mut rest = text;
+    while let Some((octet, after)) = rest.split_first() {
+        rest = after;
+        match octet {
+            b'\r' => {
+                octets.extend(b"\r\n");
+                rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+            }
+            b'\n' => octets.extend(b"\r\n"),
+            octet => octets.push(*octet),
+        }
+    }
+    if !octets.is_empty() && !octets.ends_with(b"\r\n") {
+        octets.extend(b"\r\n");
+    }
+    octets
+}
