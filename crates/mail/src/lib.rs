@@ -1,15 +1,18 @@
 //! RFC 5322 and what surrounds it: addresses, reading, composing. Pure: no I/O.
 
 mod address;
+mod check;
 mod compose;
 mod encoding;
 mod fields;
 mod html;
 mod message;
 mod mime;
+mod syntax;
 
 pub use crate::{
     address::{Address, InvalidAddress},
+    check::{bare_id, check},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
 };

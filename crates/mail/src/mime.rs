@@ -9,6 +9,7 @@ use mail_parser::{ContentType, decoders::charsets::map::charset_decoder};
 use crate::{
     encoding::{decode_base64, decode_quoted_printable},
     fields::Fields,
+    syntax::is_token,
 };
 
 /// What is beyond these is not looked at; it stays in the raw content.
@@ -214,10 +215,4 @@ fn is_stateful(charset: Option<&str>) -> bool {
         let it = it.to_ascii_lowercase();
         it.contains("2022") || it.contains("utf-7") || it.contains("utf-16") || it.starts_with("hz")
     })
-}
-
-/// RFC 2045 section 5.1.
-fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|it| it.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&it))
 }

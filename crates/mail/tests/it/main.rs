@@ -4,4 +4,5 @@
 mod addresses;
 mod consensus;
 mod corpus;
+mod round_trip;
 mod torture;
