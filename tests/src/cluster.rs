@@ -111,7 +111,9 @@ impl Cluster {
         let nats = &self.nats.url;
         let captured = self.captured();
         let own = match service {
-            "intake" => format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\n"),
+            "intake" => {
+                format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n")
+            }
             "scanner" => String::new(),
             "storage" => format!("database = '{database}'\n"),
             "sender" => sender(smarthost, &captured, database),
