@@ -1,0 +1,67 @@
+//! `outbound.due` → one delivery attempt → `outbound.reported`, and `outbound.due` for what is delayed
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::anyhow;
+use bus::{Failure, Stage};
+use contract::{Action, DeliveryDue, DeliveryReported, Emit as _, Record};
+use store::Reader;
+
+use crate::Delivery;
+
+pub(crate) struct Deliverer {
+    pub(crate) ledger: Reader,
+    pub(crate) delivery: Delivery,
+}
+
+impl Stage for Deliverer {
+    const DURABLE: &'static str = "deliverer";
+
+    /// An attempt mostly waits for the other side.
+    const CONCURRENCY: usize = 64;
+
+    type In = DeliveryDue;
+    type Out = Vec<Record>;
+
+    async fn handle(&self, mut due: DeliveryDue) -> Result<Vec<Record>, Failure> {
+        let outgoing = self.ledger.outgoing(&due.mail_id).await;
+        let outgoing = outgoing.map_err(failure)?.ok_or_else(|| {
+            // A submission is accepted after its transaction is, so this is not a matter of time.
+            Failure::Permanent(anyhow!("mail {} is not in the ledger", due.mail_id))
+        })?;
+        // A redelivery, or an attempt scheduled twice: who is settled gets no second copy.
+        due.forward_paths.retain(|it| outgoing.open.contains(it));
+        if due.forward_paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let report = self.delivery.attempt(&outgoing.octets, &due).await;
+        Ok(records(due, report))
+    }
+}
+
+fn failure(err: store::Error) -> Failure {
+    let transient = err.is_transient();
+    let err = anyhow::Error::new(err).context("read the mail to deliver");
+    if transient { Failure::Transient(err) } else { Failure::Permanent(err) }
+}
+
+/// The next attempt goes first. Were the report recorded and the schedule lost to a crash, the repeated
+/// attempt's report would count as a repeated one, and whatever it found out would be forgotten.
+fn records(due: DeliveryDue, report: DeliveryReported) -> Vec<Record> {
+    let mut records = Vec::new();
+    if report.next_attempt_at_micros > 0 {
+        let at = Duration::from_micros(report.next_attempt_at_micros.unsigned_abs());
+        records.push(next_attempt(due, &report).at(Some(SystemTime::UNIX_EPOCH + at)));
+    }
+    records.extend(report.records());
+    records
+}
+
+fn next_attempt(due: DeliveryDue, report: &DeliveryReported) -> DeliveryDue {
+    let delayed = report.recipients.iter().filter(|it| it.action() == Action::Delayed);
+    DeliveryDue {
+        attempt: due.attempt.saturating_add(1),
+        forward_paths: delayed.map(|it| it.forward_path.clone()).collect(),
+        ..due
+    }
+}

@@ -1,0 +1,296 @@
+//! One delivery attempt: a mail, one destination, and what became of each recipient there.
+
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use contract::{Action, DeliveryDue, DeliveryReported, RecipientReport};
+use mail::Address;
+use prometheus::Registry;
+use tokio::{net::lookup_host, time::timeout};
+
+use crate::{
+    capture::{self, Capture},
+    config::{Config, TlsPolicy},
+    content,
+    exchange::{Exchange, Exchanges},
+    metrics::Metrics,
+    reply::{Next, Outcome},
+    route::{Route, Routes, Smarthost},
+    schedule::Retries,
+    sign::Keys,
+    smtp::{Client, Letter, Target},
+};
+
+/// Everything an attempt needs; it knows neither NATS nor the database.
+pub struct Delivery {
+    routes: Routes,
+    exchanges: Exchanges,
+    client: Client,
+    keys: Keys,
+    retries: Retries,
+    metrics: Metrics,
+}
+
+/// A recipient of an attempt, and the last that is known of it.
+struct Recipient {
+    /// As the submission names it.
+    forward_path: String,
+    /// As it goes over the wire.
+    address: String,
+    outcome: Outcome,
+    remote_host: String,
+    tls: &'static str,
+}
+
+/// For the name of a smarthost.
+const NAME_PATIENCE: Duration = Duration::from_secs(30);
+
+const EXPIRED: &str = "4.4.7";
+
+impl Delivery {
+    /// Reads the files that the configuration names; an error says which.
+    pub fn new(config: &Config, registry: &Registry) -> anyhow::Result<Delivery> {
+        let metrics = Metrics::new(registry)?;
+        Ok(Delivery {
+            routes: Routes::load(config)?,
+            exchanges: Exchanges::new(config)?,
+            client: Client::new(&config.hostname, config.timeouts, metrics.connections.clone())?,
+            keys: Keys::load(&config.dkim)?,
+            retries: config.retries.clone(),
+            metrics,
+        })
+    }
+
+    /// Attempts a delivery. Whatever happens, there is a report on every recipient, and a time for
+    /// the next attempt if one is delayed.
+    pub async fn attempt(&self, octets: &[u8], due: &DeliveryDue) -> DeliveryReported {
+        let attempted_at = now_micros();
+        self.metrics.started(due.attempt, due.accepted_at_micros, attempted_at);
+        let mut recipients: Vec<_> =
+            due.forward_paths.iter().map(|it| Recipient::new(it)).collect();
+        match self.letter(octets, due, &recipients) {
+            Ok(letter) => self.deliver(&letter, due, &mut recipients).await,
+            Err(outcome) => settle_all(&mut recipients, &outcome),
+        }
+        let next = self.next_attempt(due, &mut recipients);
+        DeliveryReported {
+            mail_id: due.mail_id.clone(),
+            account_id: due.account_id.clone(),
+            inbox_id: due.inbox_id.clone(),
+            domain: due.domain.clone(),
+            attempt: due.attempt,
+            attempted_at_micros: attempted_at,
+            recipients: recipients.into_iter().map(Recipient::report).collect(),
+            next_attempt_at_micros: next.unwrap_or(0),
+        }
+    }
+
+    /// The mail as it goes out: CRLF only, signed.
+    fn letter(
+        &self,
+        octets: &[u8],
+        due: &DeliveryDue,
+        recipients: &[Recipient],
+    ) -> Result<Letter, Outcome> {
+        let reverse_path = match due.reverse_path.as_str() {
+            "" => String::new(),
+            path => path
+                .parse::<Address>()
+                .map_err(|err| Outcome::failed("5.1.7", format!("reverse-path {err}")))?
+                .to_string(),
+        };
+        let content = content::canonical(octets);
+        let header_section = content::header_section(&content);
+        let from = mail::parse(header_section, 0).from.into_iter().next().unwrap_or_default();
+        let domain = from.address.parse::<Address>().map(|it| it.domain().to_owned());
+        // A key that cannot sign is for the operator to mend, and the mail waits.
+        let signatures = self
+            .keys
+            .sign(domain.as_deref().unwrap_or_default(), &content)
+            .map_err(|err| Outcome::delayed("4.7.0", format!("DKIM: {err:#}")))?;
+        let international = !reverse_path.is_ascii()
+            || !header_section.is_ascii()
+            || recipients.iter().any(|it| !it.address.is_ascii());
+        Ok(Letter {
+            reverse_path,
+            eight_bit: !content.is_ascii(),
+            smtputf8: international,
+            octets: [signatures.as_bytes(), &content].concat(),
+        })
+    }
+
+    async fn deliver(&self, letter: &Letter, due: &DeliveryDue, recipients: &mut [Recipient]) {
+        match self.routes.choose(&due.domain) {
+            Route::Capture { directory } => captured(directory, letter, due, recipients).await,
+            Route::Smarthost(smarthost) => match smarthost_targets(smarthost).await {
+                Ok(targets) => self.try_targets(&targets, letter, recipients).await,
+                Err(outcome) => settle_all(recipients, &outcome),
+            },
+            Route::Mx => match self.exchanges.of(&due.domain).await {
+                Ok(exchanges) => {
+                    let targets: Vec<_> = exchanges.into_iter().map(Target::from).collect();
+                    self.try_targets(&targets, letter, recipients).await;
+                }
+                Err(outcome) => settle_all(recipients, &outcome),
+            },
+        }
+    }
+
+    /// One host after the other, until none of the recipients has anything to hope for from the next.
+    async fn try_targets(&self, targets: &[Target], letter: &Letter, recipients: &mut [Recipient]) {
+        for target in targets {
+            let mut open: Vec<_> = recipients.iter_mut().filter(|it| it.is_open()).collect();
+            if open.is_empty() {
+                return;
+            }
+            let addresses: Vec<_> = open.iter().map(|it| it.address.clone()).collect();
+            let attempted = self.client.deliver(target, letter, &addresses).await;
+            for (recipient, outcome) in open.iter_mut().zip(attempted.outcomes) {
+                recipient.learn(outcome, target, attempted.answered, attempted.tls);
+            }
+        }
+    }
+
+    /// When the delayed recipients are tried again. Without a next time, they have failed.
+    fn next_attempt(&self, due: &DeliveryDue, recipients: &mut [Recipient]) -> Option<i64> {
+        let greylisted = recipients.iter().any(|it| it.outcome.next == Next::Greylisting);
+        let next = if recipients.iter().any(Recipient::is_delayed) {
+            let (accepted_at, now) = (due.accepted_at_micros, now_micros());
+            self.retries.next(due.attempt, greylisted, accepted_at, now, fastrand::f64())
+        } else {
+            None
+        };
+        for recipient in recipients {
+            let expired = recipient.is_delayed() && next.is_none();
+            if expired {
+                recipient.expire();
+            }
+            self.metrics.settled(recipient.outcome.action, expired);
+        }
+        next
+    }
+}
+
+impl Recipient {
+    fn new(forward_path: &str) -> Recipient {
+        let address = forward_path.parse::<Address>();
+        let outcome = match &address {
+            Ok(_) => Outcome::failed("5.4.4", "there is no host to try").try_next_host(),
+            Err(err) => Outcome::failed("5.1.3", err.to_string()),
+        };
+        Recipient {
+            forward_path: forward_path.to_owned(),
+            address: address.map(|it| it.to_string()).unwrap_or_default(),
+            outcome,
+            remote_host: String::new(),
+            tls: "",
+        }
+    }
+
+    fn is_delayed(&self) -> bool {
+        self.outcome.action == Action::Delayed
+    }
+
+    /// Something can still happen in this attempt.
+    fn is_open(&self) -> bool {
+        self.outcome.next == Next::Host
+    }
+
+    /// A host's verdict replaces what was known, except that one host's 5yz at the greeting does not
+    /// settle what another left open.
+    fn learn(&mut self, outcome: Outcome, target: &Target, answered: bool, tls: &'static str) {
+        if self.is_delayed() && outcome.action == Action::Failed && outcome.next == Next::Host {
+            return;
+        }
+        self.outcome = outcome;
+        self.remote_host = if answered { target.host.clone() } else { String::new() };
+        self.tls = tls;
+    }
+
+    fn expire(&mut self) {
+        let why = format!("given up, it took too long; last: {}", self.outcome.diagnostic);
+        self.outcome = Outcome::failed(EXPIRED, why);
+    }
+
+    fn report(self) -> RecipientReport {
+        RecipientReport {
+            forward_path: self.forward_path,
+            action: self.outcome.action.into(),
+            status: self.outcome.status,
+            diagnostic: self.outcome.diagnostic,
+            remote_host: self.remote_host,
+            tls: self.tls.to_owned(),
+        }
+    }
+}
+
+/// The same for everybody who has no outcome of their own.
+fn settle_all(recipients: &mut [Recipient], outcome: &Outcome) {
+    for recipient in recipients.iter_mut().filter(|it| it.is_open()) {
+        recipient.outcome = outcome.clone();
+    }
+}
+
+async fn captured(
+    directory: &Path,
+    letter: &Letter,
+    due: &DeliveryDue,
+    recipients: &mut [Recipient],
+) {
+    let capture = Capture {
+        accepted_at_micros: due.accepted_at_micros,
+        mail_id: &due.mail_id,
+        domain: &due.domain,
+    };
+    let addresses: Vec<_> =
+        recipients.iter().filter(|it| it.is_open()).map(|it| it.address.clone()).collect();
+    let outcome = match capture::write(directory, &capture, letter, &addresses).await {
+        Ok(_) => Outcome::delivered("2.0.0", "captured: did not leave this machine"),
+        Err(err) => Outcome::delayed("4.3.0", format!("capture: {err:#}")),
+    };
+    settle_all(recipients, &outcome);
+}
+
+impl From<Exchange> for Target {
+    fn from(exchange: Exchange) -> Target {
+        Target {
+            host: exchange.host,
+            address: exchange.address,
+            tls: TlsPolicy::Opportunistic,
+            verified: None,
+            credentials: None,
+        }
+    }
+}
+
+/// The operator names a smarthost, so the operator's resolver finds it, /etc/hosts included.
+async fn smarthost_targets(smarthost: &Smarthost) -> Result<Vec<Target>, Outcome> {
+    let Smarthost { host, port, .. } = smarthost;
+    let verified = matches!(smarthost.tls, TlsPolicy::Required | TlsPolicy::Implicit)
+        .then(|| smarthost.verified.clone());
+    let addresses = match timeout(NAME_PATIENCE, lookup_host((host.as_str(), *port))).await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(err)) => {
+            return Err(Outcome::delayed("4.4.3", format!("look up the smarthost {host}: {err}")));
+        }
+        Err(_) => {
+            let why = format!("look up the smarthost {host}: no answer");
+            return Err(Outcome::delayed("4.4.3", why));
+        }
+    };
+    let target = |address| Target {
+        host: host.clone(),
+        address,
+        tls: smarthost.tls,
+        verified: verified.clone(),
+        credentials: smarthost.credentials.clone(),
+    };
+    Ok(addresses.map(target).collect())
+}
+
+fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

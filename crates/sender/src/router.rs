@@ -1,0 +1,132 @@
+//! `outbound.accepted` → route → `outbound.due`, one for each destination
+
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bus::{Failure, Stage};
+use contract::{
+    Action, DeliveryDue, DeliveryReported, Emit as _, RecipientReport, Record, SubmissionAccepted,
+};
+use mail::Address;
+
+pub(crate) struct Router;
+
+impl Stage for Router {
+    const DURABLE: &'static str = "router";
+    type In = SubmissionAccepted;
+    type Out = Vec<Record>;
+
+    async fn handle(&self, submission: SubmissionAccepted) -> Result<Vec<Record>, Failure> {
+        let (destinations, invalid) = by_destination(&submission.forward_paths);
+        let mut records: Vec<Record> = destinations
+            .into_iter()
+            .map(|(domain, forward_paths)| due(&submission, domain, forward_paths).at(None))
+            .collect();
+        if !invalid.is_empty() {
+            records.extend(refused(&submission, invalid).records());
+        }
+        Ok(records)
+    }
+}
+
+/// The recipients of each domain (lower-case A-labels), and the reports on those that have none.
+fn by_destination(
+    forward_paths: &[String],
+) -> (BTreeMap<String, Vec<String>>, Vec<RecipientReport>) {
+    let mut destinations: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut invalid = Vec::new();
+    for path in forward_paths {
+        match path.parse::<Address>() {
+            Ok(address) => {
+                destinations.entry(address.domain().to_owned()).or_default().push(path.clone());
+            }
+            Err(err) => invalid.push(RecipientReport {
+                forward_path: path.clone(),
+                action: Action::Failed.into(),
+                status: "5.1.3".to_owned(),
+                diagnostic: err.to_string(),
+                ..RecipientReport::default()
+            }),
+        }
+    }
+    (destinations, invalid)
+}
+
+fn due(submission: &SubmissionAccepted, domain: String, forward_paths: Vec<String>) -> DeliveryDue {
+    DeliveryDue {
+        mail_id: submission.mail_id.clone(),
+        account_id: submission.account_id.clone(),
+        inbox_id: submission.inbox_id.clone(),
+        reverse_path: submission.reverse_path.clone(),
+        domain,
+        forward_paths,
+        attempt: 1,
+        accepted_at_micros: submission.accepted_at_micros,
+    }
+}
+
+fn refused(submission: &SubmissionAccepted, recipients: Vec<RecipientReport>) -> DeliveryReported {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    DeliveryReported {
+        mail_id: submission.mail_id.clone(),
+        account_id: submission.account_id.clone(),
+        inbox_id: submission.inbox_id.clone(),
+        domain: String::new(),
+        attempt: 1,
+        attempted_at_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+        recipients,
+        next_attempt_at_micros: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::{Delivered, Input};
+
+    use super::*;
+
+    async fn route(forward_paths: &[&str]) -> Vec<Record> {
+        let submission = SubmissionAccepted {
+            mail_id: "eml_1".to_owned(),
+            forward_paths: forward_paths.iter().map(|it| (*it).to_owned()).collect(),
+            ..SubmissionAccepted::default()
+        };
+        Router.handle(submission).await.expect("route")
+    }
+
+    fn decode<E: Input>(record: &Record) -> E {
+        assert_eq!(record.subject, E::SUBJECT);
+        E::decode(Delivered {
+            subject: &record.subject,
+            payload: &record.payload,
+            message_id: Some(&record.identity),
+            claim: None,
+            stream_sequence: 1,
+            stored_at_micros: 0,
+        })
+        .expect("decode")
+    }
+
+    #[tokio::test]
+    async fn each_destination_gets_its_recipients() {
+        let records = route(&["a@Example.org", "b@bücher.example", "c@example.ORG"]).await;
+        let dues: Vec<DeliveryDue> = records.iter().map(decode).collect();
+        assert_eq!(dues.len(), 2);
+        assert_eq!(dues[0].domain, "example.org");
+        assert_eq!(dues[0].forward_paths, ["a@Example.org", "c@example.ORG"]);
+        assert_eq!(dues[1].domain, "xn--bcher-kva.example");
+        assert!(dues.iter().all(|it| it.attempt == 1));
+        assert!(records.iter().all(|it| it.due.is_none()));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_has_failed() {
+        let records = route(&["nobody", "a@example.org"]).await;
+        let report: DeliveryReported = decode(&records[1]);
+        assert_eq!(report.recipients.len(), 1);
+        assert_eq!(report.recipients[0].action(), Action::Failed);
+        assert_eq!(report.recipients[0].status, "5.1.3");
+    }
+}

@@ -1,0 +1,168 @@
+//! DKIM signatures (RFC 6376, RFC 8463).
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use mail_auth::{
+    common::{
+        crypto::{Ed25519Key, RsaKey, Sha256, SigningKey},
+        headers::HeaderWriter as _,
+    },
+    dkim::{Canonicalization, DkimSigner, Done, Signature},
+};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
+
+use crate::config::{DkimAlgorithm, DkimKey};
+
+/// The fields that are signed where they are present. From stands twice: a second one added on the way
+/// breaks the signature (RFC 6376 section 8.15).
+const FIELDS: [&str; 12] = [
+    "From",
+    "From",
+    "To",
+    "Cc",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Reply-To",
+    "In-Reply-To",
+    "References",
+    "MIME-Version",
+    "Content-Type",
+];
+
+#[derive(Default)]
+pub(crate) struct Keys(Vec<(String, Signer)>);
+
+enum Signer {
+    Rsa(DkimSigner<RsaKey<Sha256>, Done>),
+    Ed25519(DkimSigner<Ed25519Key, Done>),
+}
+
+impl Keys {
+    /// Reads the key files; an error says which.
+    pub(crate) fn load(keys: &[DkimKey]) -> anyhow::Result<Keys> {
+        let load = |key: &DkimKey| {
+            let signer = Signer::load(key).with_context(|| {
+                format!("DKIM key of {} in {}", key.domain, key.private_key_file.display())
+            })?;
+            Ok((key.domain.to_ascii_lowercase(), signer))
+        };
+        keys.iter().map(load).collect::<anyhow::Result<_>>().map(Keys)
+    }
+
+    /// The signature fields to put on top of a content whose From field has this domain: empty if
+    /// there is no key for it.
+    pub(crate) fn sign(&self, domain: &str, content: &[u8]) -> anyhow::Result<String> {
+        let mut domain = domain;
+        loop {
+            let signers: Vec<_> = self.0.iter().filter(|(it, _)| it == domain).collect();
+            if !signers.is_empty() {
+                return signers.iter().map(|(_, signer)| signer.sign(content)).collect();
+            }
+            match domain.split_once('.') {
+                Some((_, parent)) => domain = parent,
+                None => return Ok(String::new()),
+            }
+        }
+    }
+}
+
+impl Signer {
+    fn load(key: &DkimKey) -> anyhow::Result<Signer> {
+        Ok(match key.algorithm {
+            DkimAlgorithm::RsaSha256 => Signer::Rsa(signer(key, rsa(&key.private_key_file)?)),
+            DkimAlgorithm::Ed25519Sha256 => {
+                Signer::Ed25519(signer(key, ed25519(&key.private_key_file)?))
+            }
+        })
+    }
+
+    fn sign(&self, content: &[u8]) -> anyhow::Result<String> {
+        let signature: mail_auth::Result<Signature> = match self {
+            Signer::Rsa(signer) => signer.sign(content),
+            Signer::Ed25519(signer) => signer.sign(content),
+        };
+        Ok(signature.map_err(|err| anyhow!("sign: {err}"))?.to_header())
+    }
+}
+
+fn rsa(file: &Path) -> anyhow::Result<RsaKey<Sha256>> {
+    let der = PrivateKeyDer::from_pem_file(file).context("read PEM")?;
+    RsaKey::from_key_der(der).map_err(|err| anyhow!("not an RSA key: {err}"))
+}
+
+fn ed25519(file: &Path) -> anyhow::Result<Ed25519Key> {
+    let der = PrivatePkcs8KeyDer::from_pem_file(file).context("read PEM (PKCS#8)")?;
+    // OpenSSL writes the first version of PKCS#8, which has no public key to check against.
+    Ed25519Key::from_pkcs8_maybe_unchecked_der(der.secret_pkcs8_der())
+        .map_err(|err| anyhow!("not an Ed25519 key: {err}"))
+}
+
+fn signer<K: SigningKey>(key: &DkimKey, private: K) -> DkimSigner<K, Done> {
+    DkimSigner::from_key(private)
+        .domain(key.domain.to_ascii_lowercase())
+        .selector(&key.selector)
+        .headers(FIELDS)
+        .header_canonicalization(Canonicalization::Relaxed)
+        .body_canonicalization(Canonicalization::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const CONTENT: &[u8] = b"From: a@example.org\r\nSubject: x\r\n\r\nbody\r\n";
+
+    fn key(domain: &str, file: PathBuf) -> DkimKey {
+        DkimKey {
+            domain: domain.to_owned(),
+            selector: "s".to_owned(),
+            private_key_file: file,
+            algorithm: DkimAlgorithm::Ed25519Sha256,
+        }
+    }
+
+    fn keys(domains: &[&str]) -> Keys {
+        let dir = tempfile::tempdir().expect("directory");
+        let file = dir.path().join("key.pem");
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("key");
+        std::fs::write(&file, pair.serialize_pem()).expect("write");
+        let keys: Vec<_> = domains.iter().map(|it| key(it, file.clone())).collect();
+        Keys::load(&keys).expect("load")
+    }
+
+    #[test]
+    fn the_nearest_domain_signs() {
+        let keys = keys(&["example.org", "b.example.org"]);
+        let check = |domain, expected: &str| {
+            let fields = keys.sign(domain, CONTENT).expect("sign");
+            assert!(fields.contains(&format!("d={expected};")), "{fields}");
+        };
+        check("example.org", "example.org");
+        check("a.example.org", "example.org");
+        check("a.b.example.org", "b.example.org");
+        assert_eq!(keys.sign("badexample.org", CONTENT).expect("sign"), "");
+        assert_eq!(keys.sign("org", CONTENT).expect("sign"), "");
+    }
+
+    #[test]
+    fn every_key_of_a_domain_signs() {
+        let fields = keys(&["example.org", "example.org"]).sign("example.org", CONTENT);
+        assert_eq!(fields.expect("sign").matches("DKIM-Signature:").count(), 2);
+    }
+
+    #[test]
+    fn a_wrong_key_file_is_named() {
+        let dir = tempfile::tempdir().expect("directory");
+        let file = dir.path().join("key.pem");
+        let pair = rcgen::KeyPair::generate().expect("key");
+        std::fs::write(&file, pair.serialize_pem()).expect("write");
+        for file in [file, "/nonexistent/key.pem".into()] {
+            let err = Keys::load(&[key("example.org", file.clone())]).err().expect("refuse");
+            assert!(format!("{err:#}").contains(&file.display().to_string()), "{err:#}");
+        }
+    }
+}

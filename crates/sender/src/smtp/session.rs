@@ -1,0 +1,261 @@
+//! One mail transaction (RFC 5321 section 3.3), with an outcome for every recipient.
+
+use std::{error::Error as _, fmt, time::Duration};
+
+use contract::Action;
+use lettre::transport::smtp::{Error, client::AsyncSmtpConnection, response::Response};
+use tokio::time::timeout;
+
+use crate::{
+    config::Timeouts,
+    reply::{Next, Outcome, Reply},
+    smtp::{offers::Offers, wire::Wire},
+};
+
+/// A mail as it goes over the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// Empty for the null reverse-path.
+    pub(crate) reverse_path: String,
+    /// Ends with CRLF, and has no other line end.
+    pub(crate) octets: Vec<u8>,
+    /// Something in it is not ASCII.
+    pub(crate) eight_bit: bool,
+    /// Header section or envelope are internationalised (RFC 6531).
+    pub(crate) smtputf8: bool,
+}
+
+/// A session that has been greeted, encrypted and authenticated as far as it goes.
+pub(crate) struct Session {
+    pub(crate) connection: AsyncSmtpConnection,
+    pub(crate) wire: Wire,
+    pub(crate) offers: Offers,
+    /// The TLS version; empty without TLS.
+    pub(crate) tls: &'static str,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// Why a command has no positive reply.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    Reply(Reply),
+    /// The time is over.
+    Silent(String),
+    /// The connection is gone, or what comes over it is not SMTP.
+    Lost(String),
+}
+
+/// Content is handed to the connection in blocks of this many octets.
+const BLOCK: usize = 64 * 1024;
+
+impl Session {
+    pub(crate) async fn transact(
+        &mut self,
+        letter: &Letter,
+        recipients: &[String],
+    ) -> Vec<Outcome> {
+        if let Some(outcome) = self.unfit(letter) {
+            return vec![outcome; recipients.len()];
+        }
+        let refused = self.envelope(letter, recipients).await;
+        if refused.iter().all(Option::is_some) {
+            return refused.into_iter().flatten().collect();
+        }
+        let outcome = self.data(letter).await;
+        refused.into_iter().map(|it| it.unwrap_or_else(|| outcome.clone())).collect()
+    }
+
+    pub(crate) async fn quit(&mut self) {
+        // Whatever the answer, the session is over.
+        let _ = self.connection.quit().await;
+    }
+
+    /// What the server says it cannot take is not sent. Content is never downgraded to seven bits:
+    /// what was signed is what arrives.
+    fn unfit(&self, letter: &Letter) -> Option<Outcome> {
+        let size = letter.octets.len() as u64;
+        if let Some(limit) = self.offers.size_limit.filter(|it| size > *it) {
+            let why = format!("the mail has {size} octets, the server takes {limit}");
+            return Some(Outcome::failed("5.3.4", why));
+        }
+        if letter.smtputf8 && !self.offers.smtputf8 {
+            let why = "the mail needs SMTPUTF8 (RFC 6531), which the server does not offer";
+            return Some(Outcome::failed("5.6.7", why));
+        }
+        if letter.eight_bit && !self.offers.eight_bit_mime {
+            let why = "the mail needs 8BITMIME (RFC 6152), which the server does not offer";
+            return Some(Outcome::failed("5.6.3", why));
+        }
+        None
+    }
+
+    /// Sends MAIL and RCPT. `None` for the recipients that are accepted.
+    async fn envelope(&mut self, letter: &Letter, recipients: &[String]) -> Vec<Option<Outcome>> {
+        let mut commands = vec![self.mail_command(letter)];
+        commands.extend(recipients.iter().map(|it| format!("RCPT TO:<{it}>\r\n")));
+        let (replies, lost) = self.converse(&commands).await;
+        let lost = lost.map(|why| Outcome::delayed("4.4.2", why).try_next_host());
+        match replies.first() {
+            None => vec![lost; recipients.len()],
+            Some(mail) if !mail.is_positive() => vec![Some(refused(mail)); recipients.len()],
+            Some(_) => (1..=recipients.len())
+                .map(|it| match replies.get(it) {
+                    Some(rcpt) if !rcpt.is_positive() => Some(refused_recipient(rcpt)),
+                    _ => lost.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    fn mail_command(&self, letter: &Letter) -> String {
+        let mut command = format!("MAIL FROM:<{}>", letter.reverse_path);
+        if self.offers.size {
+            command += &format!(" SIZE={}", letter.octets.len());
+        }
+        if letter.eight_bit {
+            command += " BODY=8BITMIME";
+        }
+        if letter.smtputf8 {
+            command += " SMTPUTF8";
+        }
+        command + "\r\n"
+    }
+
+    /// Sends commands and reads a reply to each, all at once where the server takes PIPELINING
+    /// (RFC 2920). If the session ends before the last reply, it says why.
+    async fn converse(&mut self, commands: &[String]) -> (Vec<Reply>, Option<String>) {
+        let mut replies: Vec<Reply> = Vec::with_capacity(commands.len());
+        for (n, command) in commands.iter().enumerate() {
+            // Without MAIL there is nothing to add a recipient to.
+            if !self.offers.pipelining && n > 0 && !replies[0].is_positive() {
+                break;
+            }
+            let verb = command.split([' ', '\r']).next().unwrap_or_default();
+            let awaiting = format!("the reply to {verb}");
+            let patience = self.timeouts.reply();
+            let result = if !self.offers.pipelining {
+                reply_in_time(patience, &awaiting, self.connection.command(command)).await
+            } else if n == 0 {
+                reply_in_time(patience, &awaiting, self.connection.command(commands.concat())).await
+            } else {
+                reply_in_time(patience, &awaiting, self.connection.read_response()).await
+            };
+            match result {
+                Ok(reply) | Err(Broken::Reply(reply)) => {
+                    let closing = reply.code == 421;
+                    let why = closing.then(|| format!("421 {}", reply.text));
+                    replies.push(reply);
+                    if closing {
+                        return (replies, why);
+                    }
+                }
+                Err(Broken::Silent(why) | Broken::Lost(why)) => return (replies, Some(why)),
+            }
+        }
+        (replies, None)
+    }
+
+    async fn data(&mut self, letter: &Letter) -> Outcome {
+        let command = self.connection.command("DATA\r\n");
+        match reply_in_time(self.timeouts.data(), "the reply to DATA", command).await {
+            Ok(reply) if reply.code == 354 => self.content(letter).await,
+            Ok(reply) => {
+                let why = format!("{} {} is no answer to DATA", reply.code, reply.text);
+                Outcome::delayed("4.5.0", why)
+            }
+            Err(Broken::Reply(reply)) => refused(&reply),
+            Err(Broken::Silent(why) | Broken::Lost(why)) => {
+                Outcome::delayed("4.4.2", why).try_next_host()
+            }
+        }
+    }
+
+    async fn content(&mut self, letter: &Letter) -> Outcome {
+        // lettre puts a CRLF before the dot that ends the data, so the content leaves its own out.
+        let octets = letter.octets.strip_suffix(b"\r\n").unwrap_or(&letter.octets);
+        let wire = self.wire.clone();
+        let sending = self.connection.message_iter(octets.chunks(BLOCK));
+        tokio::pin!(sending);
+        let result = loop {
+            let (ended, written) = (wire.ended_data(), wire.written_octets());
+            let patience = if ended { self.timeouts.end_of_data() } else { self.timeouts.block() };
+            match reply_in_time(patience, "the reply to the end of data", &mut sending).await {
+                Err(Broken::Silent(_)) if wire.written_octets() > written => (),
+                result => break result,
+            }
+        };
+        match result {
+            Ok(reply) | Err(Broken::Reply(reply)) => Outcome::of(&reply),
+            // The server may have the mail and may have answered. To offer it to another host now
+            // would be asking for a second copy.
+            Err(Broken::Silent(why) | Broken::Lost(why)) if wire.ended_data() => {
+                let why = format!("the outcome is unknown, all data was sent: {why}");
+                Outcome::delayed("4.4.2", why)
+            }
+            Err(Broken::Silent(why) | Broken::Lost(why)) => {
+                Outcome::delayed("4.4.2", why).try_next_host()
+            }
+        }
+    }
+}
+
+/// A refusal that is not about a recipient: the next host may decide otherwise, unless it is final.
+fn refused(reply: &Reply) -> Outcome {
+    let outcome = Outcome::of(reply);
+    if outcome.action == Action::Delayed { outcome.try_next_host() } else { outcome }
+}
+
+/// The domain's other hosts are not asked about a recipient that one of them put off: a greylisting
+/// server wants to see the same client at the same host again.
+fn refused_recipient(reply: &Reply) -> Outcome {
+    let outcome = Outcome::of(reply);
+    let next = match reply.code {
+        421 => Next::Host,
+        400..=499 if outcome.status != "4.5.3" => Next::Greylisting,
+        _ => Next::Attempt,
+    };
+    Outcome { next, ..outcome }
+}
+
+/// Awaits a reply.
+pub(crate) async fn reply_in_time(
+    patience: Duration,
+    awaiting: &str,
+    exchange: impl Future<Output = Result<Response, Error>>,
+) -> Result<Reply, Broken> {
+    let response = in_time(patience, awaiting, exchange).await?;
+    let text: Vec<&str> = response.message().collect();
+    Ok(Reply::new(response.code().into(), &text.join(" ")))
+}
+
+/// lettre itself limits the time of the TCP connection only: a silent server would hold it for ever.
+pub(crate) async fn in_time<T>(
+    patience: Duration,
+    awaiting: &str,
+    exchange: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Broken> {
+    match timeout(patience, exchange).await {
+        Err(_) => Err(Broken::Silent(format!("{awaiting} did not come in {patience:?}"))),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(err)) => Err(broken(awaiting, &err)),
+    }
+}
+
+fn broken(awaiting: &str, err: &Error) -> Broken {
+    match err.status() {
+        Some(code) => {
+            let text = err.source().map(ToString::to_string).unwrap_or_default();
+            Broken::Reply(Reply::new(code.into(), &text))
+        }
+        None => Broken::Lost(format!("{awaiting} did not come: {err}")),
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Reply(reply) => write!(f, "{} {}", reply.code, reply.text),
+            Broken::Silent(why) | Broken::Lost(why) => f.write_str(why),
+        }
+    }
+}
