@@ -1,6 +1,6 @@
 //! The header section of a message or part (RFC 5322 section 2.2, RFC 2045 section 3).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use contract::Mailbox;
 use mail_parser::{Addr, Address, ContentType, DateTime, HeaderValue, parsers::MessageStream};
@@ -41,20 +41,25 @@ impl<'a> Fields<'a> {
     /// The header section and the body below it.
     pub(crate) fn split(octets: &'a [u8]) -> (Fields<'a>, &'a [u8]) {
         let mut fields = Vec::new();
+        let mut any = false;
         let mut at = 0;
         while at < octets.len() {
             let end = line_end(octets, at);
             let line = &octets[at..end];
             if line.trim_ascii_end().is_empty() && !line.starts_with(b" ") {
-                return (Fields { fields }, &octets[end..]);
+                // Lines of which none is a field are no header section, but text.
+                let body = if any || at == 0 { end } else { 0 };
+                return (Fields { fields }, &octets[body..]);
             }
             let end = folded_end(octets, end);
             if at < MAX_SECTION && fields.len() < MAX_FIELDS {
-                fields.extend(field(&octets[at..end]));
+                let name = name(&octets[at..end]);
+                any |= name.is_some();
+                fields.extend(name.and_then(wanted));
             }
             at = end;
         }
-        (Fields { fields }, &[])
+        (Fields { fields }, if any { &[] } else { octets })
     }
 
     /// The text of a field, encoded words decoded (RFC 2047), on one line.
@@ -94,13 +99,14 @@ impl<'a> Fields<'a> {
     /// brackets is not one.
     pub(crate) fn message_ids(&self, name: &str) -> Vec<String> {
         let mut ids = Vec::new();
+        let mut seen = HashSet::new();
         for value in self.all(name) {
             let value = String::from_utf8_lossy(value);
             for piece in value.split('<').skip(1) {
                 let Some((id, _)) = piece.split_once('>') else { continue };
                 // Folded in the middle, as some do.
                 let id: String = id.chars().filter(|it| !is_blank(*it)).collect();
-                if !id.is_empty() && !ids.contains(&id) {
+                if !id.is_empty() && seen.insert(id.clone()) {
                     ids.push(id);
                 }
             }
@@ -158,12 +164,17 @@ fn folded_end(octets: &[u8], mut end: usize) -> usize {
     end
 }
 
-/// The name and the value, if the name is wanted.
-fn field(octets: &[u8]) -> Option<(&'static str, &[u8])> {
+/// The name and the value of a field (RFC 5322 section 3.6.8); `None` for a line that is none.
+fn name(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', octets)?;
-    let name = octets[..colon].trim_ascii();
+    let name = octets[..colon].trim_ascii_end();
+    let sound = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    sound.then_some((name, &octets[colon + 1..]))
+}
+
+fn wanted<'a>((name, value): (&[u8], &'a [u8])) -> Option<(&'static str, &'a [u8])> {
     let name = WANTED.iter().find(|it| name.eq_ignore_ascii_case(it.as_bytes()))?;
-    Some((name, &octets[colon + 1..]))
+    Some((name, value))
 }
 
 /// A value as mail-parser wants it: cut to a length, and ended.
@@ -206,6 +217,8 @@ mod tests {
             ("\r\nSubject: a", "Subject: a"),
             ("Subject: a", ""),
             ("", ""),
+            ("just text\n\nhere", "just text\n\nhere"),
+            ("From a@x.test Mon\nSubject: a\n\nb", "b"),
         ] {
             assert_eq!(Fields::split(octets.as_bytes()).1, body.as_bytes());
         }

@@ -8,6 +8,7 @@ mod fields;
 mod html;
 mod message;
 mod mime;
+mod surface;
 mod syntax;
 
 pub use crate::{
@@ -15,4 +16,5 @@ pub use crate::{
     check::{bare_id, check},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
+    surface::{Surface, SurfaceKind, Surfaces, surfaces},
 };

@@ -179,3 +179,96 @@ fn preview(text: &str) -> String {
     }
     preview
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_text(content: &str, text: &str) {
+        assert_eq!(parse(content.as_bytes(), 1000).text, text);
+    }
+
+    #[test]
+    fn plain_text_comes_before_html_unless_it_is_empty() {
+        let alternative = |plain: &str| {
+            format!(
+                "Content-Type: multipart/alternative; boundary=a\n\n--a\n\n{plain}\n--a\n\
+                 Content-Type: text/html\n\n<p>html\n--a--\n"
+            )
+        };
+        check_text(&alternative("plain"), "plain");
+        check_text(&alternative(" "), "html");
+        check_text("Content-Type: text/html\n\n<p>a<p>b", "a\n\nb");
+    }
+
+    #[test]
+    fn all_inline_texts_are_read_and_attached_ones_are_not() {
+        check_text(
+            "Content-Type: multipart/mixed; boundary=a\n\n--a\n\n1\n--a\n\
+             Content-Disposition: attachment; filename=2.txt\n\n2\n--a\n\n3\n--a--\n",
+            "1\n3",
+        );
+    }
+
+    #[test]
+    fn text_is_cut_at_a_character() {
+        for (limit, text, truncated) in [(0, "", true), (3, "é", true), (4, "éé", false)] {
+            let message = parse("\n\u{e9}\u{e9}".as_bytes(), limit);
+            assert_eq!((message.text.as_str(), message.text_truncated), (text, truncated));
+        }
+        let html = format!("Content-Type: text/html\n\n{}", "<p>é".repeat(1000));
+        let message = parse(html.as_bytes(), 5);
+        assert_eq!((message.text.as_str(), message.text_truncated), ("é\n\n", true));
+    }
+
+    #[test]
+    fn references_keep_the_first_and_the_newest() {
+        let ids: Vec<String> = (0..200).map(|it| format!("<{it}@x>")).collect();
+        let message = parse(format!("References: {}\n\n", ids.join(" ")).as_bytes(), 0);
+        assert_eq!(message.references.len(), 51);
+        assert_eq!(message.references[0], "0@x");
+        assert_eq!(message.references[1], "150@x");
+        assert_eq!(message.references[50], "199@x");
+    }
+
+    #[test]
+    fn a_message_identifier_may_lack_its_brackets() {
+        assert_eq!(parse(b"Message-ID: <a@b>\n\n", 0).message_id, "a@b");
+        assert_eq!(parse(b"Message-ID: a@b c\n\n", 0).message_id, "a@b");
+        assert_eq!(parse(b"\n", 0).message_id, "");
+    }
+
+    #[test]
+    fn the_conversation_of_thread_index() {
+        let index = BASE64.encode(&(0..27).collect::<Vec<u8>>());
+        let message = parse(format!("Thread-Index: {index}\n\n").as_bytes(), 0);
+        assert_eq!(message.thread_index, "000102030405060708090a0b0c0d0e0f101112131415");
+        assert_eq!(parse(b"Thread-Index: x\n\n", 0).thread_index, "");
+    }
+
+    #[test]
+    fn a_filename_stays_in_its_folder() {
+        for (given, safe) in [
+            ("../../etc/passwd", "_.._etc_passwd"),
+            ("C:\\a.exe", "C:_a.exe"),
+            (".bashrc", "bashrc"),
+            ("=?utf-8?Q?=C3=A9.pdf?=", "é.pdf"),
+            ("a b.pdf", "a b.pdf"),
+        ] {
+            let content = format!(
+                "Content-Type: application/pdf\nContent-Disposition: attachment; \
+                 filename=\"{}\"\n\nx",
+                given.replace('\\', "\\\\")
+            );
+            assert_eq!(part(content.as_bytes(), 0).expect("part").filename, safe);
+        }
+    }
+
+    #[test]
+    fn a_preview_is_one_short_line() {
+        assert_eq!(preview(" a\n\n b\tc "), "a b c");
+        assert_eq!(preview(&"ab ".repeat(100)).chars().count(), 200);
+        assert_eq!(preview(&"é".repeat(300)).chars().count(), 200);
+    }
+}

@@ -5,4 +5,5 @@ mod addresses;
 mod consensus;
 mod corpus;
 mod round_trip;
+
 mod torture;

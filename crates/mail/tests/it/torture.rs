@@ -1,1 +1,91 @@
+use std::time::{Duration, Instant};
 
+use contract::Message;
+
+use crate::corpus;
+
+const LIMIT: usize = 256 * 1024;
+
+/// What storage can count on, whatever the content.
+#[track_caller]
+fn sound(content: &[u8]) -> Message {
+    let message = mail::parse(content, LIMIT);
+    assert!(message.text.len() <= LIMIT);
+    assert!(message.preview.chars().count() <= 200 && !message.preview.contains('\n'));
+    assert!(message.references.len() <= 51);
+    let named = message.from.iter().chain(&message.to).flat_map(|it| [&it.name, &it.address]);
+    for text in named.chain([&message.text, &message.subject, &message.message_id]) {
+        assert!(!text.contains('\0'));
+    }
+    for (n, attachment) in message.attachments.iter().enumerate().take(20) {
+        let part = mail::part(content, n).expect("part");
+        assert_eq!(part.octets.len() as u64, attachment.size_bytes);
+        assert!(!part.filename.contains(['/', '\\', '\0', '\n']), "{:?}", part.filename);
+    }
+    message
+}
+
+#[test]
+fn no_message_of_the_corpora_does_harm() {
+    let mut files = 0;
+    for name in ["mime-mail-parser", "mime-mime4j", "mime-consensus", "threading", "dkim"] {
+        let Some(corpus) = corpus::open(name) else { return };
+        for (_, content, _) in corpus.files() {
+            sound(&content);
+            // Cut anywhere, as by a lost connection, and with octets that no charset has.
+            for part in 1..8 {
+                sound(&content[..content.len() * part / 8]);
+            }
+            let damaged: Vec<u8> = content
+                .iter()
+                .enumerate()
+                .map(|(n, it)| if n % 97 == 96 { 0xff } else { *it })
+                .collect();
+            sound(&damaged);
+            files += 1;
+        }
+    }
+    eprintln!("read {files} messages, whole, cut and damaged");
+}
+
+/// Each of these makes some parser quadratic, recursive or greedy.
+#[test]
+fn hostile_structure_costs_little() {
+    let part = "Content-Type: multipart/mixed; boundary=x\n\n--x\n";
+    let nested: String = (0..20_000)
+        .map(|it| format!("Content-Type: multipart/mixed; boundary=b{it}\n\n--b{it}\n"))
+        .collect();
+    let missing: String = (0..20_000)
+        .map(|it| format!("--x\nContent-Type: multipart/mixed; boundary=m{it}\n\n"))
+        .collect();
+    for content in [
+        part.repeat(20_000),
+        nested,
+        format!("{part}{missing}"),
+        format!("{part}{}", "--x\n\n\n".repeat(200_000)),
+        "Content-Type: message/rfc822\n\n".repeat(50_000),
+        "a:\n".repeat(500_000),
+        format!("Subject: {}", "=?utf-8?q? ".repeat(100_000)),
+        format!("Content-Type: text/plain{}", "; a*0=b".repeat(100_000)),
+        format!("To: {}", "(".repeat(1_000_000)),
+        format!("To: {}", "a:b@c;,".repeat(100_000)),
+        format!("References: {}", "<a@b> ".repeat(100_000)),
+        format!("References: {}", (0..100_000).map(|it| format!("<{it}@b>")).collect::<String>()),
+        format!("Subject: a\n{}", " \n".repeat(500_000)),
+        "\n".repeat(1_000_000),
+    ] {
+        let begun = Instant::now();
+        sound(content.as_bytes());
+        let start = &content[..content.len().min(60)];
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?} {start:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn parts_are_capped_and_the_rest_is_read() {
+    let mut content = String::from("Content-Type: multipart/mixed; boundary=x\n\n--x\n\nHello\n");
+    content += &"--x\nContent-Type: image/png\n\na\n".repeat(2000);
+    let message = sound(content.as_bytes());
+    assert_eq!(message.text, "Hello");
+    assert!((900..=1000).contains(&message.attachments.len()), "{}", message.attachments.len());
+}
