@@ -1,1 +1,89 @@
+//! The REST API, as the client libraries of the contract expect it.
+//!
+//! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
+//! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
+//! tokens and inboxes.
 
+mod accounts;
+mod attachments;
+mod caller;
+mod config;
+mod documentation;
+mod emails;
+mod finish;
+mod gateway;
+mod inboxes;
+mod links;
+mod local_part;
+mod metrics;
+mod octets;
+mod params;
+mod poll;
+mod problem;
+mod repeats;
+mod search;
+mod send;
+mod server;
+mod signups;
+mod start;
+mod threads;
+mod tier;
+mod time;
+mod token;
+mod waiters;
+
+use anyhow::Context as _;
+use bus::Bus;
+use service::Process;
+use store::Store;
+use tokio::net::TcpListener;
+
+pub use crate::config::Config;
+use crate::{gateway::Gateway, links::Links, metrics::Metrics};
+
+/// Serves the API until shutdown. The port is taken at once; before the database and NATS are there,
+/// every request is answered with 503.
+pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
+    let listener = service::listen(config.listen, "listen").await?;
+    let metrics = Metrics::new(&process)?;
+    let Some((store, bus)) = start::wait(&listener, &config, &metrics, &process).await? else {
+        return Ok(());
+    };
+    serve_with(listener, config, store, bus, metrics, process).await
+}
+
+/// As `run`, over what is connected already.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    store: Store,
+    bus: Bus,
+    process: Process,
+) -> anyhow::Result<()> {
+    let metrics = Metrics::new(&process)?;
+    serve_with(listener, config, store, bus, metrics, process).await
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    config: Config,
+    store: Store,
+    bus: Bus,
+    metrics: Metrics,
+    process: Process,
+) -> anyhow::Result<()> {
+    let secret = store.writer.secret("attachment-urls").await.context("read a secret")?;
+    let links = Links::new(&secret, config.attachment_link_seconds);
+    let stop = process.shutdown.clone();
+    let max_connections = config.max_connections;
+    let gateway = Gateway::new(&config, store.clone(), bus.clone(), links, metrics, stop.clone());
+    let waiters = gateway.waiters().clone();
+    let router = gateway.router();
+    tokio::join!(
+        start::announce_domains(&bus, &config.domains, &stop),
+        start::watch_database(store.reader, &process),
+        waiters.follow(&bus, &stop),
+        server::serve(&listener, router, max_connections, &stop),
+    );
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Who asks: the account behind the token of `Authorization: Bearer`.
+
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderMap, header, request::Parts},
+};
+use store::{Account, Reader, Writer};
+
+use crate::{problem::Problem, time::now_micros, token};
+
+/// An account's last activity is noted once in this time, in microseconds.
+const TOUCH_EVERY: i64 = 60 * 1_000_000;
+
+/// The account that a request comes from.
+pub(crate) struct Caller(pub(crate) Account);
+
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Sync,
+    Reader: FromRef<S>,
+    Writer: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Caller, Problem> {
+        let token = bearer(&parts.headers)?;
+        let account = Reader::from_ref(state).account_by_token(&token::hash(token)).await?;
+        let account = account.ok_or_else(|| Problem::authentication("the token is not valid"))?;
+        touch(&Writer::from_ref(state), &account).await;
+        Ok(Caller(account))
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = "a token is needed: send the field \"Authorization: Bearer <token>\"";
+    let field = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    match field.and_then(|it| it.split_once(' ')) {
+        // RFC 9110 section 11.1: the scheme's case makes no difference.
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            let token = token.trim();
+            if token.is_empty() || token.len() > token::MAX_LENGTH {
+                return Err(Problem::authentication("the token is not valid"));
+            }
+            Ok(token)
+        }
+        _ => Err(Problem::authentication(missing)),
+    }
+}
+
+/// No request fails because its moment could not be noted.
+async fn touch(writer: &Writer, account: &Account) {
+    if now_micros() - account.last_active_at < TOUCH_EVERY {
+        return;
+    }
+    if let Err(err) = writer.touch_account(&account.id).await {
+        let err = anyhow::Error::from(err);
+        tracing::warn!(account.id, "note the account's activity: {err:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_token() {
+        let token = |field: &str| {
+            let headers =
+                HeaderMap::from_iter([(header::AUTHORIZATION, field.parse().expect("value"))]);
+            bearer(&headers).map(str::to_owned).map_err(|err| err.status.as_u16())
+        };
+        assert_eq!(token("Bearer lm_sk_live_x"), Ok("lm_sk_live_x".to_owned()));
+        assert_eq!(token("bearer  lm_sk_live_x "), Ok("lm_sk_live_x".to_owned()));
+        for field in ["", "Bearer", "Bearer ", "Basic dTpw", &format!("Bearer {}", "x".repeat(200))]
+        {
+            assert_eq!(token(field), Err(401), "{field}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()).expect_err("refuse").status.as_u16(), 401);
+    }
+}

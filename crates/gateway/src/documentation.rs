@@ -1,0 +1,163 @@
+//! The API's own description, OpenAPI 3.1, made from the handlers.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Json, Router,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::{
+    IntoResponses, Modify, OpenApi, ToSchema,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+
+use crate::{
+    accounts, attachments, emails, gateway::Gateway, inboxes, poll, problem::ProblemBody, search,
+    send, threads,
+};
+
+pub(crate) fn routes() -> Router<Gateway> {
+    Router::new().route("/openapi.json", get(describe)).route("/v1/docs/openapi", get(describe))
+}
+
+/// `{}`, because clients want JSON in every answer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Empty {}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// How any request can fail.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "a description: the variants are never made")]
+pub(crate) enum Errors {
+    /// The request is malformed, or a parameter has a value that is not accepted
+    #[response(status = 400)]
+    Invalid(#[to_schema] ProblemBody<'static>),
+    /// The token is missing or not valid
+    #[response(status = 401)]
+    Unauthorized(#[to_schema] ProblemBody<'static>),
+    /// The account's tier does not allow it
+    #[response(status = 403)]
+    Tier(#[to_schema] ProblemBody<'static>),
+    /// There is no such thing, or it is another account's
+    #[response(status = 404)]
+    NotFound(#[to_schema] ProblemBody<'static>),
+    /// The address is taken
+    #[response(status = 409)]
+    Collision(#[to_schema] ProblemBody<'static>),
+    /// The body is too large
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ProblemBody<'static>),
+    /// The request is well-formed, but not to be honoured; `error` says why
+    #[response(status = 422)]
+    Unprocessable(#[to_schema] ProblemBody<'static>),
+    /// Too much at once; `Retry-After` says when again
+    #[response(status = 429)]
+    Limited(#[to_schema] ProblemBody<'static>),
+    /// NATS or the database is away, or the stream is full; `Retry-After` says when again
+    #[response(status = 503)]
+    Unavailable(#[to_schema] ProblemBody<'static>),
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Posthouse",
+        description = "Email for agents: inboxes, received mail that has been scanned, and sending.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This service")),
+    tags(
+        (name = "accounts", description = "Who asks, and what they may do"),
+        (name = "inboxes", description = "Addresses that take mail"),
+        (name = "emails", description = "Mail received and sent"),
+        (name = "threads", description = "Conversations"),
+        (name = "service", description = "The service itself"),
+    ),
+    paths(
+        accounts::sign_up, accounts::account, accounts::verify,
+        inboxes::create, inboxes::list, inboxes::look, inboxes::delete,
+        emails::list, emails::read, emails::raw, poll::poll,
+        attachments::url, attachments::fetch,
+        threads::list, threads::read,
+        send::send, search::search,
+        health, describe,
+    ),
+    components(schemas(ProblemBody)),
+    modifiers(&Token),
+    security(("token" = [])),
+)]
+struct Description;
+
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The token that signing up answers with"))
+            .build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The process answers
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = "service", security(()),
+    responses(
+        (status = 200, description = "It does", body = Health),
+        (status = "4XX", description = "The request is malformed", body = ProblemBody),
+        (status = 503, description = "The service is starting", body = ProblemBody)
+    )
+)]
+pub(crate) async fn health() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// This description
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "describe", tag = "service", security(()),
+    responses(
+        (status = 200, description = "OpenAPI 3.1", body = serde_json::Value),
+        (status = "4XX", description = "The request is malformed", body = ProblemBody)
+    )
+)]
+pub(crate) async fn describe() -> Response {
+    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| {
+        serde_json::to_vec(&Description::openapi()).expect("strings become JSON").into()
+    });
+    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_described_once_and_can_fail() {
+        let openapi = serde_json::to_value(Description::openapi()).expect("JSON");
+        assert!(openapi["openapi"].as_str().is_some_and(|it| it.starts_with("3.1")));
+        let mut ids = Vec::new();
+        for (path, item) in openapi["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                ids.push(operation["operationId"].as_str().expect("id").to_owned());
+                assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+                let responses = operation["responses"].as_object().expect("responses");
+                assert!(responses.keys().any(|it| it.starts_with('4')), "{method} {path}");
+            }
+        }
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((ids.len(), count), (19, 19));
+    }
+}

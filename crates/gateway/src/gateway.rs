@@ -1,0 +1,122 @@
+//! The parts that handlers are made of. Each handler takes only those it uses.
+
+use std::sync::Arc;
+
+use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::get};
+use bus::{Bus, Directory};
+use store::{Reader, Store, Writer};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, accounts, attachments, documentation, emails,
+    finish::finish,
+    inboxes,
+    links::Links,
+    metrics::Metrics,
+    octets::BodyLimits,
+    params::PublicUrl,
+    poll,
+    problem::Problem,
+    repeats::Repeats,
+    search, send,
+    signups::{Signups, TrustedProxies},
+    threads,
+    tier::Tiers,
+    waiters::Waiters,
+};
+
+/// Told to stop: requests that are held are answered.
+#[derive(Clone)]
+pub(crate) struct Stop(pub(crate) CancellationToken);
+
+/// The domains that inboxes can be made on.
+#[derive(Clone)]
+pub(crate) struct Domains(pub(crate) Arc<[String]>);
+
+#[derive(Clone, FromRef)]
+pub(crate) struct Gateway {
+    reader: Reader,
+    writer: Writer,
+    directory: Directory,
+    bus: Bus,
+    links: Links,
+    waiters: Waiters,
+    repeats: Repeats,
+    metrics: Metrics,
+    tiers: Tiers,
+    domains: Domains,
+    signups: Signups,
+    signup: accounts::SignupPolicy,
+    trusted_proxies: TrustedProxies,
+    public_url: PublicUrl,
+    body_limits: BodyLimits,
+    stop: Stop,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        config: &Config,
+        store: Store,
+        bus: Bus,
+        links: Links,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> Gateway {
+        Gateway {
+            reader: store.reader,
+            writer: store.writer,
+            directory: bus.directory(),
+            bus,
+            links,
+            waiters: Waiters::new(metrics.waiters.clone()),
+            repeats: Repeats::default(),
+            metrics,
+            tiers: Tiers::new(config),
+            domains: Domains(config.domains.clone().into()),
+            signups: Signups::new(config.signups_per_minute),
+            signup: accounts::SignupPolicy {
+                enabled: config.signup_enabled,
+                tier: config.signup_tier,
+            },
+            trusted_proxies: TrustedProxies(config.trusted_proxies.clone().into()),
+            public_url: PublicUrl(config.public_url.clone()),
+            body_limits: BodyLimits::new(config.max_body_bytes),
+            stop: Stop(stop),
+        }
+    }
+
+    pub(crate) fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .merge(accounts::routes())
+            .merge(inboxes::routes())
+            .merge(emails::routes())
+            .merge(poll::routes())
+            .merge(attachments::routes())
+            .merge(threads::routes())
+            .merge(send::routes())
+            .merge(search::routes())
+            .merge(documentation::routes())
+            .route("/health", get(documentation::health))
+            .fallback(async || Problem::not_found("there is no such path"))
+            .method_not_allowed_fallback(async || {
+                Problem::method_not_allowed(
+                    "the path is right, the method is not: see the Allow field",
+                )
+            })
+            .layer(from_fn_with_state(self.metrics.clone(), finish))
+            .with_state(self)
+    }
+}
+
+/// What is served before the database and NATS are there.
+pub(crate) fn starting(metrics: Metrics) -> Router {
+    Router::new()
+        .fallback(async || {
+            Problem::unavailable("the service is starting: it waits for the database or for NATS")
+        })
+        .layer(from_fn_with_state(metrics, finish))
+}

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    service::main("posthouse-gateway", gateway::run)
+}

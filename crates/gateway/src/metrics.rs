@@ -1,0 +1,60 @@
+//! What can be watched from outside. No label ever names an account, an inbox or an address.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::http::{Method, StatusCode};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts};
+use service::Process;
+
+/// The metrics of the gateway. Cloning shares them.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    pub(crate) waiters: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn new(process: &Process) -> anyhow::Result<Metrics> {
+        let metrics = Metrics {
+            requests: IntCounterVec::new(
+                Opts::new("mail_gateway_requests_total", "Requests answered."),
+                &["method", "route", "status"],
+            )?,
+            durations: HistogramVec::new(
+                HistogramOpts::new(
+                    "mail_gateway_request_duration_seconds",
+                    "Time to answer a request; held long-polls are among them.",
+                ),
+                &["method", "route"],
+            )?,
+            waiters: IntGauge::new(
+                "mail_gateway_waiters",
+                "Requests held until something happens.",
+            )?,
+        };
+        let registry = process.metrics.registry("gateway")?;
+        registry.register(Box::new(metrics.requests.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.durations.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.waiters.clone())).context("register metrics")?;
+        Ok(metrics)
+    }
+
+    /// `route` is the pattern that matched, if one did.
+    pub(crate) fn answered(
+        &self,
+        method: &Method,
+        route: Option<&str>,
+        status: StatusCode,
+        duration: Duration,
+    ) {
+        let method = match *method {
+            Method::GET | Method::HEAD | Method::POST | Method::DELETE => method.as_str(),
+            _ => "other",
+        };
+        let route = route.unwrap_or("unmatched");
+        self.requests.with_label_values(&[method, route, status.as_str()]).inc();
+        self.durations.with_label_values(&[method, route]).observe(duration.as_secs_f64());
+    }
+}

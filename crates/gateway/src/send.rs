@@ -1,0 +1,215 @@
+//! Sending: a request is checked, published where agents on NATS publish theirs, and answered once
+//! the ledger has it.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{FromRef, State},
+    routing::post,
+};
+use bus::Bus;
+use bytes::Bytes;
+use contract::{SendRequest, submission_id};
+use mail::Address;
+use serde::Serialize;
+use store::{Account, Inbox, LedgerEntry, Reader};
+use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    caller::Caller,
+    documentation::Errors,
+    gateway::Gateway,
+    octets::{Octets, json},
+    params::IdempotencyKey,
+    problem::Problem,
+    threads,
+    tier::Tiers,
+    time::{now_micros, seconds_to_midnight},
+    waiters::Waiters,
+};
+
+/// So long an answer waits for the ledger, so that the email can be read when its id is known. The
+/// request is safe by then; without an entry in time it is answered all the same.
+const LEDGER_WAIT: Duration = Duration::from_secs(1);
+
+pub(crate) fn routes() -> Router<Gateway> {
+    Router::new().route("/v1/emails/send", post(send))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Sent {
+    /// Of the email.
+    #[schema(example = "eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
+    id: String,
+    /// "queued"; for a repeated request, what became of the first.
+    #[schema(example = "queued")]
+    status: String,
+}
+
+/// What sending touches.
+#[derive(Clone)]
+pub(crate) struct Submitter {
+    reader: Reader,
+    bus: Bus,
+    waiters: Waiters,
+    tiers: Tiers,
+}
+
+impl FromRef<Gateway> for Submitter {
+    fn from_ref(gateway: &Gateway) -> Submitter {
+        Submitter {
+            reader: Reader::from_ref(gateway),
+            bus: Bus::from_ref(gateway),
+            waiters: Waiters::from_ref(gateway),
+            tiers: Tiers::from_ref(gateway),
+        }
+    }
+}
+
+/// Send an email
+///
+/// With the same `Idempotency-Key`, a request can be repeated as often as it takes: one mail goes out,
+/// and every answer is that of the first.
+#[utoipa::path(
+    post, path = "/v1/emails/send", operation_id = "sendEmail", tag = "emails",
+    params(("Idempotency-Key" = Option<String>, Header,
+        description = "1 to 255 visible ASCII characters; compared within the inbox")),
+    request_body = SendRequest,
+    responses((status = 200, description = "Accepted", body = Sent), Errors)
+)]
+pub(crate) async fn send(
+    Caller(account): Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    State(submitter): State<Submitter>,
+    body: Octets,
+) -> Result<Json<Sent>, Problem> {
+    if !submitter.tiers.of(account.tier).can_send() {
+        let message = "this account can only receive: POST /v1/verify/{provider} unlocks sending";
+        return Err(Problem::insufficient_tier(message));
+    }
+    let octets = body.octets.clone();
+    // Large ones take long to decode: not on the threads that serve everybody.
+    let request = tokio::task::spawn_blocking(move || read(&octets)).await;
+    let request = request.map_err(Problem::internal)??;
+    let inbox = submitter.inbox(&account, &request.from).await?;
+    let key = key.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
+    if let Some(first) = submitter.reader.ledger_entry(&inbox.id, &key).await? {
+        let status = first.status.clone();
+        return answer(first, &status);
+    }
+    submitter.check_thread(&inbox, &request.thread_id).await?;
+    submitter.check_day(&account).await?;
+    submitter.submit(&account, &inbox, &key, body.octets.clone()).await
+}
+
+fn read(octets: &[u8]) -> Result<Request, Problem> {
+    let request: SendRequest = json(octets)?;
+    mail::check(&request)?;
+    Ok(Request { from: request.from, thread_id: request.thread_id })
+}
+
+/// What the gateway itself has to know of a request that is well-formed.
+struct Request {
+    from: String,
+    thread_id: String,
+}
+
+impl Submitter {
+    async fn inbox(&self, account: &Account, from: &str) -> Result<Inbox, Problem> {
+        let address: Address = from.parse().map_err(|err| {
+            Problem::unprocessable(
+                "invalid_sender",
+                format!("from: {err}: give an inbox's address"),
+            )
+        })?;
+        let inbox = self.reader.inbox_by_address(&address.canonical()).await?;
+        inbox
+            .filter(|it| it.account_id == account.id)
+            .ok_or_else(|| Problem::not_found(format!("from: you have no inbox {from:?}")))
+    }
+
+    async fn check_thread(&self, inbox: &Inbox, thread_id: &str) -> Result<(), Problem> {
+        if thread_id.is_empty() || self.reader.ancestry(&inbox.id, thread_id).await?.is_some() {
+            return Ok(());
+        }
+        Err(threads::unknown(thread_id))
+    }
+
+    async fn check_day(&self, account: &Account) -> Result<(), Problem> {
+        let most = self.tiers.of(account.tier).daily_email_limit;
+        if self.reader.usage(&account.id).await?.emails_sent_today < most {
+            return Ok(());
+        }
+        let message = format!("this account may send {most} mails a day (UTC), and has");
+        Err(Problem::rate_limited(message, seconds_to_midnight(now_micros())))
+    }
+
+    async fn submit(
+        &self,
+        account: &Account,
+        inbox: &Inbox,
+        key: &str,
+        request: Bytes,
+    ) -> Result<Json<Sent>, Problem> {
+        let id = submission_id(&inbox.id, key);
+        let mut waiter = self.waiters.register(&id);
+        self.bus.submit(&account.id, &inbox.id, key, request).await?;
+        let end = Instant::now() + LEDGER_WAIT;
+        loop {
+            let is_over = timeout_at(end, waiter.woken()).await.is_err();
+            // From here on the request is safe: whatever the database says, it will be sent.
+            match self.reader.ledger_entry(&inbox.id, key).await {
+                Ok(Some(entry)) => return answer(entry, "queued"),
+                Ok(None) if !is_over => (),
+                Ok(None) | Err(_) => {
+                    return Ok(Json(Sent { id, status: "queued".to_owned() }));
+                }
+            }
+        }
+    }
+}
+
+fn answer(entry: LedgerEntry, status: &str) -> Result<Json<Sent>, Problem> {
+    match entry.rejection {
+        Some(rejection) => Err(rejection.into()),
+        None => Ok(Json(Sent { id: entry.email_id, status: status.to_owned() })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(rejection: Option<contract::Rejection>) -> LedgerEntry {
+        LedgerEntry {
+            email_id: "eml_1".to_owned(),
+            account_id: "acct_1".to_owned(),
+            inbox_id: "ibx_1".to_owned(),
+            idempotency_key: "k".to_owned(),
+            request_digest: String::new(),
+            status: "bounced".to_owned(),
+            rejection,
+            requested_at: 0,
+        }
+    }
+
+    #[test]
+    fn a_repeat_gets_the_firsts_result() {
+        let Json(sent) = answer(entry(None), "bounced").expect("sent");
+        assert_eq!((&*sent.id, &*sent.status), ("eml_1", "bounced"));
+        let rejection =
+            contract::Rejection { code: "invalid_recipient".to_owned(), message: "to".to_owned() };
+        let problem = answer(entry(Some(rejection)), "rejected").expect_err("rejected");
+        assert_eq!((problem.status.as_u16(), &*problem.code), (422, "invalid_recipient"));
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_by_name() {
+        let problem = read(br#"{"from":"a@b.test","bcc":["c@d.test"]}"#).err().expect("refuse");
+        assert_eq!(problem.status.as_u16(), 400);
+        assert!(problem.message.contains("bcc"), "{}", problem.message);
+    }
+}

@@ -1,0 +1,43 @@
+//! Tokens: what a client proves itself with. Only their hashes are kept.
+
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    rand,
+};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+
+const PREFIX: &str = "lm_sk_live_";
+
+/// No token is longer; whatever is, need not be hashed.
+pub(crate) const MAX_LENGTH: usize = 128;
+
+/// A new token: 256 random bits, in 43 characters.
+pub(crate) fn generate() -> Result<String, aws_lc_rs::error::Unspecified> {
+    let mut secret = [0; 32];
+    rand::fill(&mut secret)?;
+    Ok(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&secret)))
+}
+
+/// What the database knows of a token: SHA-256 in hexadecimal. It needs no salt and no stretching,
+/// because nobody can guess 256 random bits.
+pub(crate) fn hash(token: &str) -> String {
+    HEXLOWER.encode(digest(&SHA256, token.as_bytes()).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_long_and_all_different() {
+        let (one, other) = (generate().expect("random"), generate().expect("random"));
+        assert_ne!(one, other);
+        assert_eq!(one.len(), PREFIX.len() + 43);
+        assert!(one.len() < MAX_LENGTH);
+    }
+
+    #[test]
+    fn the_hash_is_sha_256() {
+        assert_eq!(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

@@ -1,0 +1,193 @@
+//! Requests that wait for something to happen to an inbox or an email, and the feed that wakes them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bus::{Bus, Feed};
+use contract::Event;
+use prometheus::IntGauge;
+use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+/// How often everybody looks for themselves while events do not come.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Who waits for what. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct Waiters {
+    waiting: Arc<Mutex<HashMap<String, watch::Sender<()>>>>,
+    gauge: IntGauge,
+}
+
+/// Waits for one inbox or email, named by its identifier. Dropping it is leaving, as when the client
+/// closes the connection.
+pub(crate) struct Waiter {
+    id: String,
+    receiver: watch::Receiver<()>,
+    waiters: Waiters,
+}
+
+impl Waiters {
+    /// The gauge counts those who wait.
+    pub(crate) fn new(gauge: IntGauge) -> Waiters {
+        Waiters { waiting: Arc::default(), gauge }
+    }
+
+    /// From when this returns, nothing is missed: register first, then look.
+    pub(crate) fn register(&self, id: &str) -> Waiter {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = waiting.entry(id.to_owned()).or_insert_with(|| watch::Sender::new(()));
+        self.gauge.inc();
+        Waiter { id: id.to_owned(), receiver: sender.subscribe(), waiters: self.clone() }
+    }
+
+    pub(crate) fn wake(&self, id: &str) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = waiting.get(id) {
+            sender.send_replace(());
+        }
+    }
+
+    fn wake_all(&self) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for sender in waiting.values() {
+            sender.send_replace(());
+        }
+    }
+
+    fn wake_for(&self, event: &Event) {
+        match event.event.as_str() {
+            "email.received" => self.wake(&event.inbox_id),
+            "email.queued" | "email.rejected" => {
+                if let Some(email) = &event.data {
+                    self.wake(&email.id);
+                }
+            }
+            _ => (),
+        }
+    }
+
+    /// Wakes as events come, until shutdown. While NATS is away, and once after it is back, everybody
+    /// is woken every second: what happened meanwhile is in the database and nowhere else.
+    pub(crate) async fn follow(&self, bus: &Bus, shutdown: &CancellationToken) {
+        loop {
+            match bus.feed().await {
+                Ok(feed) => self.listen(feed, bus, shutdown).await,
+                Err(err) => tracing::warn!("subscribe to events: {err:#}"),
+            }
+            self.wake_all();
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => (),
+            }
+        }
+    }
+
+    async fn listen(&self, mut feed: Feed, bus: &Bus, shutdown: &CancellationToken) {
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_connected = true;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                event = feed.next() => match event {
+                    Some(event) => self.wake_for(&event),
+                    None => return,
+                },
+                _ = tick.tick() => {
+                    let is_connected = bus.is_connected();
+                    if !is_connected || !was_connected {
+                        self.wake_all();
+                    }
+                    was_connected = is_connected;
+                }
+            }
+        }
+    }
+}
+
+impl Waiter {
+    /// Returns when something happened since it was registered or last woken.
+    pub(crate) async fn woken(&mut self) {
+        // The sender lives in the map as long as this waiter does.
+        if self.receiver.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.waiters.gauge.dec();
+        let mut waiting = self.waiters.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_last = waiting.get(&self.id).is_some_and(|it| it.receiver_count() == 1);
+        if is_last {
+            waiting.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn waiters() -> Waiters {
+        Waiters::new(IntGauge::new("mail_gateway_waiters", "Requests held.").expect("gauge"))
+    }
+
+    #[tokio::test]
+    async fn what_happens_after_registering_is_not_missed() {
+        let waiters = waiters();
+        let mut waiter = waiters.register("ibx_1");
+        assert!(waiter.woken().now_or_never().is_none());
+        waiters.wake("ibx_2");
+        assert!(waiter.woken().now_or_never().is_none());
+        waiters.wake("ibx_1");
+        assert!(waiter.woken().now_or_never().is_some());
+        assert!(waiter.woken().now_or_never().is_none(), "once is once");
+    }
+
+    #[tokio::test]
+    async fn everybody_who_waits_is_woken() {
+        let waiters = waiters();
+        let (mut one, mut other) = (waiters.register("ibx_1"), waiters.register("ibx_1"));
+        waiters.wake("ibx_1");
+        assert!(one.woken().now_or_never().is_some());
+        assert!(other.woken().now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_leaves_is_forgotten() {
+        let waiters = waiters();
+        let (one, other) = (waiters.register("ibx_1"), waiters.register("ibx_1"));
+        assert_eq!(waiters.gauge.get(), 2);
+        drop(one);
+        assert_eq!(waiters.waiting.lock().expect("lock").len(), 1);
+        drop(other);
+        assert_eq!(waiters.gauge.get(), 0);
+        assert!(waiters.waiting.lock().expect("lock").is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_event_wakes_those_it_concerns() {
+        let waiters = waiters();
+        let event = |event: &str| Event {
+            event: event.to_owned(),
+            inbox_id: "ibx_1".to_owned(),
+            data: Some(contract::Email { id: "eml_1".to_owned(), ..Default::default() }),
+            ..Default::default()
+        };
+        let (mut inbox, mut email) = (waiters.register("ibx_1"), waiters.register("eml_1"));
+        waiters.wake_for(&event("email.queued"));
+        assert!(inbox.woken().now_or_never().is_none());
+        assert!(email.woken().now_or_never().is_some());
+        waiters.wake_for(&event("email.received"));
+        assert!(inbox.woken().now_or_never().is_some());
+        assert!(email.woken().now_or_never().is_none());
+    }
+}

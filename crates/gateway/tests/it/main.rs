@@ -1,0 +1,11 @@
+//! The API over HTTP, on a real database and a real nats-server.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod accounts;
+mod bench;
+mod emails;
+mod inboxes;
+mod poll;
+mod send;
+mod transport;

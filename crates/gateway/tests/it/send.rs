@@ -1,0 +1,248 @@
+//! Sending: what is published, and what is answered.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use bus::{Failure, Stage};
+use contract::{Event, Rejection, Submission};
+use reqwest::Method;
+use serde_json::{Value, json};
+use store::{Composed, Outcome, Rejected, Store, Submitted};
+use tokio::task::JoinHandle;
+
+use crate::bench::{Agent, Answer, Bench, Inbox, content, eventually};
+
+/// What scanner and storage do with a request, in one: enter it into the ledger and announce it.
+struct Ledger {
+    store: Store,
+    rejection: Option<Rejection>,
+    requests: Arc<Mutex<Vec<Submission>>>,
+}
+
+impl Stage for Ledger {
+    const DURABLE: &'static str = "submission-scanner";
+
+    type In = Submission;
+    type Out = Event;
+
+    async fn handle(&self, submission: Submission) -> Result<Event, Failure> {
+        let outcome = match &self.rejection {
+            Some(rejection) => Outcome::Rejected(Box::new(Rejected {
+                rejection: rejection.clone(),
+                ..Default::default()
+            })),
+            None => Outcome::Composed(Box::new(Composed {
+                octets: b"Subject: s\r\n\r\nt\r\n".to_vec(),
+                message: mail::parse(b"Subject: s\r\n\r\nt\r\n", 100),
+                verdict: contract::Verdict::default(),
+                reverse_path: "agent@posthouse.localhost".to_owned(),
+                forward_paths: vec!["a@example.com".to_owned()],
+                thread_id: None,
+            })),
+        };
+        let submitted = Submitted {
+            mail_id: submission.mail_id(),
+            account_id: submission.account_id.clone(),
+            inbox_id: submission.inbox_id.clone(),
+            idempotency_key: submission.idempotency_key.clone(),
+            request_digest: "d".to_owned(),
+            requested_at: submission.requested_at_micros,
+            outcome,
+        };
+        let entered = self.store.writer.enter(&[submitted]).await;
+        let email = entered.map_err(anyhow::Error::from)?[0].email.clone();
+        let event = if self.rejection.is_some() { "email.rejected" } else { "email.queued" };
+        let (account_id, inbox_id) = (submission.account_id.clone(), submission.inbox_id.clone());
+        self.requests.lock().unwrap().push(submission);
+        Ok(Event {
+            event_id: format!("{event}/{}", email.id),
+            event: event.to_owned(),
+            account_id,
+            inbox_id,
+            data: Some(email),
+            ..Default::default()
+        })
+    }
+}
+
+struct Running {
+    requests: Arc<Mutex<Vec<Submission>>>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn ledger(bench: &Bench, rejection: Option<Rejection>) -> Running {
+    let requests: Arc<Mutex<Vec<Submission>>> = Arc::default();
+    let stage = Ledger { store: bench.store.clone(), rejection, requests: Arc::clone(&requests) };
+    let bus = bench.bus.clone();
+    Running { requests, task: tokio::spawn(async move { bus.run(stage).await }) }
+}
+
+fn mail_from(inbox: &Inbox) -> Value {
+    json!({
+        "from": inbox.address, "to": ["a@example.com"], "subject": "Hello",
+        "body": { "text": "Hi" },
+    })
+}
+
+async fn send(agent: &Agent<'_>, key: &str, mail: &Value) -> Answer {
+    let request = agent.request(Method::POST, "/v1/emails/send").header("Idempotency-Key", key);
+    Answer::to(request.json(mail)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_can_be_read_when_its_id_is_known() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let ledger = ledger(&bench, None);
+    let start = Instant::now();
+    let sent = agent.post("/v1/emails/send", &mail_from(&inbox)).await.ok();
+    assert!(start.elapsed() < Duration::from_millis(900), "woken, not timed out");
+    assert_eq!(sent["status"], "queued");
+    let id = sent["id"].as_str().unwrap();
+    let email = agent.get(&inbox.path(&format!("/emails/{id}"))).await.ok();
+    assert_eq!(email["direction"], "outbound");
+
+    let requests = ledger.requests.lock().unwrap();
+    let [submission] = requests.as_slice() else { panic!("{requests:?}") };
+    assert_eq!((&submission.account_id, &submission.inbox_id), (&agent.id, &inbox.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_one_mail_however_often_it_is_sent() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let (inbox, other) = (agent.inbox().await, agent.inbox().await);
+    let ledger = ledger(&bench, None);
+    let first = send(&agent, "order-17", &mail_from(&inbox)).await.ok();
+    for _ in 0..3 {
+        assert_eq!(send(&agent, "order-17", &mail_from(&inbox)).await.ok(), first);
+    }
+    assert_eq!(first["id"], contract::submission_id(&inbox.id, "order-17"));
+    assert_eq!(ledger.requests.lock().unwrap().len(), 1);
+    let elsewhere = send(&agent, "order-17", &mail_from(&other)).await.ok();
+    assert_ne!(elsewhere["id"], first["id"], "keys are compared within an inbox");
+    send(&agent, "with space", &mail_from(&inbox)).await.is(400, "invalid_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_is_the_answer_now_and_later() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let why = Rejection { code: "injection_risk".to_owned(), message: "no".to_owned() };
+    let _ledger = ledger(&bench, Some(why));
+    for _ in 0..2 {
+        let answer = send(&agent, "k", &mail_from(&inbox)).await;
+        assert_eq!(answer.is(422, "injection_risk"), "no");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_does_not_wait_for_a_pipeline_that_stands_still() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let start = Instant::now();
+    let sent = send(&agent, "k", &mail_from(&inbox)).await.ok();
+    assert_eq!(sent["status"], "queued");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    // It was kept all the same.
+    let ledger = ledger(&bench, None);
+    eventually(async || ledger.requests.lock().unwrap().len() == 1).await;
+    assert_eq!(send(&agent, "k", &mail_from(&inbox)).await.ok(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_mail_passes_and_a_larger_one_is_refused() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let ledger = ledger(&bench, None);
+    let with = |octets: usize| {
+        let mut mail = mail_from(&inbox);
+        let content = zeroes(octets);
+        mail["attachments"] = json!([
+            { "filename": "a.bin", "contentType": "application/octet-stream", "content": content },
+        ]);
+        mail
+    };
+    agent.post("/v1/emails/send", &with(3_000_000)).await.ok();
+    let submission = ledger.requests.lock().unwrap()[0].clone();
+    let request = bench.bus.claims().get(&submission.request).await.unwrap().unwrap();
+    assert_eq!(request, serde_json::to_vec(&with(3_000_000)).unwrap(), "octet for octet");
+    let refused = agent.post("/v1/emails/send", &with(30_000_000)).await;
+    refused.is(413, "payload_too_large");
+}
+
+/// So many zero octets, in base64.
+fn zeroes(octets: usize) -> String {
+    "A".repeat(octets / 3 * 4)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_told_before_anything_is_sent() {
+    let bench = Bench::new().await;
+    let (agent, stranger) = (bench.agent().await, bench.agent().await);
+    let (inbox, foreign) = (agent.inbox().await, stranger.inbox().await);
+    let ledger = ledger(&bench, None);
+    let with = |key: &str, value: Value| {
+        let mut mail = mail_from(&inbox);
+        mail[key] = value;
+        mail
+    };
+    let refused = async |mail: Value| agent.post("/v1/emails/send", &mail).await;
+    assert_eq!(refused(with("to", json!(["not an address"]))).await.status, 422);
+    assert_eq!(refused(with("to", json!([]))).await.status, 422);
+    refused(with("from", json!("nobody"))).await.is(422, "invalid_sender");
+    refused(with("from", json!(foreign.address))).await.is(404, "not_found");
+    refused(with("from", json!("x@example.com"))).await.is(404, "not_found");
+    refused(with("threadId", json!("thd_unknown"))).await.is(404, "not_found");
+    let message = refused(with("bcc", json!(["b@example.com"]))).await.is(400, "invalid_request");
+    assert!(message.contains("bcc"), "{message}");
+    refused(with("to", json!("a@example.com"))).await.is(400, "invalid_request");
+
+    let received = bench.deliver(&foreign, &content("s", "t", None)).await;
+    let email = stranger.get(&foreign.path(&format!("/emails/{received}"))).await.ok();
+    refused(with("threadId", email["threadId"].clone())).await.is(404, "not_found");
+    agent.delete(&inbox.path("")).await.ok();
+    refused(mail_from(&inbox)).await.is(404, "not_found");
+    assert!(ledger.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_has_its_limit() {
+    let config = gateway::Config { daily_email_limit: 1, ..Default::default() };
+    let bench = Bench::with(config).await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let _ledger = ledger(&bench, None);
+    let first = send(&agent, "one", &mail_from(&inbox)).await.ok();
+    let refused = send(&agent, "two", &mail_from(&inbox)).await;
+    refused.is(429, "rate_limited");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(send(&agent, "one", &mail_from(&inbox)).await.ok(), first, "a repeat is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_503_without_nats() {
+    let mut bench = Bench::new().await;
+    let (token, inbox) = {
+        let agent = bench.agent().await;
+        (agent.token.clone(), agent.inbox().await)
+    };
+    bench.nats.kill().await.unwrap();
+    eventually(async || !bench.bus.is_connected()).await;
+    let request = bench.request(Method::POST, "/v1/emails/send").bearer_auth(token);
+    let answer = Answer::to(request.json(&mail_from(&inbox))).await;
+    answer.is(503, "unavailable");
+    assert!(answer.headers.contains_key("retry-after"));
+}
