@@ -1,1 +1,136 @@
+//! Finds text in a mail that tries to give orders to the agent that reads it.
+//!
+//! Pure: text and structure in, findings out. No I/O, no clock, no configuration; the same sample
+//! always gets the same assessment, in time linear in its size. Rules for the evident; what is said
+//! in words that no rule knows is not seen.
 
+mod assess;
+mod decode;
+mod detector;
+mod lexicon;
+mod view;
+
+use std::ops::Range;
+
+pub use assess::Assessor;
+
+/// The version of the detectors as a whole; it changes whenever an assessment may.
+pub const VERSION: &str = "rules-1";
+
+/// What to assess.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    pub parts: Vec<Part>,
+}
+
+/// One piece of a mail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    pub kind: Kind,
+    pub text: String,
+}
+
+/// Where a piece of text stands, which says who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Subject,
+    /// A display name.
+    Name,
+    /// A plain text body.
+    Text,
+    /// What a person sees of an HTML body.
+    Html,
+    /// What an HTML body hides from a person.
+    Hidden,
+    /// `alt`, `title` and the like.
+    Attribute,
+    /// A comment in HTML.
+    Comment,
+    /// Where links and images in HTML point, one a line.
+    Link,
+    Filename,
+    /// An attached text, such as a calendar entry.
+    Attached,
+}
+
+/// What a mail is suspected of, by its stable name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Flag {
+    PromptInjection,
+    SocialEngineering,
+    HiddenText,
+    UnicodeSmuggling,
+    EncodedPayload,
+    FenceEscape,
+    ExfiltrationLink,
+}
+
+/// A passage that a detector noticed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    pub detector: &'static str,
+    pub version: &'static str,
+    pub flag: Flag,
+    /// Which of the sample's parts.
+    pub part: usize,
+    pub kind: Kind,
+    /// Octets into the part's text.
+    pub span: Range<usize>,
+    /// What stands there, invisible characters made visible, cut at a limit.
+    pub excerpt: String,
+    /// Why this counts, in plain words.
+    pub explanation: &'static str,
+    /// 0 to 1: the score this reason alone would give.
+    pub weight: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Assessment {
+    /// 0 to 1. From 0.5 on a mail counts as an injection risk.
+    pub score: f64,
+    /// Sorted, each once; those of reasons that count.
+    pub flags: Vec<Flag>,
+    /// The weightiest first.
+    pub reasons: Vec<Reason>,
+    pub version: &'static str,
+    /// The sample was larger than what is read: the middle of its longest parts was left out.
+    pub truncated: bool,
+}
+
+impl Kind {
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Subject => "subject",
+            Kind::Name => "from",
+            Kind::Text => "text",
+            Kind::Html => "html",
+            Kind::Hidden => "hidden",
+            Kind::Attribute => "attribute",
+            Kind::Comment => "comment",
+            Kind::Link => "link",
+            Kind::Filename => "filename",
+            Kind::Attached => "attached",
+        }
+    }
+
+    /// A machine reads it and a person does not.
+    pub(crate) fn is_unseen(self) -> bool {
+        matches!(self, Kind::Hidden | Kind::Attribute | Kind::Comment)
+    }
+}
+
+impl Flag {
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Flag::PromptInjection => "prompt_injection",
+            Flag::SocialEngineering => "social_engineering",
+            Flag::HiddenText => "hidden_text",
+            Flag::UnicodeSmuggling => "unicode_smuggling",
+            Flag::EncodedPayload => "encoded_payload",
+            Flag::FenceEscape => "fence_escape",
+            Flag::ExfiltrationLink => "exfiltration_link",
+        }
+    }
+}
