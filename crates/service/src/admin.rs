@@ -1,6 +1,6 @@
 //! The port for those who run the service: /healthz, /readyz, /metrics.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use anyhow::Context as _;
 use axum::{
@@ -10,15 +10,25 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::Process;
 
+/// Clients that connect all at once wait in this queue. Beyond it their packets are dropped, and each
+/// waits a second: with the usual 128, a busy minute does that.
+const BACKLOG: u32 = 1024;
+
 /// Binds a port; the error names it and the key that sets it.
 pub async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
+    bind(address)
         .with_context(|| format!("listen on {address}: choose another address with `{key}`"))
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves the admin port until the process ends; also while it drains, so that /readyz can say so.

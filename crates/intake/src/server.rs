@@ -1,0 +1,134 @@
+//! Accepts connections, and lets them finish when told to stop.
+
+use std::{io::Write as _, net::IpAddr, sync::Arc, time::Instant};
+
+use anyhow::Context as _;
+use bus::Bus;
+use service::Process;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinError, JoinSet},
+    time::{Duration, sleep, timeout},
+};
+
+use crate::{
+    Config,
+    admission::{Admissions, Limits, Refusal},
+    memory::Memory,
+    metrics::Metrics,
+    post::Post,
+    reply::{self, Reply},
+    session::{Session, Shared},
+    tls,
+};
+
+/// Out of file descriptors: accepting again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the connections of a listener until the process is told to stop and mail that is being
+/// received has been taken.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    bus: Bus,
+    process: Process,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("read address of listener")?;
+    let mut server = Server {
+        admissions: Arc::new(Admissions::new(Limits {
+            connections: config.max_connections,
+            per_peer: config.max_connections_per_peer,
+            per_peer_per_second: config.max_connections_per_peer_per_second,
+        })),
+        shared: Arc::new(Shared {
+            post: Post::new(bus),
+            tls: tls::acceptor(&config)?,
+            memory: Memory::new(config.max_memory_bytes),
+            metrics: Metrics::new(&process.metrics.registry("intake")?)?,
+            shutdown: process.shutdown.clone(),
+            config,
+        }),
+        sessions: JoinSet::new(),
+    };
+    tracing::info!("SMTP on {address}");
+    loop {
+        tokio::select! {
+            () = process.shutdown.cancelled() => break,
+            Some(ended) = server.sessions.join_next() => note_panic(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => server.admit(stream, peer.ip().to_canonical()),
+                Err(err) => {
+                    tracing::warn!("connection not accepted: {err}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    server.drain().await;
+    Ok(())
+}
+
+struct Server {
+    shared: Arc<Shared>,
+    admissions: Arc<Admissions>,
+    /// A task for each connection: a panic ends one session only.
+    sessions: JoinSet<()>,
+}
+
+impl Server {
+    fn admit(&mut self, stream: TcpStream, ip: IpAddr) {
+        let exempt = self.shared.config.is_exempt(ip);
+        let admission = match self.admissions.admit(ip, exempt, Instant::now()) {
+            Ok(admission) => admission,
+            Err(Refusal::Full) => return self.refuse(stream, &reply::TOO_MANY_CONNECTIONS),
+            Err(Refusal::Peer) => return self.refuse(stream, &reply::TOO_MANY_FROM_PEER),
+        };
+        // Replies are small and awaited; that this fails is no reason not to send them.
+        drop(stream.set_nodelay(true));
+        let shared = Arc::clone(&self.shared);
+        self.sessions.spawn(async move {
+            let connections = shared.metrics.connections.clone();
+            connections.inc();
+            shared.metrics.sessions.inc();
+            let _open = (admission, Gauged(connections));
+            Session::new(shared, ip, exempt).run(stream).await;
+        });
+    }
+
+    /// Says no without a task: a reply always fits into the buffer of a new socket.
+    fn refuse(&self, stream: TcpStream, reply: &Reply) {
+        self.shared.metrics.rejections.with_label_values(&[reply.status]).inc();
+        let mut text = Vec::new();
+        reply.write_to(&mut text);
+        // The client may have gone already.
+        drop(stream.into_std().and_then(|mut stream| stream.write(&text)));
+    }
+
+    async fn drain(mut self) {
+        let all = async {
+            while let Some(ended) = self.sessions.join_next().await {
+                note_panic(ended);
+            }
+        };
+        if timeout(self.shared.config.drain_timeout(), all).await.is_err() {
+            tracing::warn!("{} sessions cut off", self.sessions.len());
+            self.sessions.shutdown().await;
+        }
+    }
+}
+
+/// A gauge that was raised, lowered when dropped.
+struct Gauged(prometheus::IntGauge);
+
+impl Drop for Gauged {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(err) = ended {
+        tracing::error!("session failed: {err}");
+    }
+}

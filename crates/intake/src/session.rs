@@ -1,0 +1,311 @@
+//! One connection: reads commands, decides, answers.
+//!
+//! What has to be waited for, a lookup or JetStream, is waited for here, before the state machine
+//! moves on.
+
+use std::{net::IpAddr, sync::Arc};
+
+use bus::Resolution;
+use contract::{Envelope, ForwardPath, Peer};
+use mail::Address;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    Config,
+    command::{self, Command, Mail},
+    line::Line,
+    memory::Memory,
+    metrics::Metrics,
+    post::Post,
+    receive::Chunks,
+    reply::{self, Reply},
+    sequence::{Sequence, Step},
+    tls,
+    wire::{Stop, Wire},
+};
+
+/// What all sessions of a server share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) post: Post,
+    pub(crate) tls: TlsAcceptor,
+    pub(crate) memory: Memory,
+    pub(crate) metrics: Metrics,
+    pub(crate) shutdown: CancellationToken,
+}
+
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peer: Peer,
+    /// One of our own, whom the limits per connection do not bind.
+    exempt: bool,
+    /// The client said EHLO.
+    pub(crate) extended: bool,
+    pub(crate) sequence: Sequence,
+    pub(crate) envelope: Envelope,
+    /// RCPTs that got a 250; several may mean one inbox.
+    recipients: usize,
+    /// The content so far, if it comes by BDAT.
+    pub(crate) chunks: Option<Chunks>,
+    errors: u32,
+    unknown_recipients: u32,
+    pub(crate) mails: u32,
+    ends_at: Instant,
+}
+
+enum Ended {
+    Closed,
+    /// The client may begin its TLS handshake.
+    StartTls,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, ip: IpAddr, exempt: bool) -> Session {
+        let ends_at = Instant::now() + shared.config.session_timeout();
+        Session {
+            shared,
+            peer: Peer { ip: ip.to_string(), ..Peer::default() },
+            exempt,
+            extended: false,
+            sequence: Sequence::new(),
+            envelope: Envelope::default(),
+            recipients: 0,
+            chunks: None,
+            errors: 0,
+            unknown_recipients: 0,
+            mails: 0,
+            ends_at,
+        }
+    }
+
+    pub(crate) async fn run(mut self, stream: TcpStream) {
+        let mut wire = Wire::new(stream, self.ends_at);
+        let greeting = format!("{} ESMTP Posthouse", self.shared.config.hostname);
+        wire.say(&Reply::saying(220, "", greeting));
+        match self.converse(&mut wire).await {
+            // Boxed, so that a session without TLS does not have the size of one with it.
+            Ok(Ended::StartTls) => Box::pin(self.secure(wire.into_stream())).await,
+            outcome => self.end(wire, outcome).await,
+        }
+    }
+
+    async fn secure(mut self, stream: TcpStream) {
+        let handshake = self.shared.tls.accept(stream);
+        let Ok(Ok(stream)) = timeout(self.shared.config.tls_timeout(), handshake).await else {
+            self.shared.metrics.rejections.with_label_values(&["tls"]).inc();
+            return;
+        };
+        self.peer.tls = tls::version_name(stream.get_ref().1.protocol_version()).to_owned();
+        self.peer.helo.clear();
+        self.sequence.secured();
+        let mut wire = Wire::new(stream, self.ends_at);
+        // The state machine allows no second STARTTLS.
+        let outcome = self.converse(&mut wire).await;
+        self.end(wire, outcome).await;
+    }
+
+    async fn end<S>(&self, mut wire: Wire<S>, outcome: Result<Ended, Stop>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match outcome {
+            Ok(_) => (),
+            Err(Stop::Because(reply)) => {
+                self.count(&reply);
+                wire.say(&reply);
+            }
+            Err(Stop::Gone) => return,
+        }
+        wire.close().await;
+    }
+
+    async fn converse<S>(&mut self, wire: &mut Wire<S>) -> Result<Ended, Stop>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let shared = Arc::clone(&self.shared);
+        let (limit, patience) = (shared.config.max_command_bytes, shared.config.idle_timeout());
+        loop {
+            let reply = match wire.line(limit, patience, &shared.shutdown).await? {
+                Line::Command(line) => match command::parse(&line) {
+                    Ok(command) => self.obey(command, wire).await?,
+                    Err(reply) => reply,
+                },
+                Line::Malformed => reply::MALFORMED,
+                Line::TooLong => reply::LINE_TOO_LONG,
+                Line::Endless => return Err(Stop::Because(reply::LINE_TOO_LONG)),
+            };
+            let reply = self.judge(reply);
+            self.count(&reply);
+            wire.say(&reply);
+            if reply.closes() {
+                return Ok(Ended::Closed);
+            }
+            if reply == reply::START_TLS {
+                wire.flush().await?;
+                return Ok(Ended::StartTls);
+            }
+        }
+    }
+
+    async fn obey<S>(&mut self, command: Command<'_>, wire: &mut Wire<S>) -> Result<Reply, Stop>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.chunks.is_some() {
+            match command {
+                Command::Chunk(_) | Command::Noop | Command::Help | Command::Vrfy => (),
+                Command::Rset | Command::Quit | Command::Ehlo(_) | Command::Helo(_) => (),
+                // RFC 3030 section 3: once it has begun with BDAT, a content goes on with BDAT.
+                _ => return Ok(reply::BAD_SEQUENCE),
+            }
+        }
+        Ok(match command {
+            Command::Ehlo(name) => self.hello(name, true),
+            Command::Helo(name) => self.hello(name, false),
+            Command::Mail(mail) => self.mail(&mail),
+            Command::Rcpt(forward_path) => self.rcpt(forward_path).await,
+            Command::Data => self.data(wire).await?,
+            Command::Chunk(chunk) => self.chunk(chunk, wire).await?,
+            Command::Rset => {
+                self.forget();
+                reply::OK
+            }
+            Command::StartTls if self.sequence.advance(Step::StartTls) => reply::START_TLS,
+            Command::StartTls => reply::BAD_SEQUENCE,
+            Command::Noop => reply::OK,
+            Command::Help => reply::HELP,
+            Command::Vrfy => reply::WILL_TRY,
+            Command::Quit => reply::BYE,
+        })
+    }
+
+    /// Begins anew, as RSET does (RFC 5321 section 4.1.1.5).
+    pub(crate) fn forget(&mut self) {
+        if self.chunks.take().is_some() {
+            self.sequence.advance(Step::DataEnd);
+        }
+        self.sequence.advance(Step::Reset);
+        self.envelope = Envelope::default();
+    }
+
+    fn hello(&mut self, name: &str, extended: bool) -> Reply {
+        self.forget();
+        self.sequence.advance(Step::Hello);
+        self.peer.helo = name.to_owned();
+        self.extended = extended;
+        let config = &self.shared.config;
+        if !extended {
+            return Reply::saying(250, "", config.hostname.clone());
+        }
+        let start_tls = if self.peer.tls.is_empty() { "\nSTARTTLS" } else { "" };
+        let text = format!(
+            "{}\nPIPELINING\nSIZE {}{start_tls}\nENHANCEDSTATUSCODES\n8BITMIME\nSMTPUTF8\nCHUNKING",
+            config.hostname, config.max_size_bytes,
+        );
+        Reply::saying(250, "", text)
+    }
+
+    fn mail(&mut self, mail: &Mail<'_>) -> Reply {
+        let config = &self.shared.config;
+        if !self.sequence.allows(Step::Mail) {
+            return reply::BAD_SEQUENCE;
+        }
+        if self.shared.shutdown.is_cancelled() {
+            return reply::SHUTTING_DOWN;
+        }
+        if self.mails >= config.max_mails_per_connection && !self.exempt {
+            return reply::TOO_MANY_MAILS;
+        }
+        if mail.size.is_some_and(|size| size > config.max_size_bytes as u64) {
+            return reply::TOO_LARGE;
+        }
+        if !mail.smtputf8 && !mail.reverse_path.is_ascii() {
+            return reply::NEEDS_SMTPUTF8;
+        }
+        // The earlier it is said, the less is sent in vain.
+        if !self.shared.post.is_open() {
+            return reply::UNAVAILABLE;
+        }
+        self.sequence.advance(Step::Mail);
+        self.recipients = 0;
+        self.envelope = Envelope {
+            reverse_path: mail.reverse_path.to_owned(),
+            forward_paths: Vec::new(),
+            smtputf8: mail.smtputf8,
+        };
+        reply::SENDER_OK
+    }
+
+    async fn rcpt(&mut self, forward_path: &str) -> Reply {
+        if !self.sequence.allows(Step::Rcpt) {
+            return reply::BAD_SEQUENCE;
+        }
+        if self.recipients >= self.shared.config.max_recipients {
+            return reply::TOO_MANY_RECIPIENTS;
+        }
+        if !self.envelope.smtputf8 && !forward_path.is_ascii() {
+            return reply::NEEDS_SMTPUTF8;
+        }
+        let Ok(address) = self.address(forward_path) else { return reply::BAD_RECIPIENT };
+        // Boxed, so that a session that only waits for commands has not the size of a lookup.
+        let (account_id, inbox_id) = match Box::pin(self.shared.post.resolve(&address)).await {
+            Some(Resolution::Inbox { account_id, inbox_id }) => (account_id, inbox_id),
+            Some(Resolution::UnknownRecipient) => return reply::UNKNOWN_RECIPIENT,
+            Some(Resolution::UnknownDomain) => return reply::NO_RELAY,
+            None => return reply::LOOKUP_FAILED,
+        };
+        self.sequence.advance(Step::Rcpt);
+        self.recipients += 1;
+        // Two addresses of one inbox are one copy.
+        if self.envelope.forward_paths.iter().all(|it| it.inbox_id != inbox_id) {
+            self.envelope.forward_paths.push(ForwardPath {
+                address: forward_path.to_owned(),
+                account_id,
+                inbox_id,
+                email_id: format!("eml_{}", Uuid::now_v7().simple()),
+            });
+        }
+        reply::RECIPIENT_OK
+    }
+
+    /// `<postmaster>` needs no domain, and is the only one (RFC 5321 section 4.1.1.3).
+    fn address(&self, forward_path: &str) -> Result<Address, mail::InvalidAddress> {
+        match self.shared.config.domains.first() {
+            Some(domain) if forward_path.eq_ignore_ascii_case("postmaster") => {
+                format!("{forward_path}@{domain}").parse()
+            }
+            _ => forward_path.parse(),
+        }
+    }
+
+    /// Puts an end to clients that only make mistakes.
+    fn judge(&mut self, reply: Reply) -> Reply {
+        let config = &self.shared.config;
+        if reply == reply::UNKNOWN_RECIPIENT {
+            self.unknown_recipients += 1;
+            if self.unknown_recipients > config.max_unknown_recipients {
+                return reply::TOO_MANY_UNKNOWN;
+            }
+        } else if reply.code >= 500 {
+            self.errors += 1;
+            if self.errors > config.max_errors {
+                return reply::TOO_MANY_ERRORS;
+            }
+        }
+        reply
+    }
+
+    fn count(&self, reply: &Reply) {
+        if reply.code >= 400 {
+            self.shared.metrics.rejections.with_label_values(&[reply.status]).inc();
+        }
+    }
+}
