@@ -6,7 +6,7 @@ use async_nats::{
     connection::State,
     jetstream::{self, context::ContextBuilder},
 };
-use service::Process;
+use service::{Process, Stopped};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -27,7 +27,7 @@ pub struct Bus {
 impl Bus {
     /// Connects, waiting for NATS if it is away, and checks that the streams and consumers are as
     /// `contract::topology` says. From then on the connection mends itself; while it is lost the
-    /// process is not ready.
+    /// process is not ready. The error is `Stopped` if the process is told to stop meanwhile.
     pub async fn connect(url: &str, service: &str, process: &Process) -> anyhow::Result<Bus> {
         let client = connect(url, service).await?;
         let metrics = Metrics::register(&process.metrics.registry(service)?)?;
@@ -69,7 +69,7 @@ impl Bus {
             }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => (),
-                () = self.shutdown.cancelled() => anyhow::bail!("stopped while waiting for NATS"),
+                () = self.shutdown.cancelled() => return Err(Stopped.into()),
             }
         }
     }

@@ -19,7 +19,7 @@ pub use crate::{
     config::read,
     health::Health,
     metrics::Metrics,
-    process::{Process, run_until_told},
+    process::{Process, Stopped, run_until_told},
 };
 
 /// What every service's configuration has.

@@ -1,6 +1,7 @@
-use std::process::ExitCode;
+use std::{fmt, process::ExitCode};
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
@@ -19,12 +20,25 @@ pub struct Process {
     pub metrics: Metrics,
 }
 
+/// The process was told to stop before it had begun to work, which is no failure.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("told to stop")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
 /// Sets up logs and signals, and runs to the end.
 pub fn run_until_told<F>(name: &str, log: LogFormat, run: impl FnOnce(Process) -> F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,
 {
     start_log(log);
+    raise_open_files();
     let outcome = Runtime::new().context("start runtime").and_then(|runtime| {
         runtime.block_on(async {
             let process = Process::default();
@@ -36,10 +50,21 @@ where
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(err) if err.is::<Stopped>() => ExitCode::SUCCESS,
         Err(err) => {
             tracing::error!("{name} failed: {err:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Shells and service managers allow few open files where a server holds thousands of connections;
+/// up to the hard limit that is ours to change.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(err) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(current = limit.current, "cannot raise the limit of open files: {err}");
     }
 }
 
