@@ -2,14 +2,32 @@
 //!
 //! One `Reader` and one `Writer` over SQLite and PostgreSQL, chosen by URL. Nothing here knows NATS
 //! or HTTP. Every reading function that takes an account sees that account's rows only.
+//!
+//! Each statement is written once, for both: the schema has only texts, 64-bit integers and octets,
+//! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
+mod cursor;
+mod database;
+mod delivery;
+mod dialect;
+mod email;
+mod error;
+mod ledger;
+mod migrations;
 mod model;
+mod moment;
 mod reader;
+mod sql;
+mod threading;
+mod words;
 mod writer;
 
 use contract::Email;
 
-pub use crate::{model::*, reader::Reader, writer::Writer};
+use crate::database::Database;
+pub use crate::{
+    error::Error, migrations::migrate, model::*, moment::rfc3339, reader::Reader, writer::Writer,
+};
 
 /// A connected database whose schema is current.
 #[derive(Clone)]
@@ -18,50 +36,18 @@ pub struct Store {
     pub writer: Writer,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("database URL {0:?} begins with neither sqlite: nor postgres:")]
-    Url(String),
-    #[error("connect to the database {url}")]
-    Connect {
-        url: String,
-        #[source]
-        source: sqlx::Error,
-    },
-    #[error(
-        "the database schema is not current: posthouse-storage or `posthouse migrate` brings it up to date"
-    )]
-    SchemaNotCurrent,
-    #[error("migrate the database")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
-    #[error("{action}")]
-    Query {
-        action: &'static str,
-        #[source]
-        source: sqlx::Error,
-    },
-    #[error("{what} in the database cannot be read")]
-    Corrupt { what: &'static str },
-    #[error("the cursor {0:?} is not one that this service gave out")]
-    Cursor(String),
-}
-
-impl Error {
-    /// Trying again later may work: the database is away, busy, or lost a race.
-    pub fn is_transient(&self) -> bool {
-        unimplemented!()
-    }
-}
-
-/// Brings the schema up to date. Safe to call from several processes at once.
-pub async fn migrate(_url: &str) -> Result<(), Error> {
-    unimplemented!()
-}
-
 impl Store {
     /// Connects, and checks that the schema is current.
-    pub async fn open(_url: &str) -> Result<Store, Error> {
-        unimplemented!()
+    pub async fn open(url: &str) -> Result<Store, Error> {
+        let database = Database::connect(url).await?;
+        migrations::check(&database).await?;
+        Ok(Store { reader: Reader::new(database.clone()), writer: Writer::new(database) })
+    }
+
+    /// Closes the connections once nobody uses them.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
     }
 }
 

@@ -71,7 +71,9 @@ pub enum Direction {
 #[derive(Clone, Debug, Default)]
 pub struct EmailFilter {
     pub limit: i64,
-    /// Only what became readable after this moment (`created_at > since`).
+    /// Only what became readable after this moment (`created_at > since`). The `created_at` that
+    /// agents see is exact: it is in whole milliseconds, and a later transaction on the same inbox
+    /// has a later one.
     pub since: Option<i64>,
     pub direction: Option<Direction>,
     pub cursor: Option<String>,
@@ -179,7 +181,17 @@ pub struct Submitted {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     Composed(Box<Composed>),
-    Rejected(contract::Rejection),
+    Rejected(Box<Rejected>),
+}
+
+/// A request that cannot be honoured.
+#[derive(Clone, Debug, Default)]
+pub struct Rejected {
+    pub rejection: contract::Rejection,
+    /// Of the request, as far as they could be read.
+    pub subject: String,
+    pub to: Vec<String>,
+    pub cc: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -188,7 +200,10 @@ pub struct Composed {
     pub message: Message,
     pub verdict: Verdict,
     pub reverse_path: String,
+    /// Each once.
     pub forward_paths: Vec<String>,
+    /// The thread the request names; otherwise the message identifiers lead to one.
+    pub thread_id: Option<String>,
 }
 
 /// What the ledger says of a request.
@@ -200,15 +215,17 @@ pub struct Entered {
     pub email: Email,
     /// The key was in the ledger already; nothing changed.
     pub repeated: bool,
-    /// It has yet to be handed to the sender: new, or entered by a storage process that died
-    /// before it could.
+    /// It has yet to be handed to the sender: new, or the same request once more, before anything is
+    /// reported of it, because a storage process died before it could.
     pub to_send: bool,
 }
 
 /// What a report changed.
 #[derive(Clone, Debug)]
 pub struct Reported {
+    /// Without the recipients whose state it did not change, because it came too late.
     pub report: DeliveryReported,
+    pub account_id: String,
     pub email: Email,
     pub idempotency_key: String,
     /// It was recorded already: a redelivery.

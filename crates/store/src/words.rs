@@ -1,0 +1,210 @@
+//! Words to search by. Both databases get them cut and folded here, so that both find the same.
+//!
+//! A word is a run of letters and digits, in lower case and without accents. Scripts that put no
+//! spaces between words are cut into single characters and pairs of them.
+
+use std::collections::HashSet;
+
+use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
+
+/// The longest word, in characters; longer ones are cut.
+const LONGEST_WORD: usize = 40;
+
+/// The most octets of words kept per email: PostgreSQL takes less than 1 MiB.
+const MOST_OCTETS: usize = 256 * 1024;
+
+/// The most words of a query that count.
+const MOST_QUERY_WORDS: usize = 32;
+
+/// A query, ready for either database.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Query {
+    /// Must all occur.
+    pub(crate) words: Vec<String>,
+    /// A word must begin with this: the last of the query, which may not be finished.
+    pub(crate) prefix: Option<String>,
+}
+
+/// The distinct words of these texts, separated by spaces, after the scope.
+pub(crate) fn index<'a>(account_id: &str, texts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut words = scope(account_id);
+    let mut seen = HashSet::new();
+    for text in texts {
+        for word in Folded::of(text) {
+            for piece in pieces(&word) {
+                if words.len() + piece.len() > MOST_OCTETS {
+                    return words;
+                }
+                if seen.insert(piece.clone()) {
+                    words.push(' ');
+                    words.push_str(&piece);
+                }
+            }
+        }
+    }
+    words
+}
+
+/// Nothing can match if there are no words in `text`: `None`.
+pub(crate) fn query(account_id: &str, text: &str) -> Option<Query> {
+    let folded: Vec<String> = Folded::of(text).take(MOST_QUERY_WORDS).collect();
+    let (last, others) = folded.split_last()?;
+    let mut words = vec![scope(account_id)];
+    words.extend(others.iter().flat_map(|it| sought(it)));
+    let prefix = if is_unspaced(last) {
+        words.extend(sought(last));
+        None
+    } else {
+        Some(last.clone())
+    };
+    Some(Query { words, prefix })
+}
+
+/// A word that no text has, in the index of every email of an account: a search reads what its own
+/// account has of a word, not what everybody has.
+fn scope(account_id: &str) -> String {
+    format!("@{account_id}")
+}
+
+/// The words of a text, folded.
+struct Folded<I: Iterator<Item = char>> {
+    chars: I,
+    /// Of the word in hand.
+    word: String,
+    /// The first character of the next word, where two follow each other without a gap.
+    held: Option<char>,
+}
+
+impl Folded<std::iter::Empty<char>> {
+    fn of(text: &str) -> Folded<impl Iterator<Item = char>> {
+        let chars = text.nfkd().filter(|it| !is_combining_mark(*it)).flat_map(char::to_lowercase);
+        Folded { chars, word: String::new(), held: None }
+    }
+}
+
+impl<I: Iterator<Item = char>> Iterator for Folded<I> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let mut length = 0;
+        let mut unspaced = None;
+        while let Some(char) = self.held.take().or_else(|| self.chars.next()) {
+            let belongs = char.is_alphanumeric();
+            if belongs && unspaced.is_none_or(|it| it == is_unspaced_char(char)) {
+                unspaced = Some(is_unspaced_char(char));
+                length += 1;
+                // Only texts without spaces are cut into pieces; they need no limit.
+                if length <= LONGEST_WORD || unspaced == Some(true) {
+                    self.word.push(char);
+                }
+            } else if !self.word.is_empty() {
+                self.held = belongs.then_some(char);
+                break;
+            }
+        }
+        if self.word.is_empty() { None } else { Some(std::mem::take(&mut self.word)) }
+    }
+}
+
+/// What a word is found by: itself, or its characters and pairs of them.
+fn pieces(word: &str) -> Vec<String> {
+    if !is_unspaced(word) {
+        return vec![word.to_owned()];
+    }
+    let mut pieces: Vec<String> = word.chars().map(String::from).collect();
+    pieces.extend(pairs(word));
+    pieces
+}
+
+/// What a word of a query needs to be there.
+fn sought(word: &str) -> Vec<String> {
+    if is_unspaced(word) && word.chars().nth(1).is_some() {
+        return pairs(word);
+    }
+    vec![word.to_owned()]
+}
+
+fn pairs(word: &str) -> Vec<String> {
+    word.chars().zip(word.chars().skip(1)).map(|(a, b)| format!("{a}{b}")).collect()
+}
+
+fn is_unspaced(word: &str) -> bool {
+    word.chars().next().is_some_and(is_unspaced_char)
+}
+
+/// Of a script written without spaces between words.
+fn is_unspaced_char(char: char) -> bool {
+    matches!(char,
+        '\u{0e00}'..='\u{0eff}'       // Thai, Lao
+        | '\u{1780}'..='\u{17ff}'     // Khmer
+        | '\u{3040}'..='\u{30ff}'     // Hiragana, Katakana
+        | '\u{3400}'..='\u{9fff}'     // Han
+        | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{3ffff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_index(text: &str, expected: &str) {
+        assert_eq!(index("acct_1", [text]), format!("@acct_1 {expected}").trim_end());
+    }
+
+    #[track_caller]
+    fn check_query(text: &str, words: &[&str], prefix: Option<&str>) {
+        let query = query("acct_1", text).expect("words");
+        assert_eq!(query.words[1..], *words);
+        assert_eq!(query.prefix.as_deref(), prefix);
+    }
+
+    #[test]
+    fn folds_case_and_accents() {
+        check_index("Crème BRÛLÉE, Ångström!", "creme brulee angstrom");
+        check_index("ﬁnd ①２", "find 12");
+    }
+
+    #[test]
+    fn cuts_addresses_into_words() {
+        check_index("Bob.Smith+x@mail.example.com", "bob smith x mail example com");
+    }
+
+    #[test]
+    fn keeps_each_word_once() {
+        check_index("to be or not to be", "to be or not");
+        check_index("", "");
+    }
+
+    #[test]
+    fn cuts_long_words() {
+        check_index(&"a".repeat(100), &"a".repeat(LONGEST_WORD));
+        check_query(&"a".repeat(100), &[], Some(&"a".repeat(LONGEST_WORD)));
+    }
+
+    #[test]
+    fn cuts_unspaced_scripts_into_pairs() {
+        check_index("東京都 mail", "東 京 都 東京 京都 mail");
+        check_index("Q3売上", "q3 売 上 売上");
+        check_query("東京都", &["東京", "京都"], None);
+        check_query("都 rep", &["都"], Some("rep"));
+    }
+
+    #[test]
+    fn the_last_word_of_a_query_may_be_unfinished() {
+        check_query("Quarterly rep", &["quarterly"], Some("rep"));
+    }
+
+    #[test]
+    fn operators_are_words_or_nothing() {
+        check_query(r#""a" OR (b & !c)* NEAR"#, &["a", "or", "b", "c"], Some("near"));
+        assert_eq!(query("acct_1", "?! ()"), None);
+    }
+
+    #[test]
+    fn stays_below_the_limit() {
+        let text: String = (0..200_000).map(|it| format!("{it} ")).collect();
+        let words = index("acct_1", [text.as_str()]);
+        assert!(words.len() <= MOST_OCTETS + LONGEST_WORD * 4, "{}", words.len());
+    }
+}

@@ -1,0 +1,181 @@
+//! Mail that arrived.
+
+use std::collections::{BTreeSet, HashMap, HashSet, hash_map::Entry};
+
+use contract::{Authentication, ForwardPath, Message};
+use sqlx::{AnyConnection, Row as _};
+
+use super::{
+    Writer, commit,
+    emails::{self, EmailRow, Locked},
+    threads,
+};
+use crate::{
+    Arrival, Direction, Error, Stored,
+    dialect::{Dialect, Indexed},
+    email::{self, MailRow},
+    moment::now,
+    sql,
+    threading::{Candidate, Keys},
+    words,
+};
+
+impl Writer {
+    /// Stores mails, threads them and indexes them, all in one transaction. The result has the
+    /// copies of each mail, in the order given. A mail that is stored already is left as it is and
+    /// comes back marked. A copy for an inbox that does not exist any more is left out.
+    pub async fn store(&self, arrivals: &[Arrival]) -> Result<Vec<Vec<Stored>>, Error> {
+        let dialect = self.database.dialect;
+        let mut transaction = self.database.begin().await?;
+        let wanted = arrivals.iter().flat_map(forward_paths).map(|it| it.inbox_id.clone());
+        let inboxes =
+            emails::lock_inboxes(&mut transaction, dialect, wanted.collect(), now()).await?;
+        let mut known = known(&mut transaction, arrivals).await?;
+        let already: HashSet<String> = known.values().cloned().collect();
+        let mut new = Vec::new();
+        for arrival in arrivals {
+            for path in forward_paths(arrival) {
+                let Some(inbox) = inboxes.get(&path.inbox_id) else { continue };
+                let place = (arrival.scanned.mail_id.clone(), path.inbox_id.clone());
+                if let Entry::Vacant(free) = known.entry(place) {
+                    free.insert(path.email_id.clone());
+                    new.push(New { arrival, email: row(arrival, path, inbox) });
+                }
+            }
+        }
+        insert(&mut transaction, dialect, new).await?;
+        let copies = arrivals.iter().map(|it| {
+            let place = |path: &ForwardPath| (it.scanned.mail_id.clone(), path.inbox_id.clone());
+            forward_paths(it).filter_map(|path| known.get(&place(path)).cloned()).collect()
+        });
+        let copies: Vec<Vec<String>> = copies.collect();
+        let stored = emails::find(&mut transaction, &copies.concat()).await?;
+        commit(transaction).await?;
+        let stored = |email_id: &String| {
+            let it = stored.get(email_id)?;
+            Some(Stored {
+                account_id: it.account_id.clone(),
+                email: it.email.clone(),
+                repeated: already.contains(email_id),
+            })
+        };
+        Ok(copies.iter().map(|it| it.iter().filter_map(stored).collect()).collect())
+    }
+}
+
+/// A copy that is not in its inbox yet.
+struct New<'a> {
+    arrival: &'a Arrival,
+    email: EmailRow,
+}
+
+fn forward_paths(arrival: &Arrival) -> impl Iterator<Item = &ForwardPath> {
+    arrival.scanned.envelope.iter().flat_map(|it| &it.forward_paths)
+}
+
+fn message(arrival: &Arrival) -> Message {
+    arrival.scanned.message.clone().unwrap_or_default()
+}
+
+fn text(arrival: &Arrival) -> &str {
+    let cut = arrival.scanned.message.as_ref().map_or("", |it| &it.text);
+    arrival.whole_text.as_deref().unwrap_or(cut)
+}
+
+fn row(arrival: &Arrival, path: &ForwardPath, inbox: &Locked) -> EmailRow {
+    EmailRow {
+        id: path.email_id.clone(),
+        mail_id: arrival.scanned.mail_id.clone(),
+        inbox_id: path.inbox_id.clone(),
+        account_id: inbox.account_id.clone(),
+        direction: Direction::Inbound,
+        status: "received",
+        thread_id: None,
+        created_at: inbox.created_at,
+        received_at: Some(arrival.scanned.received_at_micros),
+    }
+}
+
+/// The email of each (mail, inbox) that is stored already.
+async fn known(
+    connection: &mut AnyConnection,
+    arrivals: &[Arrival],
+) -> Result<HashMap<(String, String), String>, Error> {
+    let failed = Error::query("find stored mails");
+    let mail_ids: BTreeSet<&str> = arrivals.iter().map(|it| it.scanned.mail_id.as_str()).collect();
+    let mail_ids: Vec<&str> = mail_ids.into_iter().collect();
+    let statement =
+        |ids| format!("SELECT mail_id, inbox_id, id FROM emails WHERE mail_id IN (VALUES {ids})");
+    let rows =
+        sql::fetch(connection, &mail_ids, 1, statement, |query, id| query.bind((*id).to_owned()))
+            .await
+            .map_err(&failed)?;
+    let place = |row: &sqlx::any::AnyRow| {
+        Ok(((row.try_get("mail_id")?, row.try_get("inbox_id")?), row.try_get("id")?))
+    };
+    rows.iter().map(place).collect::<sqlx::Result<_>>().map_err(&failed)
+}
+
+async fn insert(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    new: Vec<New<'_>>,
+) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    let mails: Vec<(&Arrival, MailRow)> = new
+        .iter()
+        .filter(|it| seen.insert(&it.email.mail_id))
+        .map(|it| (it.arrival, mail_row(it.arrival)))
+        .collect();
+    let contents: Vec<(&str, &[u8], &str)> = mails
+        .iter()
+        .map(|(it, _)| (it.scanned.mail_id.as_str(), it.octets.as_slice(), text(it)))
+        .collect();
+    let words: HashMap<&str, &MailRow> = mails.iter().map(|(_, it)| (it.id.as_str(), it)).collect();
+    let mut indexed = Vec::new();
+    let mut candidates = Vec::new();
+    for it in &new {
+        let mail = words[it.email.mail_id.as_str()];
+        let texts = mail.words().chain([text(it.arrival)]);
+        indexed.push(Indexed {
+            email_id: it.email.id.clone(),
+            words: words::index(&it.email.account_id, texts),
+        });
+        candidates.push(candidate(connection, it, mail).await?);
+    }
+    let mut rows: Vec<EmailRow> = new.iter().map(|it| it.email.clone()).collect();
+    threads::thread(connection, &mut rows, &candidates).await?;
+    let mail_rows: Vec<MailRow> = mails.into_iter().map(|(_, it)| it).collect();
+    email::insert_mails(connection, &mail_rows).await?;
+    emails::insert_contents(connection, &contents).await?;
+    emails::insert(connection, &rows).await?;
+    dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))
+}
+
+fn mail_row(arrival: &Arrival) -> MailRow {
+    let scanned = &arrival.scanned;
+    let mut mail = MailRow::of(&scanned.mail_id, &message(arrival));
+    let none = Authentication::default();
+    let authentication = scanned.authentication.as_ref().unwrap_or(&none);
+    let verdict = scanned.verdict.clone().unwrap_or_default();
+    mail.reverse_path =
+        scanned.envelope.as_ref().map(|it| it.reverse_path.clone()).unwrap_or_default();
+    mail.security = email::security(&verdict, Some(authentication));
+    mail
+}
+
+async fn candidate(
+    connection: &mut AnyConnection,
+    new: &New<'_>,
+    mail: &MailRow,
+) -> Result<Candidate, Error> {
+    let keys = Keys::of(&message(new.arrival));
+    let (inbox_id, created_at) = (&new.email.inbox_id, new.email.created_at);
+    let named = if keys.refers {
+        None
+    } else {
+        let (subject, sender) = (&mail.subject, &mail.from_address);
+        threads::by_subject(connection, inbox_id, subject, sender, created_at).await?
+    };
+    Ok(Candidate { keys, subject: mail.subject.clone(), created_at, named })
+}

@@ -1,0 +1,276 @@
+//! The ledger: what was asked to be sent, once per key.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sqlx::{AnyConnection, Row as _};
+
+use super::{
+    Writer, commit,
+    emails::{self, EmailRow, Locked},
+    threads,
+};
+use crate::{
+    Composed, Direction, Entered, Error, LedgerEntry, Outcome, Rejected, Submitted,
+    dialect::{Dialect, Indexed},
+    email::{self, MailRow},
+    ledger,
+    moment::now,
+    sql,
+    threading::{Candidate, Keys},
+    words,
+};
+
+/// Inbox and key of a request.
+type Key = (String, String);
+
+impl Writer {
+    /// Enters requests into the ledger, all in one transaction. (inbox, key) is unique: a repeated
+    /// one leaves everything as it is and gets the first one's entry. An entry for an inbox that
+    /// does not exist is an error.
+    pub async fn enter(&self, submissions: &[Submitted]) -> Result<Vec<Entered>, Error> {
+        let dialect = self.database.dialect;
+        let mut transaction = self.database.begin().await?;
+        let wanted = submissions.iter().map(|it| it.inbox_id.clone()).collect();
+        let entered_at = now();
+        let inboxes = emails::lock_inboxes(&mut transaction, dialect, wanted, entered_at).await?;
+        let before = entries(&mut transaction, submissions).await?;
+        let mut new: Vec<New<'_>> = Vec::new();
+        for submitted in submissions {
+            let key = key(submitted);
+            if before.contains_key(&key) || new.iter().any(|it| it.key == key) {
+                continue;
+            }
+            let inbox = inboxes.get(&submitted.inbox_id).ok_or(Error::NoInbox)?;
+            new.push(New { key, submitted, email: row(submitted, inbox), inbox });
+        }
+        insert(&mut transaction, dialect, &new, entered_at).await?;
+        let after = entries(&mut transaction, submissions).await?;
+        let ids: Vec<String> = after.values().map(|it| it.entry.email_id.clone()).collect();
+        let found = emails::find(&mut transaction, &ids).await?;
+        commit(transaction).await?;
+        let mut fresh: BTreeSet<&Key> = new.iter().map(|it| &it.key).collect();
+        let entered = submissions.iter().map(|it| {
+            let key = key(it);
+            let known = after.get(&key).ok_or(Error::Corrupt { what: "a new ledger entry" })?;
+            let email = found.get(&known.entry.email_id);
+            let email = email.ok_or(Error::Corrupt { what: "the email of a ledger entry" })?;
+            // A key twice in one batch: the first one is new.
+            let repeated = !fresh.remove(&key);
+            let is_same_request = known.entry.requested_at == it.requested_at;
+            Ok(Entered {
+                to_send: known.entry.rejection.is_none()
+                    && (!repeated || is_same_request && !known.attempted),
+                entry: known.entry.clone(),
+                email: email.email.clone(),
+                repeated,
+            })
+        });
+        entered.collect()
+    }
+}
+
+/// A request whose key is not in the ledger.
+struct New<'a> {
+    key: Key,
+    submitted: &'a Submitted,
+    inbox: &'a Locked,
+    email: EmailRow,
+}
+
+/// An entry of the ledger.
+struct Known {
+    entry: LedgerEntry,
+    /// Something is reported of it: the sender has it.
+    attempted: bool,
+}
+
+fn key(submitted: &Submitted) -> Key {
+    (submitted.inbox_id.clone(), sql::text(&submitted.idempotency_key))
+}
+
+fn row(submitted: &Submitted, inbox: &Locked) -> EmailRow {
+    EmailRow {
+        id: submitted.mail_id.clone(),
+        mail_id: submitted.mail_id.clone(),
+        inbox_id: submitted.inbox_id.clone(),
+        account_id: inbox.account_id.clone(),
+        direction: Direction::Outbound,
+        status: match submitted.outcome {
+            Outcome::Composed(_) => "queued",
+            Outcome::Rejected(_) => "rejected",
+        },
+        thread_id: None,
+        created_at: inbox.created_at,
+        received_at: None,
+    }
+}
+
+async fn entries(
+    connection: &mut AnyConnection,
+    submissions: &[Submitted],
+) -> Result<HashMap<Key, Known>, Error> {
+    let failed = Error::query("find ledger entries");
+    let keys: BTreeSet<Key> = submissions.iter().map(key).collect();
+    let keys: Vec<Key> = keys.into_iter().collect();
+    let statement = |tuples| {
+        format!(
+            "SELECT {}, CASE WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.mail_id = e.mail_id) \
+             THEN 1 ELSE 0 END AS attempted FROM {} JOIN (VALUES {tuples}) AS v \
+             ON l.inbox_id = v.column1 AND l.idempotency_key = v.column2",
+            ledger::COLUMNS,
+            ledger::TABLES
+        )
+    };
+    let rows = sql::fetch(connection, &keys, 2, statement, |query, (inbox_id, key)| {
+        query.bind(inbox_id.clone()).bind(key.clone())
+    })
+    .await
+    .map_err(&failed)?;
+    let mut entries = HashMap::new();
+    for row in &rows {
+        let entry = ledger::entry(row).map_err(&failed)?;
+        let attempted = row.try_get::<i64, _>("attempted").map_err(&failed)? != 0;
+        let key = (entry.inbox_id.clone(), entry.idempotency_key.clone());
+        entries.insert(key, Known { entry, attempted });
+    }
+    Ok(entries)
+}
+
+async fn insert(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    new: &[New<'_>],
+    entered_at: i64,
+) -> Result<(), Error> {
+    let mails: Vec<MailRow> = new.iter().map(mail_row).collect();
+    let accepted = || new.iter().filter_map(|it| composed(it.submitted).map(|mail| (it, mail)));
+    // What was refused is in no conversation.
+    let candidates: Vec<Candidate> =
+        accepted().map(|(it, mail)| candidate(mail, it.inbox.created_at)).collect();
+    let mut rows: Vec<EmailRow> = accepted().map(|(it, _)| it.email.clone()).collect();
+    threads::thread(connection, &mut rows, &candidates).await?;
+    let refused = new.iter().filter(|it| composed(it.submitted).is_none());
+    rows.extend(refused.map(|it| it.email.clone()));
+
+    let contents: Vec<(&str, &[u8], &str)> = accepted()
+        .map(|(it, mail)| {
+            (it.email.mail_id.as_str(), mail.octets.as_slice(), mail.message.text.as_str())
+        })
+        .collect();
+    let indexed: Vec<Indexed> = new
+        .iter()
+        .zip(&mails)
+        .map(|(it, mail)| {
+            let body = composed(it.submitted).map_or("", |it| &it.message.text);
+            let words = words::index(&it.email.account_id, mail.words().chain([body]));
+            Indexed { email_id: it.email.id.clone(), words }
+        })
+        .collect();
+    email::insert_mails(connection, &mails).await?;
+    emails::insert_contents(connection, &contents).await?;
+    emails::insert(connection, &rows).await?;
+    dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))?;
+    insert_entries(connection, new, entered_at).await?;
+    insert_recipients(connection, new).await
+}
+
+fn composed(submitted: &Submitted) -> Option<&Composed> {
+    match &submitted.outcome {
+        Outcome::Composed(composed) => Some(composed),
+        Outcome::Rejected(_) => None,
+    }
+}
+
+fn rejected(submitted: &Submitted) -> Option<&Rejected> {
+    match &submitted.outcome {
+        Outcome::Composed(_) => None,
+        Outcome::Rejected(rejected) => Some(rejected),
+    }
+}
+
+fn mail_row(new: &New<'_>) -> MailRow {
+    let mail_id = &new.submitted.mail_id;
+    match &new.submitted.outcome {
+        Outcome::Composed(composed) => {
+            let mut mail = MailRow::of(mail_id, &composed.message);
+            mail.reverse_path = composed.reverse_path.clone();
+            mail.security = email::security(&composed.verdict, None);
+            mail
+        }
+        Outcome::Rejected(rejected) => MailRow {
+            id: mail_id.clone(),
+            from_address: new.inbox.address.clone(),
+            subject: rejected.subject.clone(),
+            to_addresses: rejected.to.clone(),
+            cc_addresses: rejected.cc.clone(),
+            ..MailRow::default()
+        },
+    }
+}
+
+fn candidate(composed: &Composed, created_at: i64) -> Candidate {
+    Candidate {
+        keys: Keys::of(&composed.message),
+        subject: composed.message.subject.clone(),
+        created_at,
+        named: composed.thread_id.clone(),
+    }
+}
+
+async fn insert_entries(
+    connection: &mut AnyConnection,
+    new: &[New<'_>],
+    entered_at: i64,
+) -> Result<(), Error> {
+    let statement = |tuples| {
+        format!(
+            "INSERT INTO ledger (email_id, account_id, inbox_id, idempotency_key, request_digest, \
+             rejection_code, rejection_message, requested_at, entered_at) VALUES {tuples}"
+        )
+    };
+    sql::execute(connection, new, 9, statement, |query, new| {
+        let rejection = rejected(new.submitted).map(|it| &it.rejection);
+        query
+            .bind(new.email.id.clone())
+            .bind(new.email.account_id.clone())
+            .bind(new.key.0.clone())
+            .bind(new.key.1.clone())
+            .bind(new.submitted.request_digest.clone())
+            .bind(rejection.map(|it| sql::text(&it.code)))
+            .bind(rejection.map(|it| sql::text(&it.message)))
+            .bind(new.submitted.requested_at)
+            .bind(entered_at)
+    })
+    .await
+    .map_err(Error::query("write the ledger"))
+}
+
+async fn insert_recipients(connection: &mut AnyConnection, new: &[New<'_>]) -> Result<(), Error> {
+    let recipients: Vec<(&str, &str, i64)> = new
+        .iter()
+        .filter_map(|it| composed(it.submitted).map(|mail| (it, mail)))
+        .flat_map(|(it, mail)| {
+            let mail_id = it.email.mail_id.as_str();
+            (0..).zip(&mail.forward_paths).map(move |(n, path)| (mail_id, path.as_str(), n))
+        })
+        .collect();
+    let statement = |tuples| {
+        format!(
+            "INSERT INTO recipients (mail_id, forward_path, position, action, status, diagnostic, \
+             remote_host, attempt) VALUES {tuples} ON CONFLICT (mail_id, forward_path) DO NOTHING"
+        )
+    };
+    sql::execute(connection, &recipients, 8, statement, |query, (mail_id, path, position)| {
+        query
+            .bind((*mail_id).to_owned())
+            .bind(sql::text(path))
+            .bind(*position)
+            .bind("")
+            .bind("")
+            .bind("")
+            .bind("")
+            .bind(0_i64)
+    })
+    .await
+    .map_err(Error::query("store recipients"))
+}

@@ -1,0 +1,91 @@
+use store::Usage;
+
+use crate::fixture::{account, inbox, inbox_of, mail, on_both, rejection, store_one, submission};
+
+#[tokio::test]
+async fn finds_an_account_by_any_of_its_tokens() {
+    on_both(async |store| {
+        let created = store.writer.create_account("acct_1", 2, "hash 1").await?;
+        store.writer.add_token("acct_1", "hash 2").await?;
+        for hash in ["hash 1", "hash 2"] {
+            let found = store.reader.account_by_token(hash).await?;
+            assert_eq!(found.as_ref(), Some(&created));
+        }
+        assert_eq!(store.reader.account_by_token("hash 3").await?, None);
+        assert_eq!(store.reader.account("acct_2").await?, None);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changes_the_tier() {
+    on_both(async |store| {
+        account(&store, "acct_1").await?;
+        store.writer.set_tier("acct_1", 3).await?;
+        assert_eq!(store.reader.account("acct_1").await?.map(|it| it.tier), Some(3));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn notes_activity_once_a_minute() {
+    on_both(async |store| {
+        account(&store, "acct_1").await?;
+        let before = store.reader.account("acct_1").await?;
+        store.writer.touch_account("acct_1").await?;
+        assert_eq!(store.reader.account("acct_1").await?, before, "a minute has not passed");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_ensured_account_is_made_once() {
+    on_both(async |store| {
+        store.writer.ensure_account("acct_postmaster", 4).await?;
+        let first = store.reader.account("acct_postmaster").await?;
+        store.writer.ensure_account("acct_postmaster", 1).await?;
+        assert_eq!(store.reader.account("acct_postmaster").await?, first);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn counts_usage() {
+    on_both(async |store| {
+        let first = inbox(&store, "first").await?;
+        let second = inbox(&store, "second").await?;
+        store_one(&store, mail(1, &[&first])).await?;
+        store.writer.store(&[mail(2, &[&first, &second])]).await?;
+        store.writer.enter(&[submission("k", &first, &["bob@example.net"])]).await?;
+        store.writer.enter(&[rejection("r", &first)]).await?;
+        store.writer.delete_inbox("acct_1", &second.id).await?;
+        let expected = Usage { inboxes: 1, emails_received: 3, emails_sent_today: 1 };
+        assert_eq!(store.reader.usage("acct_1").await?, expected);
+
+        account(&store, "acct_2").await?;
+        inbox_of(&store, "acct_2", "other").await?;
+        let expected = Usage { inboxes: 1, ..Usage::default() };
+        assert_eq!(store.reader.usage("acct_2").await?, expected);
+        assert_eq!(store.reader.usage("acct_3").await?, Usage::default());
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_is_made_once() {
+    on_both(async |store| {
+        let (first, same) =
+            tokio::join!(store.writer.secret("links"), store.writer.secret("links"));
+        let (first, same) = (first?, same?);
+        assert_eq!(first, same);
+        assert_eq!(first.len(), 32);
+        assert_ne!(store.writer.secret("other").await?, first);
+        Ok(())
+    })
+    .await;
+}

@@ -1,0 +1,15 @@
+//! The store on real databases: every test runs on SQLite and on PostgreSQL.
+
+mod accounts;
+mod concurrency;
+mod corpus;
+mod emails;
+mod fixture;
+mod inboxes;
+mod outbound;
+mod postgres;
+mod purge;
+mod reports;
+mod schema;
+mod search;
+mod threads;
