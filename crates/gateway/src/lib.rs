@@ -29,7 +29,7 @@ mod start;
 mod threads;
 mod tier;
 mod time;
-mod token;
+pub mod token;
 mod waiters;
 
 use anyhow::Context as _;
@@ -81,9 +81,10 @@ async fn serve_with(
     let router = gateway.router();
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
-        start::watch_database(store.reader, &process),
+        start::watch_database(store.reader.clone(), &process),
         waiters.follow(&bus, &stop),
         server::serve(&listener, router, max_connections, &stop),
     );
+    store.close().await;
     Ok(())
 }

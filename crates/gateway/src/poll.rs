@@ -68,10 +68,10 @@ impl FromRef<Gateway> for Poller {
 /// Wait for mail
 ///
 /// Answered as soon as the inbox has a mail that fits, or with 204 when none came in time. Mails come
-/// oldest first: clients take the first that they can use, and one that asks again with its moment as
-/// `since` gets each mail once, however many came at the same time. Newest first would skip the others.
-/// At most 50 are given, the newest: so a new one always changes the answer, even behind hundreds that
-/// the client does not want.
+/// oldest first: clients take the first that they can use, and one that goes on with that one's
+/// `createdAt` as `since` works through what came meanwhile. Newest first would skip it. At most 50 are
+/// given, the newest: so a new one always changes the answer, even behind hundreds that the client does
+/// not want.
 #[utoipa::path(
     get, path = "/v1/inboxes/{inboxId}/emails/poll", operation_id = "waitForEmail", tag = "emails",
     params(

@@ -2,7 +2,8 @@
 //!
 //! A client whose own filter (a regular expression, say) fits none of the mails it was given asks
 //! again at once, with the same parameters: hundreds of times a second. Such a repeat is held like a
-//! poll that finds nothing.
+//! poll that finds nothing. The price: a client that lost its answer and repeats the poll within the
+//! window hears of the same mails only when that second poll has ended.
 
 use std::{
     collections::HashMap,

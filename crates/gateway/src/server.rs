@@ -2,7 +2,14 @@
 //!
 //! `axum::serve` sets no timeouts and no bound; this does, and hands requests to the same router.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -77,9 +84,14 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: C
     if let Err(err) = configure(&stream) {
         tracing::debug!("configure a connection: {err}");
     }
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request.map(Body::new))
+    let is_used = Arc::new(AtomicBool::new(false));
+    let service = service_fn({
+        let is_used = Arc::clone(&is_used);
+        move |mut request: Request<Incoming>| {
+            is_used.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request.map(Body::new))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -90,6 +102,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: C
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = stop.cancelled() => {
+            // hyper closes a connection between two requests, but would wait for a first one.
+            if !is_used.load(Ordering::Relaxed) {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -38,8 +38,10 @@ pub(crate) async fn wait(
     let meanwhile = process.shutdown.child_token();
     let connect = async {
         let connected = tokio::select! {
-            connected = connect(config, process) => connected.map(Some),
+            // First, because being told to stop also fails the connecting.
+            biased;
             () = process.shutdown.cancelled() => Ok(None),
+            connected = connect(config, process) => connected.map(Some),
         };
         meanwhile.cancel();
         connected

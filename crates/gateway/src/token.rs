@@ -12,7 +12,7 @@ const PREFIX: &str = "lm_sk_live_";
 pub(crate) const MAX_LENGTH: usize = 128;
 
 /// A new token: 256 random bits, in 43 characters.
-pub(crate) fn generate() -> Result<String, aws_lc_rs::error::Unspecified> {
+pub fn generate() -> Result<String, aws_lc_rs::error::Unspecified> {
     let mut secret = [0; 32];
     rand::fill(&mut secret)?;
     Ok(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&secret)))
@@ -20,7 +20,7 @@ pub(crate) fn generate() -> Result<String, aws_lc_rs::error::Unspecified> {
 
 /// What the database knows of a token: SHA-256 in hexadecimal. It needs no salt and no stretching,
 /// because nobody can guess 256 random bits.
-pub(crate) fn hash(token: &str) -> String {
+pub fn hash(token: &str) -> String {
     HEXLOWER.encode(digest(&SHA256, token.as_bytes()).as_ref())
 }
 

@@ -1,6 +1,6 @@
 //! What is the same for every route: errors, limits, the service's own paths, starting.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway::Config;
 use reqwest::Method;
@@ -99,6 +99,21 @@ async fn what_is_not_http_is_turned_away() {
     let read = stream.read_to_string(&mut answer);
     tokio::time::timeout(Duration::from_secs(5), read).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutdown_does_not_wait_for_silent_connections() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    agent.get("/v1/account").await.ok();
+    let address = bench.url.trim_start_matches("http://").to_owned();
+    let _silent = TcpStream::connect(&address).await.unwrap();
+    let mut halfway = TcpStream::connect(&address).await.unwrap();
+    halfway.write_all(b"GET /v1/account HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = Instant::now();
+    bench.stop().await;
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 /// Storage has not migrated the database yet.
