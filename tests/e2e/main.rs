@@ -9,6 +9,7 @@ mod nats_send;
 mod openapi;
 mod pipeline_in;
 mod pipeline_out;
+mod sdk;
 mod smtp_source;
 mod subjects;
 mod survives_kill;

@@ -47,6 +47,11 @@ impl Api {
         Ok(Api { base: format!("http://{address}"), http })
     }
 
+    /// The address that paths go after.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     pub async fn call(
         &self,
         method: Method,
