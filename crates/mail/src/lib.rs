@@ -16,5 +16,5 @@ pub use crate::{
     check::{bare_id, check},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
-    surface::{Surface, SurfaceKind, Surfaces, surfaces},
+    surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
 };

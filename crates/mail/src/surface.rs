@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use contract::SendRequest;
+
 use crate::{
     fields::Fields,
     html,
@@ -66,6 +68,24 @@ pub fn surfaces(content: &[u8], limit: usize) -> Surfaces {
     collected.surfaces
 }
 
+/// The surfaces of a mail that is to be sent.
+pub fn request_surfaces(request: &SendRequest, limit: usize) -> Surfaces {
+    let mut collected = Collected { left: limit, surfaces: Surfaces::default() };
+    collected.add(SurfaceKind::Subject, request.subject.clone());
+    if let Some(body) = &request.body {
+        collected.add(SurfaceKind::Text, body.text.clone());
+        collected.page(&body.html);
+    }
+    for attachment in &request.attachments {
+        collected.add(SurfaceKind::Filename, attachment.filename.clone());
+        if attachment.content_type.starts_with("text/") {
+            let text = String::from_utf8_lossy(&attachment.content).into_owned();
+            collected.add(SurfaceKind::Attached, text);
+        }
+    }
+    collected.surfaces
+}
+
 struct Collected {
     left: usize,
     surfaces: Surfaces,
@@ -123,6 +143,8 @@ impl Collected {
 
 #[cfg(test)]
 mod tests {
+    use contract::{SendAttachment, SendBody};
+
     use super::*;
 
     #[track_caller]
@@ -174,6 +196,23 @@ mod tests {
         let enclosed = "Content-Type: message/rfc822\n\nSubject: s\n\nt";
         check(enclosed, &[(SurfaceKind::Subject, "s"), (SurfaceKind::Text, "t")]);
         surfaces("Content-Type: message/rfc822\n\n".repeat(10_000).as_bytes(), 10_000);
+    }
+
+    #[test]
+    fn a_request_is_read_like_a_mail() {
+        let request = SendRequest {
+            subject: "s".to_owned(),
+            body: Some(SendBody { text: "t".to_owned(), html: "<p hidden>h".to_owned() }),
+            attachments: vec![SendAttachment {
+                filename: "f".to_owned(),
+                content_type: "text/csv".to_owned(),
+                content: b"c".to_vec(),
+            }],
+            ..SendRequest::default()
+        };
+        let read = request_surfaces(&request, 100).list;
+        let read: Vec<&str> = read.iter().map(|it| it.text.as_str()).collect();
+        assert_eq!(read, ["s", "t", "h", "f", "c"]);
     }
 
     #[test]

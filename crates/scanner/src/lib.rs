@@ -1,1 +1,42 @@
+//! Every mail is judged before an agent can see it: `inbound.received` → read, authenticate, score →
+//! `inbound.scanned`. What agents send is judged too: `mail.v1.send.*.*` → `outbound.scanned`.
+//!
+//! Reads content and DNS; writes nothing but its events. Follows no link and fetches nothing that a
+//! mail names.
 
+mod authenticate;
+mod config;
+mod judge;
+mod mail_scanner;
+mod metrics;
+mod resolver;
+mod results;
+mod signatures;
+mod submission_scanner;
+
+use std::{sync::Arc, time::Duration};
+
+use bus::Bus;
+use injection::Assessor;
+use service::Process;
+
+pub use crate::{
+    authenticate::{Authenticated, Authenticator},
+    config::Config,
+    judge::judge,
+};
+use crate::{mail_scanner::MailScanner, metrics::Metrics, submission_scanner::SubmissionScanner};
+
+/// Scans until shutdown.
+pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
+    let metrics = Metrics::register(&process.metrics.registry("scanner")?)?;
+    let authenticator = Arc::new(Authenticator::new(&config)?);
+    let bus = Bus::connect(&config.nats, "scanner", &process).await?;
+    let assessor = Arc::new(Assessor::new());
+    let budget = Duration::from_secs(config.scan_seconds);
+    let judge = judge::Judge { assessor, budget, metrics };
+    let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
+    let submissions = SubmissionScanner { claims: bus.claims(), judge };
+    tokio::try_join!(bus.run(mails), bus.run(submissions))?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use service::{Configuration, LogFormat};
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The NATS server; several are separated by commas.
+    pub nats: String,
+    /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
+    pub admin: Option<SocketAddr>,
+    /// "human" or "json".
+    pub log: LogFormat,
+    /// Who answers for the results in Authentication-Results fields (RFC 8601 calls it authserv-id).
+    pub hostname: String,
+    /// Name servers to ask; those of the system if empty.
+    pub dns: Vec<SocketAddr>,
+    /// How long SPF, DKIM and DMARC of one mail may take. What is not known by then is "temperror".
+    pub authentication_seconds: u64,
+    /// How long the search for injections in one mail may take. A mail that takes longer is marked
+    /// "not_scanned".
+    pub scan_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            nats: "nats://127.0.0.1:4222".to_owned(),
+            admin: None,
+            log: LogFormat::Human,
+            hostname: "posthouse.localhost".to_owned(),
+            dns: Vec::new(),
+            authentication_seconds: 5,
+            scan_seconds: 10,
+        }
+    }
+}
+
+impl Configuration for Config {
+    fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    fn log(&self) -> LogFormat {
+        self.log
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let sound = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
+        if self.hostname.is_empty() || !self.hostname.chars().all(sound) {
+            return Err(format!("hostname: {:?} is no host name", self.hostname));
+        }
+        for (key, seconds) in [
+            ("authentication_seconds", self.authentication_seconds),
+            ("scan_seconds", self.scan_seconds),
+        ] {
+            // The runner's heartbeats keep a mail in hand, but not for ever.
+            if !(1..=60).contains(&seconds) {
+                return Err(format!("{key}: {seconds} is not between 1 and 60"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../../deploy/config/posthouse-scanner.toml");
+
+    #[test]
+    fn the_sample_shows_the_defaults() {
+        assert_eq!(toml::from_str::<Config>(SAMPLE).expect("read"), Config::default());
+        Config::default().check().expect("valid");
+    }
+
+    #[test]
+    fn the_sample_shows_every_other_key() {
+        let lines = SAMPLE.lines().map(|it| it.strip_prefix("#: ").unwrap_or(it));
+        let config: Config = toml::from_str(&lines.collect::<Vec<_>>().join("\n")).expect("read");
+        config.check().expect("valid");
+        assert!(config.admin.is_some());
+    }
+
+    #[test]
+    fn what_cannot_work_is_named() {
+        for (config, key) in [
+            (Config { hostname: "a b".to_owned(), ..Config::default() }, "hostname"),
+            (Config { authentication_seconds: 0, ..Config::default() }, "authentication_seconds"),
+            (Config { scan_seconds: 600, ..Config::default() }, "scan_seconds"),
+        ] {
+            let err = config.check().expect_err(key);
+            assert!(err.starts_with(key), "{err}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `mail.v1.send.*.*` → check, score → `outbound.scanned`
+
+use anyhow::Context as _;
+use bus::{Claims, Failure, Stage};
+use contract::{Rejection, SendRequest, Submission, SubmissionScanned};
+
+use crate::judge::Judge;
+
+pub(crate) struct SubmissionScanner {
+    pub(crate) claims: Claims,
+    pub(crate) judge: Judge,
+}
+
+impl Stage for SubmissionScanner {
+    const DURABLE: &'static str = "submission-scanner";
+    type In = Submission;
+    type Out = SubmissionScanned;
+
+    async fn handle(&self, submission: Submission) -> Result<SubmissionScanned, Failure> {
+        let octets = self
+            .claims
+            .get(&submission.request)
+            .await?
+            .context("the request's claim is gone")
+            .map_err(Failure::Permanent)?;
+        let mut scanned = SubmissionScanned {
+            mail_id: submission.mail_id(),
+            account_id: submission.account_id,
+            inbox_id: submission.inbox_id,
+            idempotency_key: submission.idempotency_key,
+            requested_at_micros: submission.requested_at_micros,
+            request: Some(submission.request),
+            rejection: None,
+            verdict: None,
+        };
+        match read(&octets) {
+            Ok(request) => {
+                let judged =
+                    self.judge.verdict(move |limit| mail::request_surfaces(&request, limit));
+                scanned.verdict = Some(judged.await?);
+            }
+            Err(rejection) => scanned.rejection = Some(rejection),
+        }
+        Ok(scanned)
+    }
+}
+
+/// The request, if it can be honoured.
+fn read(json: &[u8]) -> Result<SendRequest, Rejection> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let request: SendRequest = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|err| invalid(format!("{}: {}", err.path(), err.inner())))?;
+    deserializer.end().map_err(|err| invalid(err.to_string()))?;
+    mail::check(&request)?;
+    Ok(request)
+}
+
+fn invalid(message: String) -> Rejection {
+    Rejection { code: "invalid_request".to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(json: &str, message: &str) {
+        let rejection = read(json.as_bytes()).expect_err("refuse");
+        assert_eq!(rejection.code, "invalid_request");
+        assert!(rejection.message.starts_with(message), "{}", rejection.message);
+    }
+
+    #[test]
+    fn takes_what_can_be_sent() {
+        let json = r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Hi"}}"#;
+        assert_eq!(read(json.as_bytes()).expect("read").to, ["a@x.test"]);
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        refused("", ".: EOF");
+        refused(r#"{"to":"a@x.test"}"#, r#"to: invalid type: string "a@x.test""#);
+        refused(r#"{"to":["a@x.test",5]}"#, "to[1]: invalid type: integer `5`");
+        refused(r#"{"bdoy":{}}"#, "bdoy: unknown field `bdoy`");
+        refused(r#"{"to":["a"]}"#, "to[0]: \"a\" is not an address");
+        refused(
+            r#"{"to":["a@x.test"],"attachments":[{"filename":"a","content":"%"}]}"#,
+            "attachments[0].content: not base64",
+        );
+        refused(r#"{"to":["a@x.test"],"subject":"a","body":{"text":"a"}} x"#, "trailing");
+    }
+}

@@ -1,0 +1,5 @@
+//! The scanner against a real DNS server and a real nats-server.
+
+mod authentication;
+mod dns;
+mod pipeline;
