@@ -66,7 +66,7 @@ async fn open_store(url: &str, process: &Process) -> anyhow::Result<Option<Store
                 is_open.store(true, Ordering::Relaxed);
                 return Ok(Some(store));
             }
-            Err(err) if err.is_transient() || matches!(err, store::Error::SchemaNotCurrent) => {
+            Err(err) if err.is_transient() => {
                 if !std::mem::replace(&mut warned, true) {
                     tracing::warn!("waiting for the database: {:#}", anyhow::Error::new(err));
                 }

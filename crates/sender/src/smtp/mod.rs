@@ -72,9 +72,6 @@ const DOWN_MEMORY: Duration = Duration::from_secs(30);
 
 const MEMORY_CAPACITY: usize = 10_000;
 
-/// Nothing is at stake any more when we say goodbye.
-const QUIT_PATIENCE: Duration = Duration::from_secs(2);
-
 /// Why there is no session with a host.
 struct Refusal {
     outcome: Outcome,
@@ -125,9 +122,9 @@ impl Client {
         match self.open(target).await {
             Ok(mut session) => {
                 let outcomes = session.transact(letter, recipients).await;
-                // The reply changes nothing, and neither does a host that owes it.
-                let _ = timeout(QUIT_PATIENCE, session.quit()).await;
-                Attempted { outcomes, tls: session.tls, answered: true }
+                let tls = session.tls;
+                session.quit().await;
+                Attempted { outcomes, tls, answered: true }
             }
             Err(refusal) => {
                 if refusal.cause == Cause::Down {
@@ -174,7 +171,7 @@ impl Client {
         if let Some(credentials) = &target.credentials {
             self.authenticate(target, &mut connection, credentials).await?;
         }
-        Ok(Session { connection, wire, offers, tls, timeouts: self.timeouts })
+        Ok(Session { connection, wire, offers, tls, timeouts: self.timeouts, is_lost: false })
     }
 
     async fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {

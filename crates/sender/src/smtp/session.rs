@@ -33,6 +33,8 @@ pub(crate) struct Session {
     /// The TLS version; empty without TLS.
     pub(crate) tls: &'static str,
     pub(crate) timeouts: Timeouts,
+    /// The connection broke, or the server fell silent: there is nobody to say goodbye to.
+    pub(crate) is_lost: bool,
 }
 
 /// Why a command has no positive reply.
@@ -47,6 +49,8 @@ pub(crate) enum Broken {
 
 /// Content is handed to the connection in blocks of this many octets.
 const BLOCK: usize = 64 * 1024;
+
+const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Session {
     pub(crate) async fn transact(
@@ -65,9 +69,11 @@ impl Session {
         refused.into_iter().map(|it| it.unwrap_or_else(|| outcome.clone())).collect()
     }
 
-    pub(crate) async fn quit(&mut self) {
-        // Whatever the answer, the session is over.
-        let _ = self.connection.quit().await;
+    /// The reply changes nothing, and neither does a host that owes it.
+    pub(crate) async fn quit(mut self) {
+        if !self.is_lost {
+            let _ = timeout(QUIT_PATIENCE, self.connection.quit()).await;
+        }
     }
 
     /// What the server says it cannot take is not sent. Content is never downgraded to seven bits:
@@ -149,7 +155,10 @@ impl Session {
                         return (replies, why);
                     }
                 }
-                Err(Broken::Silent(why) | Broken::Lost(why)) => return (replies, Some(why)),
+                Err(Broken::Silent(why) | Broken::Lost(why)) => {
+                    self.is_lost = true;
+                    return (replies, Some(why));
+                }
             }
         }
         (replies, None)
@@ -165,6 +174,7 @@ impl Session {
             }
             Err(Broken::Reply(reply)) => refused(&reply),
             Err(Broken::Silent(why) | Broken::Lost(why)) => {
+                self.is_lost = true;
                 Outcome::delayed("4.4.2", why).try_next_host()
             }
         }
@@ -184,18 +194,17 @@ impl Session {
                 result => break result,
             }
         };
-        match result {
-            Ok(reply) | Err(Broken::Reply(reply)) => Outcome::of(&reply),
-            // The server may have the mail and may have answered. To offer it to another host now
-            // would be asking for a second copy.
-            Err(Broken::Silent(why) | Broken::Lost(why)) if wire.ended_data() => {
-                let why = format!("the outcome is unknown, all data was sent: {why}");
-                Outcome::delayed("4.4.2", why)
-            }
-            Err(Broken::Silent(why) | Broken::Lost(why)) => {
-                Outcome::delayed("4.4.2", why).try_next_host()
-            }
+        let why = match result {
+            Ok(reply) | Err(Broken::Reply(reply)) => return Outcome::of(&reply),
+            Err(Broken::Silent(why) | Broken::Lost(why)) => why,
+        };
+        self.is_lost = true;
+        if !wire.ended_data() {
+            return Outcome::delayed("4.4.2", why).try_next_host();
         }
+        // The server may have the mail and may have answered. To offer it to another host now would
+        // be asking for a second copy.
+        Outcome::delayed("4.4.2", format!("the outcome is unknown, all data was sent: {why}"))
     }
 }
 

@@ -1,0 +1,292 @@
+//! The whole service over a real nats-server and a real database.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bus::{Bus, Failure, Stage};
+use contract::{Action, DeliveryDue, DeliveryReported, SubmissionAccepted};
+use local_nats::{LocalNats, Options};
+use sender::{Config, Retries};
+use service::Process;
+use store::{Composed, NewInbox, Outcome, Store, Submitted};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use crate::{
+    CONTENT, now_micros, outcomes,
+    peer::{Peer, Setup, say},
+    to_smarthost,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Everything but the sender: it comes and goes.
+struct Bench {
+    config: Config,
+    nats: LocalNats,
+    store: Store,
+    bus: Bus,
+    reports: Arc<Mutex<Vec<DeliveryReported>>>,
+    collector: JoinHandle<anyhow::Result<()>>,
+    _dir: TempDir,
+}
+
+/// Stands in for storage: records what is reported.
+struct Collector {
+    store: Store,
+    reports: Arc<Mutex<Vec<DeliveryReported>>>,
+}
+
+impl Stage for Collector {
+    const DURABLE: &'static str = "reporter";
+    type In = DeliveryReported;
+    type Out = ();
+
+    async fn handle(&self, report: DeliveryReported) -> Result<(), Failure> {
+        let recorded = self.store.writer.report(std::slice::from_ref(&report)).await;
+        recorded.map_err(|err| Failure::Transient(err.into()))?;
+        self.reports.lock().expect("lock").push(report);
+        Ok(())
+    }
+}
+
+struct Running {
+    process: Process,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    fn start(config: &Config) -> Running {
+        let process = Process::default();
+        let task = tokio::spawn(sender::run(config.clone(), process.clone()));
+        Running { process, task }
+    }
+
+    async fn stop(self) {
+        self.process.shutdown.cancel();
+        self.task.await.expect("no panic").expect("a clean end");
+    }
+}
+
+impl Bench {
+    async fn new(peer: &Peer) -> Bench {
+        let dir = tempfile::tempdir().expect("directory");
+        let nats = LocalNats::start(&Options::new(dir.path()).expect("nats-server"))
+            .await
+            .expect("start nats-server");
+        bus::apply(&nats.url, 1, false).await.expect("apply topology");
+        let bus = Bus::connect(&nats.url, "test", &Process::default()).await.expect("connect");
+        let database = format!("sqlite:{}", dir.path().join("test.db").display());
+        store::migrate(&database).await.expect("migrate");
+        let store = Store::open(&database).await.expect("open");
+        let retries =
+            Retries { delays_seconds: vec![1], greylisted_seconds: 1, ..Retries::default() };
+        let config =
+            Config { nats: nats.url.clone(), database, retries, ..to_smarthost(peer.address) };
+        let reports = Arc::<Mutex<Vec<DeliveryReported>>>::default();
+        let collector = Collector { store: store.clone(), reports: Arc::clone(&reports) };
+        let running = bus.clone();
+        let collector = tokio::spawn(async move { running.run(collector).await });
+        Bench { config, nats, store, bus, reports, collector, _dir: dir }
+    }
+
+    /// Enters a mail into the ledger, as storage does, and announces it.
+    async fn accept(&self, mail_id: &str, forward_paths: &[&str]) {
+        let forward_paths: Vec<String> = forward_paths.iter().map(|it| (*it).to_owned()).collect();
+        let (account_id, inbox_id) = (format!("acct_{mail_id}"), format!("ibx_{mail_id}"));
+        let writer = &self.store.writer;
+        writer.create_account(&account_id, 1, &format!("hash {mail_id}")).await.expect("account");
+        let inbox = NewInbox {
+            id: inbox_id.clone(),
+            account_id: account_id.clone(),
+            address: format!("{mail_id}@example.com"),
+            canonical: format!("{mail_id}@example.com"),
+            domain: "example.com".to_owned(),
+            display_name: None,
+            expires_at: None,
+            max_inboxes: None,
+        };
+        writer.create_inbox(&inbox).await.expect("inbox");
+        let composed = Composed {
+            octets: CONTENT.to_vec(),
+            message: mail::parse(CONTENT, 1000),
+            verdict: contract::Verdict::default(),
+            reverse_path: inbox.address.clone(),
+            forward_paths: forward_paths.clone(),
+            thread_id: None,
+        };
+        let submitted = Submitted {
+            mail_id: mail_id.to_owned(),
+            account_id: account_id.clone(),
+            inbox_id: inbox_id.clone(),
+            idempotency_key: "key".to_owned(),
+            request_digest: String::new(),
+            requested_at: now_micros(),
+            outcome: Outcome::Composed(Box::new(composed)),
+        };
+        let entered = writer.enter(&[submitted]).await.expect("enter");
+        assert!(entered[0].to_send);
+        let accepted = SubmissionAccepted {
+            mail_id: mail_id.to_owned(),
+            account_id,
+            inbox_id,
+            reverse_path: inbox.address,
+            forward_paths,
+            accepted_at_micros: now_micros(),
+        };
+        self.bus.publish(accepted).await.expect("publish");
+    }
+
+    fn reports(&self) -> Vec<DeliveryReported> {
+        self.reports.lock().expect("lock").clone()
+    }
+
+    async fn eventually_reported(&self, count: usize) -> Vec<DeliveryReported> {
+        eventually(async || self.reports().len() >= count).await;
+        self.reports()
+    }
+
+    async fn dead(&self) -> u64 {
+        let client = async_nats::connect(&self.nats.url).await.expect("connect");
+        let stream = async_nats::jetstream::new(client).get_stream("DEAD").await.expect("stream");
+        stream.cached_info().state.messages
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.collector.abort();
+    }
+}
+
+async fn eventually(mut ask: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !ask().await {
+        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Puts off the first so many recipients.
+fn greylisting(times: usize) -> Setup {
+    let tries = AtomicUsize::new(0);
+    Setup::script(move |line| {
+        let put_off = line.starts_with("RCPT") && tries.fetch_add(1, Ordering::Relaxed) < times;
+        put_off.then(|| say("451 4.7.1 come back later")).flatten()
+    })
+}
+
+#[tokio::test]
+async fn an_accepted_mail_goes_to_every_destination() {
+    let peer = Peer::start(Setup::default()).await;
+    let bench = Bench::new(&peer).await;
+    let running = Running::start(&bench.config);
+    bench.accept("eml_1", &["a@example.org", "b@example.net", "c@example.org"]).await;
+    let mut reports = bench.eventually_reported(2).await;
+    reports.sort_by(|a, b| a.domain.cmp(&b.domain));
+    assert_eq!(reports[0].domain, "example.net");
+    assert_eq!(outcomes(&reports[0]), ["Delivered 2.0.0"]);
+    assert_eq!(outcomes(&reports[1]), ["Delivered 2.0.0", "Delivered 2.0.0"]);
+    assert_eq!(
+        (reports[1].account_id.as_str(), reports[1].inbox_id.as_str()),
+        ("acct_eml_1", "ibx_eml_1")
+    );
+    assert_eq!(peer.seen().contents.len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_delayed_recipient_is_tried_again_and_nobody_else() {
+    let peer = Peer::start(greylisting(1)).await;
+    let bench = Bench::new(&peer).await;
+    let running = Running::start(&bench.config);
+    bench.accept("eml_1", &["a@example.org", "b@example.org"]).await;
+    let reports = bench.eventually_reported(2).await;
+    assert_eq!(outcomes(&reports[0]), ["Delayed 4.7.1", "Delivered 2.0.0"]);
+    assert_eq!(reports[1].attempt, 2);
+    assert_eq!(reports[1].recipients.len(), 1);
+    assert_eq!(reports[1].recipients[0].forward_path, "a@example.org");
+    assert_eq!(outcomes(&reports[1]), ["Delivered 2.0.0"]);
+    assert!(reports[1].attempted_at_micros >= reports[0].next_attempt_at_micros);
+    assert_eq!(peer.seen().contents.len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_delay_outlives_the_sender() {
+    let peer = Peer::start(greylisting(1)).await;
+    let bench = Bench::new(&peer).await;
+    let running = Running::start(&bench.config);
+    bench.accept("eml_1", &["a@example.org"]).await;
+    bench.eventually_reported(1).await;
+    running.stop().await;
+    let running = Running::start(&bench.config);
+    let reports = bench.eventually_reported(2).await;
+    assert_eq!(outcomes(&reports[1]), ["Delivered 2.0.0"]);
+    running.stop().await;
+}
+
+/// The same delivery once more, as after a crash between the report and the ack.
+#[tokio::test]
+async fn who_is_settled_gets_no_second_copy() {
+    let peer = Peer::start(Setup::script(|line| {
+        (line == "RCPT TO:<b@example.org>").then(|| say("550 5.1.1 unknown")).flatten()
+    }))
+    .await;
+    let bench = Bench::new(&peer).await;
+    let running = Running::start(&bench.config);
+    bench.accept("eml_1", &["a@example.org", "b@example.org"]).await;
+    let report = bench.eventually_reported(1).await.remove(0);
+    let again = DeliveryDue {
+        mail_id: "eml_1".to_owned(),
+        domain: "example.org".to_owned(),
+        forward_paths: vec!["a@example.org".to_owned(), "b@example.org".to_owned()],
+        attempt: 9,
+        ..DeliveryDue::default()
+    };
+    assert!(report.recipients.iter().all(|it| it.action() != Action::Delayed));
+    bench.bus.publish(again).await.expect("publish");
+    bench.accept("eml_2", &["a@example.org"]).await;
+    bench.eventually_reported(2).await;
+    running.stop().await;
+    assert_eq!(peer.seen().contents.len(), 2);
+    assert_eq!(bench.reports().len(), 2);
+    assert_eq!(bench.dead().await, 0);
+}
+
+#[tokio::test]
+async fn a_mail_nobody_accepted_is_parked() {
+    let peer = Peer::start(Setup::default()).await;
+    let bench = Bench::new(&peer).await;
+    let running = Running::start(&bench.config);
+    let unknown = DeliveryDue {
+        mail_id: "eml_unknown".to_owned(),
+        domain: "example.org".to_owned(),
+        forward_paths: vec!["a@example.org".to_owned()],
+        attempt: 1,
+        ..DeliveryDue::default()
+    };
+    bench.bus.publish(unknown).await.expect("publish");
+    eventually(async || bench.dead().await == 1).await;
+    assert_eq!(peer.seen().connections, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn waits_for_the_database() {
+    let peer = Peer::start(Setup::default()).await;
+    let bench = Bench::new(&peer).await;
+    let database = bench.config.database.replace("test.db", "later.db");
+    let config = Config { database: database.clone(), ..bench.config.clone() };
+    let running = Running::start(&config);
+    let unready = || running.process.health.unready().join(", ");
+    eventually(async || unready().contains("database")).await;
+    store::migrate(&database).await.expect("migrate");
+    eventually(async || unready().is_empty()).await;
+    running.stop().await;
+}
