@@ -114,8 +114,8 @@ impl Cluster {
             "intake" => {
                 format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n")
             }
-            "scanner" => String::new(),
-            "storage" => format!("database = '{database}'\n"),
+            "scanner" => format!("hostname = 'mx.{DOMAIN}'\n"),
+            "storage" => format!("database = '{database}'\ndomains = ['{DOMAIN}']\n"),
             "sender" => sender(smarthost, &captured, database),
             _ => format!("listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n"),
         };

@@ -69,6 +69,11 @@ impl Smtp {
         if !reply.is_positive() {
             return Ok(reply);
         }
+        self.content(content).await
+    }
+
+    /// What comes after DATA, and the reply to it.
+    pub async fn content(&mut self, content: &[u8]) -> anyhow::Result<Reply> {
         self.write(&stuffed(content)).await?;
         self.reply().await.context("read reply to the end of data")
     }

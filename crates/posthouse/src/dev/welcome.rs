@@ -1,0 +1,35 @@
+use crate::dev::{Options, folder::Folder};
+
+/// Where everything is, and ten lines to paste into a shell.
+pub(crate) fn text(options: &Options, folder: &Folder) -> String {
+    let Options { smtp, api, nats, admin, domain, .. } = options;
+    let data = folder.path().display();
+    let captured = folder.captured();
+    let captured = captured.display();
+    format!(
+        r#"
+Posthouse is ready. Ctrl-C stops it, the next start goes on with the same data.
+
+  SMTP      {smtp}, for addresses at {domain}
+  API       http://{api}
+  NATS      nats://{nats}
+  State     http://{admin}/readyz, http://{admin}/metrics
+  Data      {data}
+  Captured  {captured}: mail to all other domains
+
+Try it in another shell: sign up, make an inbox, mail it, wait for the mail.
+
+  api=http://{api}
+  field() {{ sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }}
+  token=$(curl -s -X POST $api/v1/signup | field token)
+  inbox=$(curl -s -X POST $api/v1/inboxes -H "Authorization: Bearer $token" --json '{{}}')
+  id=$(echo "$inbox" | field id); address=$(echo "$inbox" | field address)
+  printf 'From: you@example.com\nTo: %s\nSubject: Hello\n\nGood morning.\n' $address |
+    curl -s --crlf smtp://{smtp} --mail-from you@example.com --mail-rcpt $address -T -
+  curl -s -H "Authorization: Bearer $token" "$api/v1/inboxes/$id/emails/poll?timeout=25"
+
+Or with the SDK: npm install @lobsterkit/lobstermail, then
+LobsterMail.create({{ baseUrl: "http://{api}", persistToken: false }}).
+"#
+    )
+}

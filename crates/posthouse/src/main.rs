@@ -1,0 +1,59 @@
+//! `posthouse dev` runs everything on one machine; the other commands are the operator's.
+
+mod dev;
+mod operator;
+
+use std::{fmt::Display, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use service::LogFormat;
+
+#[derive(Parser)]
+#[command(name = "posthouse", version, about = "Email for AI agents, on your own machines.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything in this one process, on SQLite and a nats-server of its own.
+    Dev(dev::Options),
+    #[command(flatten)]
+    Operate(operator::Command),
+}
+
+fn main() -> ExitCode {
+    // SQL over TLS and STARTTLS share one crypto library. Refused only if it is installed already.
+    _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match Arguments::parse().command {
+        Command::Dev(options) => {
+            service::run_until_told("posthouse dev", LogFormat::Human, |process| {
+                dev::run(options, process)
+            })
+        }
+        Command::Operate(command) => operate(command),
+    }
+}
+
+fn operate(command: operator::Command) -> ExitCode {
+    let outcome = tokio::runtime::Runtime::new()
+        .context("start runtime")
+        .and_then(|runtime| runtime.block_on(operator::run(command)));
+    match outcome {
+        Ok(result) => {
+            print(result);
+            ExitCode::SUCCESS
+        }
+        Err(err) => {
+            eprintln!("posthouse: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what a command was asked for; its log goes to stderr")]
+fn print(result: impl Display) {
+    println!("{result}");
+}
