@@ -32,6 +32,26 @@ async fn delivers_and_reports() {
     assert_eq!(String::from_utf8(seen.contents[0].clone()).expect("ASCII"), stuffed);
 }
 
+#[tokio::test]
+async fn counts_what_became_of_recipients() {
+    let peer = Peer::start(Setup::script(|line| {
+        (line == "RCPT TO:<b@example.org>").then(|| say("550 5.1.1 no such user")).flatten()
+    }))
+    .await;
+    let registry = prometheus::Registry::new();
+    let delivery = sender::Delivery::new(&to_smarthost(peer.address), &registry).expect("valid");
+    delivery.attempt(CONTENT, &due(&["a@example.org", "b@example.org"])).await;
+    let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
+    for line in [
+        "mail_out_attempts_total{outcome=\"delivered\"} 1",
+        "mail_out_attempts_total{outcome=\"bounced\"} 1",
+        "mail_out_connections 0",
+        "mail_out_time_to_first_attempt_seconds_count 1",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}: {text}");
+    }
+}
+
 async fn refuses_one_of_three(extensions: &[&'static str]) {
     let setup = Setup::script(|line| {
         (line == "RCPT TO:<b@example.org>").then(|| say("550 5.1.1 no such user")).flatten()
