@@ -1,1 +1,51 @@
+//! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
+//! and `outbound.accepted`; `outbound.reported` → statuses. Each announces events on
+//! `mail.v1.event.>`, after the commit that makes them true.
+//!
+//! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
+mod arrivals;
+mod config;
+mod events;
+mod house;
+mod ledger;
+mod metrics;
+mod open;
+mod portions;
+mod reporter;
+mod request;
+
+use bus::{Bus, Failure};
+use service::Process;
+
+pub use crate::config::Config;
+use crate::{
+    arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, reporter::Reporter,
+};
+
+/// Migrates the database, and stores until shutdown.
+pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
+    let metrics = Metrics::register(&process.metrics.registry("storage")?)?;
+    let Some(store) = open::open(&config.database, &process).await? else { return Ok(()) };
+    let bus = Bus::connect(&config.nats, "storage", &process).await?;
+    let arrivals =
+        Arrivals { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
+    let ledger = Ledger { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
+    let reporter = Reporter { writer: store.writer.clone(), metrics };
+    let house = House::new(&config, bus.directory(), store.clone(), &process);
+    let outcome = tokio::try_join!(
+        bus.run_batches(arrivals),
+        bus.run_batches(ledger),
+        bus.run_batches(reporter),
+        house.keep()
+    );
+    store.close().await;
+    outcome.map(drop)
+}
+
+/// The database may come back, or the mail may be what it cannot take.
+fn failure(err: store::Error) -> Failure {
+    let is_transient = err.is_transient();
+    let err = anyhow::Error::new(err);
+    if is_transient { Failure::Transient(err) } else { Failure::Permanent(err) }
+}

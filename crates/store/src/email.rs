@@ -55,6 +55,19 @@ pub(crate) async fn read(
     Ok(emails)
 }
 
+/// The emails with these identifiers, as they are now.
+pub(crate) async fn find(
+    connection: &mut AnyConnection,
+    email_ids: &[String],
+) -> Result<HashMap<String, Read>, Error> {
+    let statement = |ids| format!("SELECT {COLUMNS} FROM {TABLES} WHERE e.id IN (VALUES {ids})");
+    let rows = sql::fetch(connection, email_ids, 1, statement, |query, id| query.bind(id.clone()))
+        .await
+        .map_err(Error::query("read stored emails"))?;
+    let emails = read(connection, rows).await?;
+    Ok(emails.into_iter().map(|it| (it.email.id.clone(), it)).collect())
+}
+
 async fn recipients(
     connection: &mut AnyConnection,
     mail_ids: &[String],

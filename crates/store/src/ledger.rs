@@ -1,14 +1,68 @@
 //! Rows of the ledger.
 
-use contract::Rejection;
-use sqlx::{Row as _, any::AnyRow};
+use std::collections::{BTreeSet, HashMap};
 
-use crate::LedgerEntry;
+use contract::{Email, Rejection};
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
+
+use crate::{Entered, Error, LedgerEntry, sql};
 
 pub(crate) const COLUMNS: &str = "l.email_id, l.account_id, l.inbox_id, l.idempotency_key, \
      l.request_digest, e.status, l.rejection_code, l.rejection_message, l.requested_at";
 
 pub(crate) const TABLES: &str = "ledger l JOIN emails e ON e.id = l.email_id";
+
+/// Inbox and idempotency key of a request.
+pub(crate) type Key = (String, String);
+
+/// What the ledger knows of a request.
+pub(crate) struct Known {
+    pub(crate) entry: LedgerEntry,
+    /// Something is reported of it: the sender has it.
+    attempted: bool,
+}
+
+impl Known {
+    pub(crate) fn entered(&self, email: Email, requested_at: i64, repeated: bool) -> Entered {
+        let is_same_request = self.entry.requested_at == requested_at;
+        let is_accepted = self.entry.rejection.is_none();
+        Entered {
+            entry: self.entry.clone(),
+            email,
+            repeated,
+            to_send: is_accepted && (!repeated || is_same_request && !self.attempted),
+        }
+    }
+}
+
+pub(crate) async fn entries(
+    connection: &mut AnyConnection,
+    keys: BTreeSet<Key>,
+) -> Result<HashMap<Key, Known>, Error> {
+    let failed = Error::query("find ledger entries");
+    let keys: Vec<Key> = keys.into_iter().collect();
+    let statement = |tuples| {
+        format!(
+            "SELECT {COLUMNS}, CASE WHEN EXISTS (SELECT 1 FROM attempts a \
+             WHERE a.mail_id = e.mail_id) THEN 1 ELSE 0 END AS attempted \
+             FROM {TABLES} JOIN (VALUES {tuples}) AS v \
+             ON l.inbox_id = v.column1 AND l.idempotency_key = v.column2"
+        )
+    };
+    let rows = sql::fetch(connection, &keys, 2, statement, |query, (inbox_id, key)| {
+        query.bind(sql::text(inbox_id)).bind(sql::text(key))
+    })
+    .await
+    .map_err(&failed)?;
+    let mut entries = HashMap::new();
+    for row in &rows {
+        let entry = entry(row).map_err(&failed)?;
+        let attempted = row.try_get::<i64, _>("attempted").map_err(&failed)? != 0;
+        let key = (entry.inbox_id.clone(), entry.idempotency_key.clone());
+        entries.insert(key, Known { entry, attempted });
+    }
+    Ok(entries)
+}
 
 pub(crate) fn entry(row: &AnyRow) -> sqlx::Result<LedgerEntry> {
     let code: Option<String> = row.try_get("rejection_code")?;

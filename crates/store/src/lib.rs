@@ -24,7 +24,7 @@ mod writer;
 
 use contract::Email;
 
-use crate::database::Database;
+use crate::database::{Database, Target};
 pub use crate::{
     error::Error, migrations::migrate, model::*, moment::rfc3339, reader::Reader, writer::Writer,
 };
@@ -49,6 +49,11 @@ impl Store {
         self.reader.close().await;
         self.writer.close().await;
     }
+}
+
+/// Whether this is a database URL at all, without a look at the database.
+pub fn check_url(url: &str) -> Result<(), Error> {
+    Target::of(url).map(drop)
 }
 
 /// A page of a list, newest first.

@@ -3,7 +3,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Reader;
 use crate::{
-    ArrivalFilter, Direction, EmailFilter, Emails, Error, Original, Page,
+    ArrivalFilter, Direction, EmailFilter, Emails, Error, Original, Page, Stored,
     cursor::Cursor,
     email::{self, COLUMNS, Read, TABLES},
     sql::{self, Bound},
@@ -115,6 +115,17 @@ impl Reader {
                 .await
                 .map_err(Error::query("read the text of an email"))?;
         Ok(Some(Email { body: Some(body.unwrap_or_default()), ..found.email }))
+    }
+
+    /// The copies of a mail in whatever inboxes, as `Writer::store` gives them for one that is
+    /// stored already.
+    pub async fn copies(&self, mail_id: &str) -> Result<Vec<Stored>, Error> {
+        let statement =
+            format!("SELECT {COLUMNS} FROM {TABLES} WHERE e.mail_id = $1 ORDER BY e.id");
+        let found = self.find_emails(&statement, |query| query.bind(sql::text(mail_id))).await?;
+        let stored =
+            |it: Read| Stored { account_id: it.account_id, email: it.email, repeated: true };
+        Ok(found.into_iter().map(stored).collect())
     }
 
     pub async fn original(

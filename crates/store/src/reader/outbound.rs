@@ -1,7 +1,7 @@
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Reader;
-use crate::{Error, LedgerEntry, Outgoing, ledger, sql};
+use crate::{Entered, Error, LedgerEntry, Outgoing, email, ledger, sql};
 
 impl Reader {
     pub async fn ledger_entry(
@@ -22,6 +22,23 @@ impl Reader {
             .await
             .map_err(&failed)?;
         row.as_ref().map(ledger::entry).transpose().map_err(&failed)
+    }
+
+    /// What `Writer::enter` would say of a request that may be in the ledger already.
+    pub async fn entered(
+        &self,
+        inbox_id: &str,
+        idempotency_key: &str,
+        requested_at: i64,
+    ) -> Result<Option<Entered>, Error> {
+        let mut connection = self.connection().await?;
+        let key = (sql::text(inbox_id), sql::text(idempotency_key));
+        let known = ledger::entries(&mut connection, [key].into()).await?;
+        let Some(known) = known.into_values().next() else { return Ok(None) };
+        let id = [known.entry.email_id.clone()];
+        let email = email::find(&mut connection, &id).await?.remove(&known.entry.email_id);
+        let email = email.ok_or(Error::Corrupt { what: "the email of a ledger entry" })?;
+        Ok(Some(known.entered(email.email, requested_at, true)))
     }
 
     /// `None` if no such mail was ever accepted.

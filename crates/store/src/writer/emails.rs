@@ -4,13 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{
-    Direction, Error,
-    dialect::Dialect,
-    email::{self, COLUMNS, Read, TABLES},
-    moment::next_created_at,
-    sql,
-};
+use crate::{Direction, Error, dialect::Dialect, moment::next_created_at, sql};
 
 /// An inbox that is locked for this transaction, so that emails enter it one transaction after the
 /// other and none with an earlier `created_at` becomes readable after a later one.
@@ -131,17 +125,4 @@ pub(super) async fn insert_contents(
     })
     .await
     .map_err(Error::query("store contents"))
-}
-
-/// The emails with these identifiers, as they are now.
-pub(super) async fn find(
-    connection: &mut AnyConnection,
-    email_ids: &[String],
-) -> Result<HashMap<String, Read>, Error> {
-    let statement = |ids| format!("SELECT {COLUMNS} FROM {TABLES} WHERE e.id IN (VALUES {ids})");
-    let rows = sql::fetch(connection, email_ids, 1, statement, |query, id| query.bind(id.clone()))
-        .await
-        .map_err(Error::query("read stored emails"))?;
-    let emails = email::read(connection, rows).await?;
-    Ok(emails.into_iter().map(|it| (it.email.id.clone(), it)).collect())
 }

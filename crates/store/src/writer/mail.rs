@@ -49,7 +49,7 @@ impl Writer {
             forward_paths(it).filter_map(|path| known.get(&place(path)).cloned()).collect()
         });
         let copies: Vec<Vec<String>> = copies.collect();
-        let stored = emails::find(&mut transaction, &copies.concat()).await?;
+        let stored = email::find(&mut transaction, &copies.concat()).await?;
         commit(transaction).await?;
         let stored = |email_id: &String| {
             let it = stored.get(email_id)?;

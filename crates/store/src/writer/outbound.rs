@@ -1,8 +1,8 @@
 //! The ledger: what was asked to be sent, once per key.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use sqlx::{AnyConnection, Row as _};
+use sqlx::AnyConnection;
 
 use super::{
     Writer, commit,
@@ -10,18 +10,15 @@ use super::{
     threads,
 };
 use crate::{
-    Composed, Direction, Entered, Error, LedgerEntry, Outcome, Rejected, Submitted,
+    Composed, Direction, Entered, Error, Outcome, Rejected, Submitted,
     dialect::{Dialect, Indexed},
     email::{self, MailRow},
-    ledger,
+    ledger::{self, Key},
     moment::now,
     sql,
     threading::{Candidate, Keys},
     words,
 };
-
-/// Inbox and key of a request.
-type Key = (String, String);
 
 impl Writer {
     /// Enters requests into the ledger, all in one transaction. (inbox, key) is unique: a repeated
@@ -33,7 +30,8 @@ impl Writer {
         let wanted = submissions.iter().map(|it| it.inbox_id.clone()).collect();
         let entered_at = now();
         let inboxes = emails::lock_inboxes(&mut transaction, dialect, wanted, entered_at).await?;
-        let before = entries(&mut transaction, submissions).await?;
+        let keys: BTreeSet<Key> = submissions.iter().map(key).collect();
+        let before = ledger::entries(&mut transaction, keys.clone()).await?;
         let mut new: Vec<New<'_>> = Vec::new();
         for submitted in submissions {
             let key = key(submitted);
@@ -44,9 +42,9 @@ impl Writer {
             new.push(New { key, submitted, email: row(submitted, inbox), inbox });
         }
         insert(&mut transaction, dialect, &new, entered_at).await?;
-        let after = entries(&mut transaction, submissions).await?;
+        let after = ledger::entries(&mut transaction, keys).await?;
         let ids: Vec<String> = after.values().map(|it| it.entry.email_id.clone()).collect();
-        let found = emails::find(&mut transaction, &ids).await?;
+        let found = email::find(&mut transaction, &ids).await?;
         commit(transaction).await?;
         let mut fresh: BTreeSet<&Key> = new.iter().map(|it| &it.key).collect();
         let entered = submissions.iter().map(|it| {
@@ -56,14 +54,7 @@ impl Writer {
             let email = email.ok_or(Error::Corrupt { what: "the email of a ledger entry" })?;
             // A key twice in one batch: the first one is new.
             let repeated = !fresh.remove(&key);
-            let is_same_request = known.entry.requested_at == it.requested_at;
-            Ok(Entered {
-                to_send: known.entry.rejection.is_none()
-                    && (!repeated || is_same_request && !known.attempted),
-                entry: known.entry.clone(),
-                email: email.email.clone(),
-                repeated,
-            })
+            Ok(known.entered(email.email.clone(), it.requested_at, repeated))
         });
         entered.collect()
     }
@@ -75,13 +66,6 @@ struct New<'a> {
     submitted: &'a Submitted,
     inbox: &'a Locked,
     email: EmailRow,
-}
-
-/// An entry of the ledger.
-struct Known {
-    entry: LedgerEntry,
-    /// Something is reported of it: the sender has it.
-    attempted: bool,
 }
 
 fn key(submitted: &Submitted) -> Key {
@@ -103,37 +87,6 @@ fn row(submitted: &Submitted, inbox: &Locked) -> EmailRow {
         created_at: inbox.created_at,
         received_at: None,
     }
-}
-
-async fn entries(
-    connection: &mut AnyConnection,
-    submissions: &[Submitted],
-) -> Result<HashMap<Key, Known>, Error> {
-    let failed = Error::query("find ledger entries");
-    let keys: BTreeSet<Key> = submissions.iter().map(key).collect();
-    let keys: Vec<Key> = keys.into_iter().collect();
-    let statement = |tuples| {
-        format!(
-            "SELECT {}, CASE WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.mail_id = e.mail_id) \
-             THEN 1 ELSE 0 END AS attempted FROM {} JOIN (VALUES {tuples}) AS v \
-             ON l.inbox_id = v.column1 AND l.idempotency_key = v.column2",
-            ledger::COLUMNS,
-            ledger::TABLES
-        )
-    };
-    let rows = sql::fetch(connection, &keys, 2, statement, |query, (inbox_id, key)| {
-        query.bind(inbox_id.clone()).bind(key.clone())
-    })
-    .await
-    .map_err(&failed)?;
-    let mut entries = HashMap::new();
-    for row in &rows {
-        let entry = ledger::entry(row).map_err(&failed)?;
-        let attempted = row.try_get::<i64, _>("attempted").map_err(&failed)? != 0;
-        let key = (entry.inbox_id.clone(), entry.idempotency_key.clone());
-        entries.insert(key, Known { entry, attempted });
-    }
-    Ok(entries)
 }
 
 async fn insert(

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use contract::{DeliveryReported, RecipientReport};
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Writer, commit, emails};
+use super::{Writer, commit};
 use crate::{
     Error, Reported,
     delivery::{Recipient, State, status},
     dialect::Dialect,
-    sql,
+    email, sql,
 };
 
 /// Mail, domain and number of an attempt.
@@ -41,7 +41,7 @@ impl Writer {
             outcomes.push(Some(repeated));
         }
         write(&mut transaction, &rows, &mails).await?;
-        let found = emails::find(&mut transaction, &mail_ids).await?;
+        let found = email::find(&mut transaction, &mail_ids).await?;
         commit(transaction).await?;
         let reported = |(report, repeated): (&DeliveryReported, Option<bool>)| {
             let applied = recorded.get(&attempt(report))?;

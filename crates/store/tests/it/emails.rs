@@ -235,6 +235,8 @@ async fn storing_again_changes_nothing() {
         assert!(!again[0][0].repeated);
         assert!(again[1][0].repeated);
         assert_eq!(again[1][0].email, first.email);
+        assert_eq!(store.reader.copies("mail_0001").await?, again[1]);
+        assert_eq!(store.reader.copies("mail_0009").await?, []);
         let count = store.reader.inbox(ACCOUNT, &inbox.id).await?.map(|it| it.email_count);
         assert_eq!(count, Some(2));
         let threads = store.reader.threads(ACCOUNT, &inbox.id, 9, None).await?.items;

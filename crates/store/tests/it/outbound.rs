@@ -89,6 +89,8 @@ async fn the_same_request_is_handed_on_until_something_is_reported() {
         let again = store.writer.enter(&[submitted]).await?;
         assert!(again[0].repeated && !again[0].to_send);
         assert_eq!(again[0].entry.status, "deferred");
+        assert_eq!(store.reader.entered(&inbox.id, "k", 1_000_000).await?.as_ref(), again.first());
+        assert_eq!(store.reader.entered(&inbox.id, "l", 1_000_000).await?, None);
         Ok(())
     })
     .await;

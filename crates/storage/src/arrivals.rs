@@ -1,0 +1,177 @@
+//! `inbound.scanned` → inboxes, threads, search → `email.received`
+
+use anyhow::{Context as _, anyhow};
+use bus::{BatchStage, Claims, Failure};
+use contract::{Emit as _, MailScanned, Record};
+use store::{Arrival, Store, Stored};
+
+use crate::{events, failure, metrics::Metrics, portions::portions};
+
+const STAGE: &str = "storage";
+
+pub(crate) struct Arrivals {
+    pub(crate) claims: Claims,
+    pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
+}
+
+impl BatchStage for Arrivals {
+    const DURABLE: &'static str = STAGE;
+    type In = MailScanned;
+    type Out = Vec<Record>;
+
+    async fn handle(&self, mails: Vec<MailScanned>) -> Result<Vec<Vec<Record>>, Failure> {
+        let mut outs = Vec::new();
+        for portion in portions(mails, |it| it.content.as_ref()) {
+            outs.extend(self.store(portion).await?);
+        }
+        Ok(outs)
+    }
+}
+
+/// A mail of a batch: to be stored, or stored already.
+enum Mail {
+    New(Box<Arrival>),
+    Stored(Vec<Stored>),
+}
+
+impl Arrivals {
+    async fn store(&self, scanned: Vec<MailScanned>) -> Result<Vec<Vec<Record>>, Failure> {
+        let mut mails = Vec::new();
+        for it in scanned {
+            mails.push(self.load(it).await?);
+        }
+        let (arrivals, known) = split(mails);
+        let work = self.store.writer.store(&arrivals);
+        let stored =
+            self.metrics.transaction(STAGE, arrivals.len(), work).await.map_err(failure)?;
+        for (arrival, copies) in arrivals.iter().zip(&stored) {
+            self.note_orphans(arrival, copies)?;
+        }
+        for arrival in &arrivals {
+            if let Some(content) = &arrival.scanned.content
+                && let Err(err) = self.claims.remove(content).await
+            {
+                // The bucket lets go of it in time.
+                tracing::debug!("leave a claim behind: {err:#}");
+            }
+        }
+        let mut stored = stored.into_iter();
+        let outs = known.into_iter().map(|it| it.or_else(|| stored.next()).unwrap_or_default());
+        Ok(outs.map(|copies| self.announce(copies)).collect())
+    }
+
+    async fn load(&self, mail: MailScanned) -> Result<Mail, Failure> {
+        let content =
+            mail.content.as_ref().context("the mail has no content").map_err(Failure::Permanent)?;
+        let Some(octets) = self.claims.get(content).await? else {
+            // Stored, and then this process or its ack was lost.
+            let copies = self.store.reader.copies(&mail.mail_id).await.map_err(failure)?;
+            if copies.is_empty() {
+                let err = anyhow!("the content of mail {} is gone", mail.mail_id);
+                return Err(Failure::Permanent(err));
+            }
+            return Ok(Mail::Stored(copies));
+        };
+        let is_cut = mail.message.as_ref().is_some_and(|it| it.text_truncated);
+        let whole_text = if is_cut { Some(whole_text(octets.clone()).await?) } else { None };
+        let octets = with_results(&mail, &octets);
+        Ok(Mail::New(Box::new(Arrival { scanned: mail, octets, whole_text })))
+    }
+
+    /// A mail that no inbox took is for an operator to look at. Where others took it, a copy for an
+    /// inbox that was purged meets the fate of all its mail.
+    fn note_orphans(&self, arrival: &Arrival, copies: &[Stored]) -> Result<(), Failure> {
+        let mail_id = &arrival.scanned.mail_id;
+        let paths = arrival.scanned.envelope.as_ref().map_or(0, |it| it.forward_paths.len());
+        if copies.is_empty() {
+            let err =
+                anyhow!("mail {mail_id} is for {paths} inboxes of which none exists any more");
+            return Err(Failure::Permanent(err));
+        }
+        let orphans = paths.saturating_sub(copies.len());
+        if orphans > 0 {
+            tracing::warn!(mail.id = mail_id, orphans, "copies for inboxes that are gone");
+            self.metrics.orphans.inc_by(orphans as u64);
+        }
+        Ok(())
+    }
+
+    fn announce(&self, copies: Vec<Stored>) -> Vec<Record> {
+        if copies.iter().all(|it| it.repeated) {
+            self.metrics.note_repeats(STAGE, 1);
+        }
+        copies.into_iter().flat_map(|it| events::received(it).records()).collect()
+    }
+}
+
+/// What is to be stored, and for each mail what is known of it already.
+fn split(mails: Vec<Mail>) -> (Vec<Arrival>, Vec<Option<Vec<Stored>>>) {
+    let mut arrivals = Vec::new();
+    let known = mails.into_iter().map(|mail| match mail {
+        Mail::New(arrival) => {
+            arrivals.push(*arrival);
+            None
+        }
+        Mail::Stored(copies) => Some(copies),
+    });
+    let known = known.collect();
+    (arrivals, known)
+}
+
+async fn whole_text(octets: impl AsRef<[u8]> + Send + 'static) -> anyhow::Result<String> {
+    let read = move || mail::parse(octets.as_ref(), usize::MAX).text;
+    tokio::task::spawn_blocking(read).await.context("read the whole text")
+}
+
+/// The content below an Authentication-Results field (RFC 8601).
+fn with_results(mail: &MailScanned, content: &[u8]) -> Vec<u8> {
+    let results = mail.authentication.as_ref().map_or("", |it| &it.results);
+    let mut octets = Vec::with_capacity(content.len() + results.len() + 32);
+    if !results.is_empty() {
+        octets.extend(b"Authentication-Results: ");
+        octets.extend(folded(results).as_bytes());
+        octets.extend(b"\r\n");
+    }
+    octets.extend(content);
+    octets
+}
+
+/// Line breaks only where the next line begins with a space, so that the value stays one field.
+fn folded(value: &str) -> String {
+    let lines: Vec<&str> = value.lines().map(str::trim).filter(|it| !it.is_empty()).collect();
+    lines.join("\r\n\t")
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::Authentication;
+
+    use super::*;
+
+    fn mail(results: &str) -> MailScanned {
+        let results = results.to_owned();
+        let authentication = Some(Authentication { results, ..Authentication::default() });
+        MailScanned { authentication, ..MailScanned::default() }
+    }
+
+    #[track_caller]
+    fn check(results: &str, expected: &str) {
+        let octets = with_results(&mail(results), b"Subject: x\r\n\r\n\0");
+        assert_eq!(String::from_utf8_lossy(&octets), expected);
+    }
+
+    #[test]
+    fn results_stand_on_top() {
+        check("mx; spf=pass", "Authentication-Results: mx; spf=pass\r\nSubject: x\r\n\r\n\0");
+        check("", "Subject: x\r\n\r\n\0");
+    }
+
+    #[test]
+    fn results_stay_one_field() {
+        check(
+            "mx;\r\n\tspf=pass\nTo: y\r\n\r\nbody",
+            "Authentication-Results: mx;\r\n\tspf=pass\r\n\tTo: y\r\n\tbody\r\nSubject: x\r\n\r\n\0",
+        );
+    }
+}

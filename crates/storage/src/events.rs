@@ -1,0 +1,187 @@
+//! Events for agents. The identity is derived from what happened, so that whoever announces it again
+//! announces the same.
+
+use contract::{Action, Email, EmailError, Event, Rejection, SubmissionScanned};
+use store::{Entered, Reported, Stored, rfc3339};
+use uuid::Uuid;
+
+pub(crate) fn received(stored: Stored) -> Event {
+    let parts = [stored.email.id.as_str(), "email.received"];
+    let timestamp = stored.email.created_at.clone();
+    event(&parts, "email.received", timestamp, &stored.account_id, stored.email.clone())
+}
+
+/// The answer to a request: what it became, or what became of the first one with its key.
+pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned) -> Event {
+    let entry = &entered.entry;
+    let mut email = entered.email.clone();
+    let requested_at = submission.requested_at_micros;
+    if entry.requested_at == requested_at {
+        let name = if entry.rejection.is_some() { "email.rejected" } else { "email.queued" };
+        let timestamp = email.created_at.clone();
+        return event(&[&entry.email_id, name], name, timestamp, &entry.account_id, email);
+    }
+    email.repeated = true;
+    let name = format!("email.{}", entry.status);
+    let parts = [&*entry.email_id, "repeated", &requested_at.to_string()];
+    event(&parts, &name, rfc3339(requested_at), &entry.account_id, email)
+}
+
+/// The answer to a request for an inbox that the account does not have. Nothing is stored of it.
+pub(crate) fn refused(submission: &SubmissionScanned, rejection: Rejection) -> Event {
+    let requested_at = submission.requested_at_micros;
+    let email = Email {
+        id: submission.mail_id.clone(),
+        inbox_id: submission.inbox_id.clone(),
+        direction: "outbound".to_owned(),
+        status: Some("rejected".to_owned()),
+        security: Some(contract::EmailSecurity::default()),
+        created_at: rfc3339(requested_at),
+        idempotency_key: Some(submission.idempotency_key.clone()),
+        error: Some(EmailError { code: rejection.code, message: rejection.message }),
+        ..Email::default()
+    };
+    let parts = [&*submission.mail_id, "refused", &requested_at.to_string()];
+    event(&parts, "email.rejected", rfc3339(requested_at), &submission.account_id, email)
+}
+
+/// One event for each thing that became of recipients.
+pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
+    let report = &reported.report;
+    let classes = [
+        (Action::Delivered, "email.sent"),
+        (Action::Delayed, "email.deferred"),
+        (Action::Failed, "email.bounced"),
+    ];
+    let of_class = |(action, name): (Action, &str)| {
+        let concerned: Vec<&str> = report
+            .recipients
+            .iter()
+            .filter(|it| it.action() == action)
+            .map(|it| it.forward_path.as_str())
+            .collect();
+        if concerned.is_empty() {
+            return None;
+        }
+        let mut email = reported.email.clone();
+        email.recipients.retain(|it| concerned.contains(&it.address.as_str()));
+        let attempt = report.attempt.to_string();
+        let parts = [&*email.id, name, &*report.domain, &*attempt];
+        let timestamp = rfc3339(report.attempted_at_micros);
+        Some(event(&parts, name, timestamp, &reported.account_id, email.clone()))
+    };
+    classes.into_iter().filter_map(of_class).collect()
+}
+
+fn event(parts: &[&str], name: &str, timestamp: String, account_id: &str, email: Email) -> Event {
+    const NAMESPACE: Uuid = Uuid::from_u128(0x1f4a_77c2_5b1e_4d0a_8f63_0c9d_2a41_e6b7);
+    let id = Uuid::new_v5(&NAMESPACE, parts.join("/").as_bytes());
+    Event {
+        event_id: format!("evt_{}", id.simple()),
+        event: name.to_owned(),
+        timestamp,
+        account_id: account_id.to_owned(),
+        inbox_id: email.inbox_id.clone(),
+        data: Some(email),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::{DeliveryReported, RecipientReport, RecipientResult};
+    use store::LedgerEntry;
+
+    use super::*;
+
+    fn email(recipients: &[&str]) -> Email {
+        let recipients = recipients
+            .iter()
+            .map(|it| RecipientResult { address: (*it).to_owned(), ..RecipientResult::default() });
+        Email {
+            id: "eml_1".to_owned(),
+            inbox_id: "ibx_1".to_owned(),
+            recipients: recipients.collect(),
+            ..Email::default()
+        }
+    }
+
+    fn answered(status: &str, first_at: i64, now_at: i64) -> Event {
+        let entry = LedgerEntry {
+            email_id: "eml_1".to_owned(),
+            account_id: "acct_1".to_owned(),
+            inbox_id: "ibx_1".to_owned(),
+            idempotency_key: "k".to_owned(),
+            request_digest: String::new(),
+            status: status.to_owned(),
+            rejection: (status == "rejected").then(Rejection::default),
+            requested_at: first_at,
+        };
+        let repeated = first_at != now_at;
+        let known = Entered { entry, email: email(&[]), repeated, to_send: false };
+        let submission =
+            SubmissionScanned { requested_at_micros: now_at, ..SubmissionScanned::default() };
+        entered(&known, &submission)
+    }
+
+    #[test]
+    fn the_same_request_is_the_same_event() {
+        let first = answered("queued", 1, 1);
+        assert_eq!(first.event, "email.queued");
+        assert_eq!(answered("sent", 1, 1).event, "email.queued", "delivered again, much later");
+        assert_eq!(answered("sent", 1, 1).event_id, first.event_id);
+        assert_eq!(answered("rejected", 1, 1).event, "email.rejected");
+    }
+
+    #[test]
+    fn a_repeat_says_what_became_of_the_first() {
+        let repeat = answered("sent", 1, 2);
+        assert_eq!(repeat.event, "email.sent");
+        assert!(repeat.data.as_ref().is_some_and(|it| it.repeated));
+        assert_ne!(repeat.event_id, answered("sent", 1, 1).event_id);
+        assert_ne!(repeat.event_id, answered("sent", 1, 3).event_id);
+        assert_eq!(repeat.event_id, answered("sent", 1, 2).event_id);
+    }
+
+    #[test]
+    fn each_outcome_is_an_event_with_its_recipients() {
+        let recipients = [
+            ("a@x.example", Action::Failed),
+            ("b@x.example", Action::Delivered),
+            ("c@x.example", Action::Failed),
+        ];
+        let recipients = recipients.map(|(path, action)| RecipientReport {
+            forward_path: path.to_owned(),
+            action: action.into(),
+            ..RecipientReport::default()
+        });
+        let known = Reported {
+            report: DeliveryReported {
+                domain: "x.example".to_owned(),
+                attempt: 1,
+                recipients: recipients.to_vec(),
+                ..DeliveryReported::default()
+            },
+            account_id: "acct_1".to_owned(),
+            email: email(&["a@x.example", "b@x.example", "c@x.example", "d@y.example"]),
+            idempotency_key: "k".to_owned(),
+            repeated: false,
+        };
+        let events = reported(&known);
+        let summary: Vec<_> = events
+            .iter()
+            .map(|it| {
+                let email = it.data.as_ref().expect("an email");
+                let about: Vec<_> = email.recipients.iter().map(|it| &*it.address).collect();
+                (it.event.as_str(), about)
+            })
+            .collect();
+        assert_eq!(
+            summary,
+            [
+                ("email.sent", vec!["b@x.example"]),
+                ("email.bounced", vec!["a@x.example", "c@x.example"])
+            ]
+        );
+        assert_ne!(events[0].event_id, events[1].event_id);
+    }
+}

@@ -1,0 +1,196 @@
+//! What has to be done from time to time: the directory is put right, inboxes expire and are purged.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
+use bus::{Directory, Resolution};
+use service::Process;
+use store::{Created, DirectoryEntry, NewInbox, Store};
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
+use uuid::Uuid;
+
+use crate::Config;
+
+/// The service's own account. It has no token until an operator gives it one.
+const ACCOUNT: &str = "acct_postmaster";
+const TIER: i64 = 4;
+
+const ROUND: Duration = Duration::from_secs(60);
+
+/// Purging is done once in so many rounds.
+const PURGE_EVERY: u64 = 60;
+
+/// Entries of the directory read at once.
+const PAGE: i64 = 500;
+
+pub(crate) struct House {
+    domains: Vec<String>,
+    purge_after: Duration,
+    directory: Directory,
+    store: Store,
+    process: Process,
+    is_ready: Arc<AtomicBool>,
+}
+
+impl House {
+    /// The process is not ready before the directory was right once.
+    pub(crate) fn new(
+        config: &Config,
+        directory: Directory,
+        store: Store,
+        process: &Process,
+    ) -> House {
+        let is_ready = Arc::new(AtomicBool::new(false));
+        process.health.add("storage: directory", {
+            let is_ready = Arc::clone(&is_ready);
+            move || {
+                if is_ready.load(Ordering::Relaxed) { Ok(()) } else { Err("not filled yet".into()) }
+            }
+        });
+        House {
+            domains: config.domains.clone(),
+            purge_after: Duration::from_secs(u64::from(config.purge_after_days) * 24 * 60 * 60),
+            directory,
+            store,
+            process: process.clone(),
+            is_ready,
+        }
+    }
+
+    /// Goes on until shutdown; what fails is done in a later round.
+    pub(crate) async fn keep(&self) -> anyhow::Result<()> {
+        let mut rounds = interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut round: u64 = 0;
+        loop {
+            tokio::select! {
+                _ = rounds.tick() => (),
+                () = self.process.shutdown.cancelled() => return Ok(()),
+            }
+            let work = async {
+                self.put_right().await?;
+                self.is_ready.store(true, Ordering::Relaxed);
+                if round.is_multiple_of(PURGE_EVERY) {
+                    self.purge().await?;
+                }
+                round += 1;
+                anyhow::Ok(())
+            };
+            let done = tokio::select! {
+                done = work => done,
+                () = self.process.shutdown.cancelled() => return Ok(()),
+            };
+            if let Err(err) = done {
+                tracing::warn!("housekeeping: {err:#}");
+                if !self.is_ready.load(Ordering::Relaxed) {
+                    // Nothing goes out to intake before: try again soon.
+                    rounds.reset_after(Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    async fn put_right(&self) -> anyhow::Result<()> {
+        self.store.writer.expire_inboxes(now()).await.context("expire inboxes")?;
+        for domain in &self.domains {
+            self.directory.add_domain(domain).await?;
+            let inbox_id = self.postmaster(domain).await?;
+            for local in ["postmaster", "abuse"] {
+                let address = canonical(&format!("{local}@{domain}"))?;
+                self.directory.add_inbox(&address, ACCOUNT, &inbox_id).await?;
+            }
+        }
+        self.remove_deleted().await?;
+        self.add_missing().await
+    }
+
+    /// The inbox that takes a domain's mail to its operators.
+    async fn postmaster(&self, domain: &str) -> anyhow::Result<String> {
+        let (reader, writer) = (&self.store.reader, &self.store.writer);
+        let address = format!("postmaster@{domain}");
+        let canonical = canonical(&address)?;
+        if let Some(inbox) = reader.inbox_by_address(&canonical).await? {
+            return Ok(inbox.id);
+        }
+        writer.ensure_account(ACCOUNT, TIER).await.context("make the postmaster's account")?;
+        let inbox = NewInbox {
+            id: format!("ibx_{}", Uuid::now_v7().simple()),
+            account_id: ACCOUNT.to_owned(),
+            address,
+            canonical: canonical.clone(),
+            domain: domain.to_owned(),
+            display_name: Some("Postmaster".to_owned()),
+            expires_at: None,
+            max_inboxes: None,
+        };
+        match writer.create_inbox(&inbox).await.context("make the postmaster's inbox")? {
+            Created::Inbox(inbox) => Ok(inbox.id),
+            // Another replica was quicker.
+            Created::AddressCollision | Created::LimitReached => {
+                let inbox = reader.inbox_by_address(&canonical).await?;
+                Ok(inbox.context("postmaster@ is deleted; it is made again once purged")?.id)
+            }
+        }
+    }
+
+    async fn add_missing(&self) -> anyhow::Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.reader.directory(after.as_deref(), PAGE).await?;
+            for it in &page {
+                self.directory.add_inbox(&it.canonical, &it.account_id, &it.inbox_id).await?;
+            }
+            let Some(last) = page.into_iter().last() else { return Ok(()) };
+            after = Some(last.canonical);
+        }
+    }
+
+    async fn remove_deleted(&self) -> anyhow::Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.reader.deleted_directory(after.as_deref(), PAGE).await?;
+            for it in &page {
+                self.remove(it).await?;
+            }
+            let Some(last) = page.into_iter().last() else { return Ok(()) };
+            after = Some(last.canonical);
+        }
+    }
+
+    async fn remove(&self, entry: &DirectoryEntry) -> anyhow::Result<()> {
+        let domain = entry.canonical.rsplit_once('@').map_or("", |(_, domain)| domain);
+        match self.directory.resolve(&entry.canonical, domain).await? {
+            Resolution::Inbox { inbox_id, .. } if inbox_id == entry.inbox_id => {
+                self.directory.remove_inbox(&entry.canonical).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The directory has no deleted inbox any more by then.
+    async fn purge(&self) -> anyhow::Result<()> {
+        let deleted_before = now() - i64::try_from(self.purge_after.as_micros())?;
+        let purged = self.store.writer.purge_inboxes(deleted_before).await.context("purge")?;
+        if purged > 0 {
+            tracing::info!(purged, "purged deleted inboxes");
+        }
+        Ok(())
+    }
+}
+
+fn canonical(address: &str) -> anyhow::Result<String> {
+    let address: mail::Address = address.parse().context("read an address of our own")?;
+    Ok(address.canonical())
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

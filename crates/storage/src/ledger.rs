@@ -1,0 +1,185 @@
+//! `outbound.scanned` → ledger → `outbound.accepted`, `email.queued` or `email.rejected`
+
+use anyhow::{Context as _, anyhow};
+use aws_lc_rs::digest;
+use bus::{BatchStage, Claims, Failure};
+use contract::{Emit as _, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned};
+use data_encoding::HEXLOWER;
+use store::{Entered, Store, Submitted};
+
+use crate::{
+    events, failure,
+    metrics::Metrics,
+    portions::portions,
+    request::{self, Circumstances},
+};
+
+const STAGE: &str = "ledger";
+
+/// A key is part of a database index.
+const LONGEST_KEY: usize = 1_000;
+
+pub(crate) struct Ledger {
+    pub(crate) claims: Claims,
+    pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
+}
+
+impl BatchStage for Ledger {
+    const DURABLE: &'static str = STAGE;
+    type In = SubmissionScanned;
+    type Out = Vec<Record>;
+
+    async fn handle(
+        &self,
+        submissions: Vec<SubmissionScanned>,
+    ) -> Result<Vec<Vec<Record>>, Failure> {
+        let mut outs = Vec::new();
+        for portion in portions(submissions, |it| it.request.as_ref()) {
+            outs.extend(self.enter(portion).await?);
+        }
+        Ok(outs)
+    }
+}
+
+/// What is to be done with a request.
+enum Step {
+    Enter,
+    /// It is in the ledger already.
+    Known(Box<Entered>),
+    /// There is no inbox to keep it in.
+    Refuse(Rejection),
+}
+
+impl Ledger {
+    async fn enter(
+        &self,
+        submissions: Vec<SubmissionScanned>,
+    ) -> Result<Vec<Vec<Record>>, Failure> {
+        let mut steps = Vec::new();
+        let mut submitted = Vec::new();
+        for submission in &submissions {
+            steps.push(self.prepare(submission, &mut submitted).await?);
+        }
+        let work = self.store.writer.enter(&submitted);
+        let entered = self.metrics.transaction(STAGE, submitted.len(), work).await;
+        let mut entered = entered.map_err(failure)?.into_iter();
+        let mut outs = Vec::new();
+        for (submission, step) in submissions.iter().zip(steps) {
+            let known = match step {
+                Step::Enter => entered.next().context("the ledger gave no answer")?,
+                Step::Known(known) => *known,
+                Step::Refuse(rejection) => {
+                    outs.push(events::refused(submission, rejection).records());
+                    continue;
+                }
+            };
+            outs.push(self.announce(submission, known));
+            self.forget(submission).await;
+        }
+        Ok(outs)
+    }
+
+    async fn prepare(
+        &self,
+        submission: &SubmissionScanned,
+        submitted: &mut Vec<Submitted>,
+    ) -> Result<Step, Failure> {
+        let (inbox_id, key) = (&submission.inbox_id, &submission.idempotency_key);
+        if key.len() > LONGEST_KEY {
+            let message = format!("idempotency key: longer than {LONGEST_KEY} octets");
+            return Ok(Step::Refuse(rejection("invalid_request", message)));
+        }
+        let Some(around) = self.circumstances(submission).await? else {
+            let message = format!("the account has no inbox {inbox_id:?}");
+            return Ok(Step::Refuse(rejection("inbox_not_found", message)));
+        };
+        let requested_at = submission.requested_at_micros;
+        let known = self.store.reader.entered(inbox_id, key, requested_at).await;
+        if let Some(known) = known.map_err(failure)? {
+            return Ok(Step::Known(Box::new(known)));
+        }
+        let content = submission.request.as_ref().context("the submission has no request");
+        let octets = self.claims.get(content.map_err(Failure::Permanent)?).await?;
+        let octets = octets.ok_or_else(|| {
+            Failure::Permanent(anyhow!("the request of {} is gone", submission.mail_id))
+        })?;
+        // What the scanner could not read it has rejected; then this is as much as can be shown.
+        let request: SendRequest = serde_json::from_slice(&octets).unwrap_or_default();
+        let digest = digest::digest(&digest::SHA256, &octets);
+        let around = self.with_ancestors(around, &request).await?;
+        let judged = submission.clone();
+        let decide = move || request::decide(&judged, &request, &around);
+        submitted.push(Submitted {
+            mail_id: submission.mail_id.clone(),
+            account_id: submission.account_id.clone(),
+            inbox_id: inbox_id.clone(),
+            idempotency_key: key.clone(),
+            request_digest: HEXLOWER.encode(digest.as_ref()),
+            requested_at,
+            outcome: tokio::task::spawn_blocking(decide).await.context("compose a mail")?,
+        });
+        Ok(Step::Enter)
+    }
+
+    /// `None` if the account has no such inbox.
+    async fn circumstances(
+        &self,
+        submission: &SubmissionScanned,
+    ) -> Result<Option<Circumstances>, Failure> {
+        let reader = &self.store.reader;
+        let account = reader.account(&submission.account_id).await.map_err(failure)?;
+        let inbox = reader.inbox(&submission.account_id, &submission.inbox_id).await;
+        let (Some(account), Some(inbox)) = (account, inbox.map_err(failure)?) else {
+            return Ok(None);
+        };
+        Ok(Some(Circumstances { account, inbox, thread: None, answered: None }))
+    }
+
+    async fn with_ancestors(
+        &self,
+        around: Circumstances,
+        request: &SendRequest,
+    ) -> Result<Circumstances, Failure> {
+        let (reader, inbox_id) = (&self.store.reader, &around.inbox.id);
+        let thread = match request.thread_id.as_str() {
+            "" => None,
+            thread_id => reader.ancestry(inbox_id, thread_id).await.map_err(failure)?,
+        };
+        let answered = match mail::bare_id(&request.in_reply_to) {
+            "" => None,
+            id => reader.ancestry_of_message(inbox_id, id).await.map_err(failure)?,
+        };
+        Ok(Circumstances { thread, answered, ..around })
+    }
+
+    fn announce(&self, submission: &SubmissionScanned, entered: Entered) -> Vec<Record> {
+        if entered.repeated {
+            self.metrics.note_repeats(STAGE, 1);
+        }
+        let accepted = entered.to_send.then(|| SubmissionAccepted {
+            mail_id: entered.entry.email_id.clone(),
+            account_id: entered.entry.account_id.clone(),
+            inbox_id: entered.entry.inbox_id.clone(),
+            reverse_path: entered.email.from.clone(),
+            forward_paths: entered.email.recipients.iter().map(|it| it.address.clone()).collect(),
+            accepted_at_micros: entered.entry.requested_at,
+        });
+        let mut records = accepted.records();
+        records.extend(events::entered(&entered, submission).records());
+        records
+    }
+
+    async fn forget(&self, submission: &SubmissionScanned) {
+        if let Some(request) = &submission.request
+            && let Err(err) = self.claims.remove(request).await
+        {
+            // The bucket lets go of it in time.
+            tracing::debug!("leave a claim behind: {err:#}");
+        }
+    }
+}
+
+fn rejection(code: &str, message: String) -> Rejection {
+    Rejection { code: code.to_owned(), message }
+}

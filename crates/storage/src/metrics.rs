@@ -1,0 +1,66 @@
+use anyhow::Context as _;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
+
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    /// Events in one transaction, by stage.
+    pub(crate) batch: HistogramVec,
+    /// Time of a transaction, by stage.
+    pub(crate) commit: HistogramVec,
+    /// Events that changed nothing because they had been handled before, by stage.
+    pub(crate) repeats: IntCounterVec,
+    /// Copies of mail for inboxes that are gone.
+    pub(crate) orphans: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry) -> anyhow::Result<Metrics> {
+        let batch = HistogramVec::new(
+            HistogramOpts::new("mail_storage_batch_events", "Events in one transaction.")
+                .buckets(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]),
+            &["stage"],
+        )?;
+        let commit = HistogramVec::new(
+            HistogramOpts::new("mail_storage_commit_duration_seconds", "Time of a transaction.")
+                .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]),
+            &["stage"],
+        )?;
+        let repeats = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_repeats_total",
+                "Events that changed nothing because they had been handled before.",
+            ),
+            &["stage"],
+        )?;
+        let orphans = IntCounter::new(
+            "mail_storage_orphans_total",
+            "Copies of mail for inboxes that do not exist any more.",
+        )?;
+        registry.register(Box::new(batch.clone())).context("register metric")?;
+        registry.register(Box::new(commit.clone())).context("register metric")?;
+        registry.register(Box::new(repeats.clone())).context("register metric")?;
+        registry.register(Box::new(orphans.clone())).context("register metric")?;
+        Ok(Metrics { batch, commit, repeats, orphans })
+    }
+
+    /// Runs a transaction of this many events and notes how it went.
+    pub(crate) async fn transaction<T>(
+        &self,
+        stage: &str,
+        events: usize,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let commit: Histogram = self.commit.with_label_values(&[stage]);
+        let timer = commit.start_timer();
+        let done = work.await;
+        timer.observe_duration();
+        self.batch.with_label_values(&[stage]).observe(events as f64);
+        done
+    }
+
+    pub(crate) fn note_repeats(&self, stage: &str, repeats: usize) {
+        self.repeats.with_label_values(&[stage]).inc_by(repeats as u64);
+    }
+}

@@ -1,0 +1,298 @@
+//! From a request to what the ledger takes: composed or rejected. Pure.
+
+use contract::{Mailbox, Rejection, SendRequest, SubmissionScanned};
+use mail::{Address, ComposeError, Draft, DraftAttachment};
+use store::{Account, Ancestry, Composed, Inbox, Outcome, Rejected};
+
+/// What of a refused request is kept.
+const MOST_RECIPIENTS: usize = 50;
+const LONGEST_FIELD: usize = 1_000;
+
+/// What the database says of a request.
+pub(crate) struct Circumstances {
+    pub(crate) account: Account,
+    pub(crate) inbox: Inbox,
+    /// Of the thread the request names; `None` if there is no such thread.
+    pub(crate) thread: Option<Ancestry>,
+    /// Of the mail it answers; `None` if that is not in the inbox.
+    pub(crate) answered: Option<Ancestry>,
+}
+
+/// What the request becomes.
+pub(crate) fn decide(
+    submission: &SubmissionScanned,
+    request: &SendRequest,
+    around: &Circumstances,
+) -> Outcome {
+    let composed = match &submission.rejection {
+        Some(rejection) => Err(rejection.clone()),
+        None => permitted(request, around).and_then(|()| compose(submission, request, around)),
+    };
+    match composed {
+        Ok(composed) => Outcome::Composed(Box::new(composed)),
+        Err(rejection) => Outcome::Rejected(Box::new(rejected(request, rejection))),
+    }
+}
+
+fn rejected(request: &SendRequest, rejection: Rejection) -> Rejected {
+    let cut = |it: &String| it[..it.floor_char_boundary(LONGEST_FIELD)].to_owned();
+    Rejected {
+        rejection,
+        subject: cut(&request.subject),
+        to: request.to.iter().take(MOST_RECIPIENTS).map(cut).collect(),
+        cc: request.cc.iter().take(MOST_RECIPIENTS).map(cut).collect(),
+    }
+}
+
+fn permitted(request: &SendRequest, around: &Circumstances) -> Result<(), Rejection> {
+    let inbox = &around.inbox;
+    if !inbox.is_active {
+        return Err(rejection("inbox_not_found", format!("inbox {} is deleted", inbox.id)));
+    }
+    if around.account.tier < 1 {
+        let message = "accounts of tier 0 can only receive; verify the account to send".to_owned();
+        return Err(rejection("insufficient_tier", message));
+    }
+    if !request.from.is_empty() && canonical(&request.from) != canonical(&inbox.address) {
+        let message = format!(
+            "from: {:?} is not the address of the inbox, {:?}",
+            request.from, inbox.address
+        );
+        return Err(rejection("invalid_request", message));
+    }
+    if !request.thread_id.is_empty() && around.thread.is_none() {
+        let message = format!("threadId: the inbox has no thread {:?}", request.thread_id);
+        return Err(rejection("thread_not_found", message));
+    }
+    Ok(())
+}
+
+fn canonical(address: &str) -> Option<String> {
+    address.parse().ok().map(|it: Address| it.canonical())
+}
+
+fn compose(
+    submission: &SubmissionScanned,
+    request: &SendRequest,
+    around: &Circumstances,
+) -> Result<Composed, Rejection> {
+    let draft = draft(submission, request, around);
+    let octets = mail::compose(&draft)
+        .map_err(|err: ComposeError| rejection("invalid_request", err.to_string()))?;
+    let message = mail::parse(&octets, usize::MAX);
+    Ok(Composed {
+        octets,
+        message,
+        verdict: submission.verdict.clone().unwrap_or_default(),
+        reverse_path: around.inbox.address.clone(),
+        forward_paths: forward_paths(request)?,
+        thread_id: some(&request.thread_id),
+    })
+}
+
+fn draft(submission: &SubmissionScanned, request: &SendRequest, around: &Circumstances) -> Draft {
+    let inbox = &around.inbox;
+    let body = request.body.clone().unwrap_or_default();
+    let ancestry = ancestry(request, around);
+    let attachments = request.attachments.iter().map(|it| DraftAttachment {
+        filename: it.filename.clone(),
+        content_type: it.content_type.clone(),
+        octets: it.content.clone(),
+    });
+    // The same at every attempt, so that receivers see a mail that goes out twice as one.
+    let unique = submission.mail_id.strip_prefix("eml_").unwrap_or(&submission.mail_id);
+    Draft {
+        from: Mailbox {
+            name: inbox.display_name.clone().unwrap_or_default(),
+            address: inbox.address.clone(),
+        },
+        to: request.to.clone(),
+        cc: request.cc.clone(),
+        reply_to: some(&request.reply_to),
+        subject: request.subject.clone(),
+        text: some(&body.text),
+        html: some(&body.html),
+        message_id: format!("{unique}@{}", inbox.domain),
+        in_reply_to: ancestry.in_reply_to,
+        references: ancestry.references,
+        date: submission.requested_at_micros / 1_000_000,
+        attachments: attachments.collect(),
+    }
+}
+
+/// The mail answered counts for more than the thread; one that is not here is believed.
+fn ancestry(request: &SendRequest, around: &Circumstances) -> Ancestry {
+    let thread = around.thread.clone().unwrap_or_default();
+    if request.in_reply_to.is_empty() {
+        return thread;
+    }
+    around.answered.clone().unwrap_or_else(|| {
+        let answered = mail::bare_id(&request.in_reply_to).to_owned();
+        let mut references = thread.references;
+        references.retain(|it| *it != answered);
+        references.push(answered.clone());
+        Ancestry { in_reply_to: Some(answered), references }
+    })
+}
+
+/// Each recipient once, in the form that goes on the wire.
+fn forward_paths(request: &SendRequest) -> Result<Vec<String>, Rejection> {
+    let mut paths: Vec<String> = Vec::new();
+    for text in request.to.iter().chain(&request.cc) {
+        let address: Address = text
+            .parse()
+            .map_err(|err: mail::InvalidAddress| rejection("invalid_request", err.to_string()))?;
+        let path = address.to_string();
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+fn rejection(code: &str, message: String) -> Rejection {
+    Rejection { code: code.to_owned(), message }
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|it| !it.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::SendBody;
+
+    use super::*;
+
+    fn around() -> Circumstances {
+        Circumstances {
+            account: Account { id: "acct_1".to_owned(), tier: 1, created_at: 0, last_active_at: 0 },
+            inbox: Inbox {
+                id: "ibx_1".to_owned(),
+                account_id: "acct_1".to_owned(),
+                address: "my.agent@posthouse.localhost".to_owned(),
+                display_name: Some("My Agent".to_owned()),
+                domain: "posthouse.localhost".to_owned(),
+                is_active: true,
+                email_count: 0,
+                expires_at: None,
+                created_at: 0,
+                deleted_at: None,
+            },
+            thread: None,
+            answered: None,
+        }
+    }
+
+    fn request() -> SendRequest {
+        SendRequest {
+            to: vec!["bob@Example.net".to_owned(), "bob@example.net".to_owned()],
+            cc: vec!["carol@example.org".to_owned()],
+            subject: "Hello".to_owned(),
+            body: Some(SendBody { text: "Hi".to_owned(), html: String::new() }),
+            ..SendRequest::default()
+        }
+    }
+
+    fn submission() -> SubmissionScanned {
+        SubmissionScanned {
+            mail_id: "eml_0123".to_owned(),
+            requested_at_micros: 1_795_498_872_123_456,
+            ..SubmissionScanned::default()
+        }
+    }
+
+    #[track_caller]
+    fn composed(request: &SendRequest, around: &Circumstances) -> Composed {
+        match decide(&submission(), request, around) {
+            Outcome::Composed(composed) => *composed,
+            Outcome::Rejected(rejected) => panic!("{rejected:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(request: &SendRequest, around: &Circumstances, code: &str) -> Rejected {
+        match decide(&submission(), request, around) {
+            Outcome::Composed(_) => panic!("composed"),
+            Outcome::Rejected(rejected) => {
+                assert_eq!(rejected.rejection.code, code, "{rejected:?}");
+                *rejected
+            }
+        }
+    }
+
+    #[test]
+    fn composes_the_same_every_time() {
+        let first = composed(&request(), &around());
+        assert_eq!(first.message.message_id, "0123@posthouse.localhost");
+        assert_eq!(first.message.from[0].name, "My Agent");
+        assert_eq!(first.reverse_path, "my.agent@posthouse.localhost");
+        assert_eq!(first.forward_paths, ["bob@example.net", "carol@example.org"]);
+        assert_eq!(first.message.date_micros, 1_795_498_872_000_000);
+        let text = String::from_utf8(first.octets).expect("ASCII");
+        assert!(text.contains("Hi"), "{text}");
+    }
+
+    #[test]
+    fn takes_its_own_address_in_any_spelling() {
+        let from = |it: &str| SendRequest { from: it.to_owned(), ..request() };
+        composed(&from("MyAgent@posthouse.localhost"), &around());
+        refused(&from("other@posthouse.localhost"), &around(), "invalid_request");
+        refused(&from("nonsense"), &around(), "invalid_request");
+    }
+
+    #[test]
+    fn tier_0_only_receives() {
+        let mut around = around();
+        around.account.tier = 0;
+        let refused = refused(&request(), &around, "insufficient_tier");
+        assert_eq!((&*refused.subject, refused.to.len()), ("Hello", 2));
+    }
+
+    #[test]
+    fn a_deleted_inbox_sends_nothing() {
+        let mut around = around();
+        around.inbox.is_active = false;
+        refused(&request(), &around, "inbox_not_found");
+    }
+
+    #[test]
+    fn the_scanners_rejection_stands() {
+        let rejection = Some(rejection("too_large", "why".to_owned()));
+        let submission = SubmissionScanned { rejection, ..submission() };
+        let outcome = decide(&submission, &SendRequest::default(), &around());
+        let Outcome::Rejected(rejected) = outcome else { panic!("composed") };
+        assert_eq!(rejected.rejection.code, "too_large");
+    }
+
+    #[test]
+    fn a_thread_gives_the_ancestors() {
+        let request = SendRequest { thread_id: "thd_1".to_owned(), ..request() };
+        refused(&request, &around(), "thread_not_found");
+        let thread = Ancestry {
+            in_reply_to: Some("b@x".to_owned()),
+            references: vec!["a@x".to_owned(), "b@x".to_owned()],
+        };
+        let around = Circumstances { thread: Some(thread), ..around() };
+        let composed = composed(&request, &around);
+        assert_eq!(composed.message.in_reply_to, ["b@x"]);
+        assert_eq!(composed.message.references, ["a@x", "b@x"]);
+        assert_eq!(composed.thread_id.as_deref(), Some("thd_1"));
+    }
+
+    #[test]
+    fn an_answer_to_a_mail_elsewhere_is_believed() {
+        let request = SendRequest { in_reply_to: "<c@y>".to_owned(), ..request() };
+        let composed = composed(&request, &around());
+        assert_eq!(composed.message.in_reply_to, ["c@y"]);
+        assert_eq!(composed.message.references, ["c@y"]);
+    }
+
+    #[test]
+    fn what_cannot_be_composed_is_rejected() {
+        let request = SendRequest { subject: "a\nb".to_owned(), ..request() };
+        refused(&request, &around(), "invalid_request");
+        let request = SendRequest { to: vec!["nobody".to_owned()], ..self::request() };
+        refused(&request, &around(), "invalid_request");
+    }
+}

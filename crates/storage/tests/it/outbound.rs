@@ -1,0 +1,134 @@
+use contract::{Action, DeliveryReported, Event, RecipientReport, SubmissionAccepted};
+use prost::Message as _;
+
+use crate::{ACCOUNT, Bench, eventually, inline, submission};
+
+fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|it| it.event.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_repeated_key_goes_out_once_and_gets_the_first_result() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let running = bench.start().await;
+    bench.deliver(&submission(&inbox, "k", 1_000_000), "first").await;
+    let first = bench.wait_for_events(1).await;
+    assert_eq!(names(&first), ["email.queued"]);
+    let queued = first[0].data.as_ref().expect("an email");
+    assert_eq!((&*queued.subject, queued.repeated), ("Hello", false));
+    assert_eq!(
+        queued.message_id.as_deref().map(|it| it.ends_with("@posthouse.localhost>")),
+        Some(true)
+    );
+
+    bench.deliver(&submission(&inbox, "k", 1_000_000), "the same, delivered again").await;
+    bench.deliver(&submission(&inbox, "k", 2_000_000), "asked again").await;
+    let events = bench.wait_for_events(2).await;
+    eventually(async || bench.outbound("outbound.scanned").await.is_empty()).await;
+    assert_eq!(bench.events().await.len(), 2);
+    let repeat = events[1].data.as_ref().expect("an email");
+    assert!(repeat.repeated && repeat.id == queued.id);
+    assert_ne!(events[1].event_id, events[0].event_id);
+
+    let accepted = "outbound.accepted".to_owned();
+    assert_eq!(bench.outbound(&accepted).await, [(accepted.clone(), 1)]);
+    let accepted = bench.last_outbound(&accepted).await;
+    let accepted = SubmissionAccepted::decode(accepted).expect("decode");
+    assert_eq!(accepted.forward_paths, ["bob@example.net"]);
+    assert_eq!(accepted.reverse_path, inbox.address);
+    let outgoing = bench.store.reader.outgoing(&accepted.mail_id).await.expect("read");
+    assert_eq!(outgoing.map(|it| it.open), Some(accepted.forward_paths));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn reports_become_statuses_and_events() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let running = bench.start().await;
+    let request = submission(&inbox, "k", 1_000_000);
+    bench.deliver(&request, "request").await;
+    bench.wait_for_events(1).await;
+    for (attempt, action) in [(1, Action::Delayed), (2, Action::Delivered), (1, Action::Delayed)] {
+        let recipient = RecipientReport {
+            forward_path: "bob@example.net".to_owned(),
+            action: action.into(),
+            diagnostic: format!("reply {attempt}"),
+            ..RecipientReport::default()
+        };
+        let report = DeliveryReported {
+            mail_id: request.mail_id.clone(),
+            domain: "example.net".to_owned(),
+            attempt,
+            recipients: vec![recipient],
+            ..DeliveryReported::default()
+        };
+        let before = bench.count("EVENTS").await;
+        bench.deliver(&report, &format!("{attempt} {before}")).await;
+        eventually(async || bench.outbound("outbound.reported").await.is_empty()).await;
+    }
+    let events = bench.events().await;
+    assert_eq!(names(&events), ["email.queued", "email.deferred", "email.sent"]);
+    let sent = events[2].data.as_ref().expect("an email");
+    assert_eq!(sent.status.as_deref(), Some("sent"));
+    assert_eq!(sent.recipients[0].diagnostic, "reply 2");
+    assert_eq!(sent.idempotency_key.as_deref(), Some("k"));
+
+    bench.deliver(&submission(&inbox, "k", 3_000_000), "asked again").await;
+    let events = bench.wait_for_events(4).await;
+    assert_eq!(events[3].event, "email.sent", "what became of the first");
+    assert!(events[3].data.as_ref().is_some_and(|it| it.repeated));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_report_on_an_unknown_mail_is_parked() {
+    let bench = Bench::new().await;
+    let running = bench.start().await;
+    let report = DeliveryReported { mail_id: "eml_unknown".to_owned(), ..Default::default() };
+    bench.deliver(&report, "report").await;
+    eventually(async || bench.count("DEAD").await == 1).await;
+    assert!(bench.parked().await[0].contains("not in the ledger"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_send_hears_why() {
+    let bench = Bench::new().await;
+    let own = bench.inbox("agent").await;
+    bench.store.writer.ensure_account("acct_0", 0).await.expect("account");
+    let novice = bench.inbox_of("acct_0", "novice").await;
+    let deleted = bench.inbox("deleted").await;
+    bench.store.writer.delete_inbox(ACCOUNT, &deleted.id).await.expect("delete");
+    let mut foreign = own.clone();
+    foreign.account_id = "acct_0".to_owned();
+    let mut unreadable = submission(&own, "unreadable", 1_000_000);
+    unreadable.request = Some(inline(b"{"));
+    unreadable.rejection =
+        Some(contract::Rejection { code: "invalid_request".to_owned(), message: "EOF".to_owned() });
+    let long = submission(&own, &"k".repeat(5_000), 1_000_000);
+    let running = bench.start().await;
+    for (n, (submission, code)) in [
+        (submission(&novice, "k", 1_000_000), "insufficient_tier"),
+        (submission(&deleted, "k", 1_000_000), "inbox_not_found"),
+        (submission(&foreign, "k", 1_000_000), "inbox_not_found"),
+        (unreadable, "invalid_request"),
+        (long, "invalid_request"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        bench.deliver(&submission, &n.to_string()).await;
+        let events = bench.wait_for_events(n + 1).await;
+        let event = &events[n];
+        let email = event.data.as_ref().expect("an email");
+        assert_eq!(event.event, "email.rejected");
+        assert_eq!(event.account_id, submission.account_id);
+        assert_eq!(email.error.as_ref().map(|it| it.code.as_str()), Some(code), "{email:?}");
+        assert_eq!(email.status.as_deref(), Some("rejected"));
+    }
+    assert_eq!(bench.outbound("outbound.accepted").await, []);
+    assert_eq!(bench.store.reader.ledger_entry(&own.id, "k").await.expect("read"), None);
+    running.stop().await;
+}
