@@ -91,9 +91,9 @@ async fn insist(agent: Agent, gateways: [Api; 2], inbox: Inbox, n: usize) -> any
     let request = mail(&inbox, "bob@elsewhere.example", &format!("Mail {n}"));
     for attempt in 0..300 {
         let agent = Agent { api: gateways[(n + attempt) % 2].clone(), ..agent.clone() };
-        match agent.send(&request, Some(&format!("key {n}"))).await {
+        match agent.send(&request, Some(&format!("key-{n}"))).await {
             Ok(answer) if answer.status < 300 => return Ok(()),
-            Ok(answer) => ensure!(answer.status >= 500, "{}", answer.status),
+            Ok(answer) => ensure!(answer.status >= 500, "{answer:?}"),
             Err(_) => (),
         }
         sleep(Duration::from_millis(100)).await;

@@ -1,6 +1,6 @@
 //! The REST API, as a client that knows nothing of the service's own types.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use reqwest::{Client, Method, header::CONTENT_TYPE};
@@ -15,11 +15,16 @@ pub struct Api {
 }
 
 /// What came back: the status and the octets.
-#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
     pub octets: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.octets))
+    }
 }
 
 impl Answer {
@@ -30,12 +35,7 @@ impl Answer {
 
     /// The JSON of a 2xx.
     pub fn success(&self) -> anyhow::Result<Value> {
-        ensure!(
-            (200..300).contains(&self.status),
-            "{}: {}",
-            self.status,
-            String::from_utf8_lossy(&self.octets)
-        );
+        ensure!((200..300).contains(&self.status), "{self:?}");
         self.json()
     }
 }

@@ -67,6 +67,7 @@ impl Smtp {
         }
         let reply = self.command("DATA").await?;
         if !reply.is_positive() {
+            self.command("RSET").await?;
             return Ok(reply);
         }
         self.content(content).await

@@ -48,8 +48,14 @@ impl Stage for SubmissionScanner {
 /// The request, if it can be honoured.
 fn read(json: &[u8]) -> Result<SendRequest, Rejection> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let request: SendRequest = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|err| invalid(format!("{}: {}", err.path(), err.inner())))?;
+    let request: SendRequest =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|err| {
+            invalid(match err.path().to_string().as_str() {
+                // So the path says that no field is to blame.
+                "." | "?" => format!("not a SendRequest in JSON: {}", err.inner()),
+                path => format!("{path}: {}", err.inner()),
+            })
+        })?;
     deserializer.end().map_err(|err| invalid(err.to_string()))?;
     mail::check(&request)?;
     Ok(request)
