@@ -19,6 +19,9 @@ use crate::{
     view::View,
 };
 
+/// Longer endings are not the rest of a word.
+const MAX_WORD: usize = 24;
+
 /// A text to look at.
 pub(crate) struct Reading<'a> {
     pub(crate) kind: Kind,
@@ -82,7 +85,7 @@ impl Reading<'_> {
         self.near(range, concept, reach).is_some()
     }
 
-    /// A finding that covers these ranges of the folded text.
+    /// A finding that covers these ranges of the folded text, and the word the last one is in.
     pub(crate) fn finding(
         &self,
         flag: Flag,
@@ -92,6 +95,10 @@ impl Reading<'_> {
     ) -> Finding {
         let start = ranges.iter().map(|it| it.start).min().unwrap_or_default();
         let end = ranges.iter().map(|it| it.end).max().unwrap_or_default();
+        let rest = &self.view.text()[end..];
+        let word = rest.find(|it: char| !it.is_alphanumeric()).unwrap_or(rest.len());
+        // Scripts without gaps have no words.
+        let end = if word <= MAX_WORD { end + word } else { end };
         Finding { flag, span: self.view.origin(start..end), explanation, weight }
     }
 }

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn names_the_field_that_is_wrong() {
-        refused("", ".: EOF");
+        refused("", "not a SendRequest in JSON: EOF");
         refused(r#"{"to":"a@x.test"}"#, r#"to: invalid type: string "a@x.test""#);
         refused(r#"{"to":["a@x.test",5]}"#, "to[1]: invalid type: integer `5`");
         refused(r#"{"bdoy":{}}"#, "bdoy: unknown field `bdoy`");

@@ -1,6 +1,6 @@
 //! Links that carry data away as soon as they are shown, and places for the data in them.
 
-use super::{Finding, Reading};
+use super::{Finding, Reading, strongest};
 use crate::{Flag, Kind, lexicon::Concept};
 
 /// What stands for data to be filled in.
@@ -45,13 +45,15 @@ const PLACES: &[&str] = &[
     "[history",
 ];
 const MAX_URL: usize = 500;
-const MAX_FINDINGS: usize = 5;
 
 pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
     let text = reading.view.text();
     let mut findings = Vec::new();
-    for (start, _) in text.match_indices("http") {
+    let mut at = 0;
+    while let Some(found) = text[at..].find("http") {
+        let start = at + found;
         let url = url(&text[start..]);
+        at = start + url.len();
         let place = PLACES.iter().any(|it| url.contains(it));
         let image = is_markdown_image(&text[..start]);
         let query = url.contains(['?', '=']);
@@ -70,20 +72,17 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         };
         let why = "A link stands here that would carry data to whoever wrote the mail.";
         findings.push(reading.finding(Flag::ExfiltrationLink, &[&range], weight, why));
-        if findings.len() == MAX_FINDINGS {
-            break;
-        }
     }
-    super::strongest(findings)
+    strongest(findings)
 }
 
+/// The link a text begins with; a place in it may hold spaces.
 fn url(text: &str) -> &str {
-    let end = text.find([' ', ')', '"', '>']).unwrap_or(text.len()).min(MAX_URL);
-    // A place may hold spaces.
-    let open = text[..text.floor_char_boundary(end)].rfind(['[', '{', '<']);
+    let text = &text[..text.floor_char_boundary(MAX_URL)];
+    let end = text.find([' ', ')', '"', '>']).unwrap_or(text.len());
+    let open = text[..end].rfind(['[', '{', '<']);
     let close = open.and_then(|it| text[it..].find([']', '}', '>']).map(|end| it + end + 1));
-    let end = close.filter(|it| *it <= MAX_URL).unwrap_or(end).max(end);
-    &text[..text.floor_char_boundary(end)]
+    &text[..close.unwrap_or(end).max(end)]
 }
 
 /// Whether `![…](` stands right before.

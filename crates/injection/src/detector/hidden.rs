@@ -16,7 +16,10 @@ const ORDERS: &[(Concept, f64)] = &[
     (Concept::Prompt, 0.35),
     (Concept::Send, 0.15),
     (Concept::Disclose, 0.1),
-    (Concept::Task, 0.15),
+    (Concept::Task, 0.2),
+    (Concept::Deed, 0.1),
+    (Concept::Summary, 0.3),
+    (Concept::Authority, 0.25),
     (Concept::Role, 0.15),
     (Concept::Unbound, 0.2),
     (Concept::User, 0.1),
@@ -26,7 +29,7 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
     if !reading.kind.is_unseen() {
         return Vec::new();
     }
-    let orders = ORDERS.iter().filter(|it| it.0 != Concept::Send);
+    let orders = ORDERS.iter().filter(|it| it.1 >= 0.2);
     strongest(reading.hits.iter().filter(|hit| orders.clone().any(|it| it.0 == hit.concept)).map(
         |hit| {
             let around = ORDERS.iter().filter(|(concept, _)| {

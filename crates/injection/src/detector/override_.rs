@@ -1,7 +1,10 @@
 //! "Ignore all previous instructions", in whatever words and language.
 
 use super::{Finding, Reading, strongest};
-use crate::{Flag, lexicon::Concept};
+use crate::{
+    Flag,
+    lexicon::{Concept, ends_sentence},
+};
 
 const REACH: usize = 60;
 
@@ -30,9 +33,16 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         let end = hit.range.end.max(instruction.range.end).max(prior.range.end);
         let start = hit.range.start.min(instruction.range.start).min(prior.range.start);
         let text = reading.view.text();
+        if ends_sentence(&text[start..end]) {
+            return None;
+        }
         let around = &text[start..text.ceil_char_boundary((end + 30).min(text.len()))];
-        let weight = if OWN.iter().any(|it| around.contains(it)) {
-            0.2
+        let quoted = text[..start].ends_with(['\'', '"'])
+            && reading.has_near(&hit.range, Concept::Security, 200);
+        let weight = if quoted {
+            0.35
+        } else if OWN.iter().any(|it| around.contains(it)) {
+            0.3
         } else if [Concept::Role, Concept::Task, Concept::Disclose, Concept::Assistant]
             .iter()
             .any(|it| reading.has_near(&hit.range, *it, 200))
@@ -41,6 +51,9 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         } else {
             0.65
         };
+        // Writing about attacks quotes them; an attack may pose as such writing.
+        let security = reading.has_near(&hit.range, Concept::Security, 200);
+        let weight = if security { weight - 0.15 } else { weight };
         let ranges = [&hit.range, &instruction.range, &prior.range];
         let why = "It tells the reader to set aside the instructions it works by.";
         Some(reading.finding(Flag::PromptInjection, &ranges, weight, why))
@@ -87,6 +100,8 @@ mod tests {
             "Ignore the instructions in my earlier message, I sent the wrong file.",
             "The signor ignored all of us.",
             "Do not forget the rules of the game.",
+            "How do I bypass the cache? The instructions in all the docs are old.",
+            "Attackers hide text such as 'ignore previous instructions' in web pages.",
         ] {
             passed(detect, text);
         }

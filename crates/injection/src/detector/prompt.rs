@@ -1,11 +1,18 @@
 //! Questions for what the reader was told: its system prompt, its rules.
 
 use super::{Finding, Reading, strongest};
-use crate::{Flag, lexicon::Concept};
+use crate::{
+    Flag,
+    lexicon::{Concept, ends_sentence},
+};
 
 pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
     strongest(reading.of(Concept::Prompt).filter_map(|hit| {
         let asked = reading.near(&hit.range, Concept::Disclose, 60)?;
+        let start = asked.range.start.min(hit.range.start);
+        if ends_sentence(&reading.view.text()[start..asked.range.end.max(hit.range.end)]) {
+            return None;
+        }
         let quiet = reading.has_near(&hit.range, Concept::Security, 200);
         let weight = if quiet { 0.3 } else { 0.6 };
         let why = "It asks for the instructions that the reader was given.";
@@ -29,6 +36,7 @@ mod tests {
     #[test]
     fn passes_talk_of_prompts() {
         passed(detect, "We changed how the system prompt is built in release 3.");
+        passed(detect, "Please share a copy of your ID. Our system prompt tells it to be short.");
         passed(detect, "Please follow the instructions below to reset it.");
     }
 }

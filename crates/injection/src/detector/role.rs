@@ -15,7 +15,7 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         let (other, weight) = match (near, assistant) {
             (Some(it), Some(_)) => (it, 0.75),
             (Some(it), None) => (it, 0.55),
-            (None, Some(it)) => (it, 0.45),
+            (None, Some(it)) => (it, 0.3),
             (None, None) => return None,
         };
         let ranges = [&role.range, &other.range];

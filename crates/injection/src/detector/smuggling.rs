@@ -29,7 +29,10 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         ),
         Some(How::Base64) => (Flag::EncodedPayload, 0.1, "Text stands here in base64."),
         Some(How::Spaced) => (Flag::EncodedPayload, 0.15, "Words are written letter by letter."),
-        Some(How::Digits) => (Flag::EncodedPayload, 0.3, "Digits stand for letters."),
+        Some(How::Entities) => {
+            (Flag::EncodedPayload, 0.15, "Characters are written by their numbers.")
+        }
+        Some(How::Digits) => (Flag::EncodedPayload, 0.15, "Digits stand for letters."),
         None => return split(reading),
     };
     vec![Finding { flag, span: whole, explanation, weight }]

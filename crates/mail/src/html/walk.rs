@@ -136,6 +136,10 @@ impl Walk {
     }
 
     fn text(&mut self, text: &str) {
+        // No words for anybody.
+        if self.is_open(b"style") || self.is_open(b"script") {
+            return;
+        }
         let channel = match self.open.last() {
             Some(element) if element.hidden => &mut self.hidden,
             _ => &mut self.visible,
