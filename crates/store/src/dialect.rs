@@ -26,12 +26,12 @@ impl Dialect {
         }
     }
 
-    /// Ends a SELECT that locks its rows to the end of the transaction. SQLite has one writer at a
-    /// time and needs no more.
-    pub(crate) fn for_update(self) -> &'static str {
+    /// Ends a SELECT that locks its rows to the end of the transaction, though not against rows that
+    /// refer to them. SQLite has one writer at a time and needs no more.
+    pub(crate) fn lock_rows(self) -> &'static str {
         match self {
             Dialect::Sqlite => "",
-            Dialect::Postgres => " FOR UPDATE",
+            Dialect::Postgres => " FOR NO KEY UPDATE",
         }
     }
 

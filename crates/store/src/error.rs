@@ -1,4 +1,4 @@
-use sqlx::{Error as Sqlx, error::DatabaseError};
+use sqlx::{Error as Sqlx, error::DatabaseError, migrate::MigrateError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,7 +21,7 @@ pub enum Error {
     )]
     SchemaNotCurrent,
     #[error("migrate the database")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
+    Migrate(#[source] MigrateError),
     #[error("{action}")]
     Query {
         action: &'static str,
@@ -48,6 +48,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Connect { source, .. } | Error::Query { source, .. } => !is_hopeless(source),
+            // What a migration itself says is wrong with it, no retry puts right.
+            Error::Migrate(MigrateError::Execute(source)) => !is_hopeless(source),
             Error::SchemaNotCurrent | Error::File { .. } | Error::Random => true,
             Error::Url(_)
             | Error::NoInbox

@@ -31,14 +31,16 @@ pub(crate) fn index<'a>(account_id: &str, texts: impl IntoIterator<Item = &'a st
     let mut seen = HashSet::new();
     for text in texts {
         for word in Folded::of(text) {
-            for piece in pieces(&word) {
+            for piece in pieces(word) {
+                if seen.contains(&piece) {
+                    continue;
+                }
                 if words.len() + piece.len() > MOST_OCTETS {
                     return words;
                 }
-                if seen.insert(piece.clone()) {
-                    words.push(' ');
-                    words.push_str(&piece);
-                }
+                words.push(' ');
+                words.push_str(&piece);
+                seen.insert(piece);
             }
         }
     }
@@ -107,13 +109,11 @@ impl<I: Iterator<Item = char>> Iterator for Folded<I> {
 }
 
 /// What a word is found by: itself, or its characters and pairs of them.
-fn pieces(word: &str) -> Vec<String> {
-    if !is_unspaced(word) {
-        return vec![word.to_owned()];
+fn pieces(word: String) -> Vec<String> {
+    if !is_unspaced(&word) {
+        return vec![word];
     }
-    let mut pieces: Vec<String> = word.chars().map(String::from).collect();
-    pieces.extend(pairs(word));
-    pieces
+    word.chars().map(String::from).chain(pairs(&word)).collect()
 }
 
 /// What a word of a query needs to be there.

@@ -28,7 +28,7 @@ pub(super) async fn lock_inboxes(
         format!(
             "SELECT id, account_id, address, last_stored_at FROM inboxes WHERE id IN (VALUES {ids}) \
              ORDER BY id{}",
-            dialect.for_update()
+            dialect.lock_rows()
         )
     };
     let bind = |query: sql::Bound, id: &String| query.bind(sql::text(id));

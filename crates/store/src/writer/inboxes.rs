@@ -16,7 +16,7 @@ impl Writer {
             // The lock makes two requests that want the last place count one after the other.
             let lock = format!(
                 "SELECT id FROM accounts WHERE id = $1{}",
-                self.database.dialect.for_update()
+                self.database.dialect.lock_rows()
             );
             sqlx::query(AssertSqlSafe(lock))
                 .bind(inbox.account_id.clone())

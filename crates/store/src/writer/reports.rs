@@ -113,7 +113,7 @@ async fn lock(
     let failed = Error::query("lock sent mails");
     let bind = |query: sql::Bound, id: &String| query.bind(sql::text(id));
     let statement = |ids| {
-        let lock = dialect.for_update();
+        let lock = dialect.lock_rows();
         format!(
             "SELECT email_id FROM ledger WHERE email_id IN (VALUES {ids}) ORDER BY email_id{lock}"
         )
