@@ -5,11 +5,13 @@ use std::{
     path::Path,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use e2e::{Api, Program, SOON, Smtp, binary, eventually, free_port};
 use reqwest::Method;
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{process::Command, time::timeout};
 
 struct Dev {
     program: Program,
@@ -80,6 +82,25 @@ async fn the_next_start_finds_the_data() -> anyhow::Result<()> {
     let agent = e2e::Agent { api: Api::new(second.api)?, ..agent };
     assert_eq!(agent.emails(&inbox).await?.len(), 1);
     second.program.terminate().await
+}
+
+/// What it tells a newcomer to paste into a shell.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_to_try_do_what_they_say() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let mut dev = Dev::start("dev", folder.path())?;
+    dev.ready().await?;
+    let said = dev.program.output();
+    let script = said.lines().skip_while(|it| !it.starts_with("Try it"));
+    let script: Vec<&str> = script.filter(|it| it.starts_with("  ")).collect();
+    assert_eq!(script.len(), 9, "{said}");
+
+    let shell = Command::new("bash").arg("-euc").arg(script.join("\n")).output();
+    let output = timeout(SOON, shell).await.context("wait for the shell")??;
+    assert!(output.status.success(), "{output:?}");
+    let polled: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(polled["data"][0]["preview"], "Good morning.", "{polled}");
+    dev.program.terminate().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

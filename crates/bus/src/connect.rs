@@ -29,7 +29,7 @@ impl Bus {
     /// `contract::topology` says. From then on the connection mends itself; while it is lost the
     /// process is not ready. The error is `Stopped` if the process is told to stop meanwhile.
     pub async fn connect(url: &str, service: &str, process: &Process) -> anyhow::Result<Bus> {
-        let client = connect(url, service).await?;
+        let client = connect(url, service, process.shutdown.clone()).await?;
         let metrics = Metrics::register(&process.metrics.registry(service)?)?;
         process.health.add(format!("{service}: nats"), {
             let client = client.clone();
@@ -76,7 +76,11 @@ impl Bus {
 }
 
 /// Returns at once; the connection is made, and made again, in the background.
-pub(crate) async fn connect(url: &str, service: &str) -> anyhow::Result<async_nats::Client> {
+async fn connect(
+    url: &str,
+    service: &str,
+    shutdown: CancellationToken,
+) -> anyhow::Result<async_nats::Client> {
     ConnectOptions::new()
         .name(service)
         .retry_on_initial_connect()
@@ -86,9 +90,11 @@ pub(crate) async fn connect(url: &str, service: &str) -> anyhow::Result<async_na
             0 | 1 => Duration::ZERO,
             _ => Duration::from_millis(500),
         })
-        .event_callback(|event| {
+        .event_callback(move |event| {
             match event {
                 Event::Connected => info!("NATS is connected"),
+                // Who stops may see NATS stop too, and needs it no more.
+                Event::Disconnected if shutdown.is_cancelled() => (),
                 Event::Disconnected => warn!("NATS is away"),
                 Event::SlowConsumer(subscription) => warn!(subscription, "missed messages"),
                 Event::ServerError(err) => warn!("NATS says: {err}"),

@@ -26,7 +26,8 @@ Try it in another shell: sign up, make an inbox, mail it, wait for the mail.
   id=$(echo "$inbox" | field id); address=$(echo "$inbox" | field address)
   printf 'From: you@example.com\nTo: %s\nSubject: Hello\n\nGood morning.\n' $address |
     curl -s --crlf smtp://{smtp} --mail-from you@example.com --mail-rcpt $address -T -
-  curl -s -H "Authorization: Bearer $token" "$api/v1/inboxes/$id/emails/poll?timeout=25"
+  poll=$api/v1/inboxes/$id/emails/poll
+  curl -s -H "Authorization: Bearer $token" "$poll?timeout=25&since=1970-01-01T00:00:00Z"
 
 Or with the SDK: npm install @lobsterkit/lobstermail, then
 LobsterMail.create({{ baseUrl: "http://{api}", persistToken: false }}).
