@@ -45,7 +45,10 @@ impl Input for Submission {
             inbox_id: inbox_id.to_owned(),
             idempotency_key: match delivered.message_id {
                 Some(key) => key.to_owned(),
-                None => format!("stream-{}", delivered.stream_sequence),
+                // A stream that is made anew counts from 1 again.
+                None => {
+                    format!("stream-{}-{}", delivered.stream_sequence, delivered.stored_at_micros)
+                }
             },
             request: Content { size_bytes: delivered.payload.len() as u64, place: Some(place) },
             requested_at_micros: delivered.stored_at_micros,
@@ -90,7 +93,7 @@ mod tests {
     #[test]
     fn without_a_key_every_request_is_its_own() {
         let submission = Submission::decode(delivered(None, None)).expect("decode");
-        assert_eq!(submission.idempotency_key, "stream-7");
+        assert_eq!(submission.idempotency_key, "stream-7-1");
     }
 
     #[test]

@@ -25,10 +25,10 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// When emails become readable that a transaction adds to an inbox: later than all it has, in whole
-/// milliseconds, so that what agents see is the stored value. Transactions of one inbox follow each
-/// other; so whoever asks for what came after an email he has seen gets neither it nor its like
-/// again, and misses none.
+/// When the first email becomes readable that a transaction adds to an inbox: later than all it has,
+/// in whole milliseconds, so that what agents see is the stored value. Transactions of one inbox
+/// follow each other; so whoever asks for what came after an email he has seen does not get it again,
+/// and misses none.
 pub(crate) fn next_created_at(now: i64, last_stored_at: i64) -> i64 {
     (now - now.rem_euclid(MILLISECOND)).max(last_stored_at + MILLISECOND)
 }

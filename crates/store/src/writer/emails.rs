@@ -4,14 +4,19 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{Direction, Error, dialect::Dialect, moment::next_created_at, sql};
+use crate::{
+    Direction, Error,
+    dialect::Dialect,
+    moment::{MILLISECOND, next_created_at},
+    sql,
+};
 
 /// An inbox that is locked for this transaction, so that emails enter it one transaction after the
 /// other and none with an earlier `created_at` becomes readable after a later one.
 pub(super) struct Locked {
     pub(super) account_id: String,
     pub(super) address: String,
-    /// Of the emails this transaction adds.
+    /// Of the first email this transaction adds.
     pub(super) created_at: i64,
 }
 
@@ -60,6 +65,17 @@ pub(super) struct EmailRow {
     pub(super) received_at: Option<i64>,
 }
 
+/// Gives every email of an inbox a `created_at` of its own, in their order. An agent that handled one
+/// of a batch and asks for what came after it gets the others.
+pub(super) fn spread<'a>(emails: impl Iterator<Item = &'a mut EmailRow>) {
+    let mut next: HashMap<String, i64> = HashMap::new();
+    for email in emails {
+        let free = next.entry(email.inbox_id.clone()).or_insert(email.created_at);
+        email.created_at = *free;
+        *free += MILLISECOND;
+    }
+}
+
 pub(super) async fn insert(
     connection: &mut AnyConnection,
     emails: &[EmailRow],
@@ -93,7 +109,7 @@ async fn count(connection: &mut AnyConnection, emails: &[EmailRow]) -> Result<()
     for email in emails {
         let (received, created_at) = inboxes.entry(&email.inbox_id).or_default();
         *received += i64::from(email.direction == Direction::Inbound);
-        *created_at = email.created_at;
+        *created_at = email.created_at.max(*created_at);
     }
     let inboxes: Vec<_> = inboxes.into_iter().collect();
     let statement = |tuples| {

@@ -43,6 +43,7 @@ impl Writer {
                 }
             }
         }
+        emails::spread(new.iter_mut().map(|it| &mut it.email));
         insert(&mut transaction, dialect, new).await?;
         let copies = arrivals.iter().map(|it| {
             let place = |path: &ForwardPath| (it.scanned.mail_id.clone(), path.inbox_id.clone());

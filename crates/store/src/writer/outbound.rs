@@ -41,6 +41,7 @@ impl Writer {
             let inbox = inboxes.get(&submitted.inbox_id).ok_or(Error::NoInbox)?;
             new.push(New { key, submitted, email: row(submitted, inbox), inbox });
         }
+        emails::spread(new.iter_mut().map(|it| &mut it.email));
         insert(&mut transaction, dialect, &new, entered_at).await?;
         let after = ledger::entries(&mut transaction, keys).await?;
         let ids: Vec<String> = after.values().map(|it| it.entry.email_id.clone()).collect();
@@ -99,7 +100,7 @@ async fn insert(
     let accepted = || new.iter().filter_map(|it| composed(it.submitted).map(|mail| (it, mail)));
     // What was refused is in no conversation.
     let candidates: Vec<Candidate> =
-        accepted().map(|(it, mail)| candidate(mail, it.inbox.created_at)).collect();
+        accepted().map(|(it, mail)| candidate(mail, it.email.created_at)).collect();
     let mut rows: Vec<EmailRow> = accepted().map(|(it, _)| it.email.clone()).collect();
     threads::thread(connection, &mut rows, &candidates).await?;
     let refused = new.iter().filter(|it| composed(it.submitted).is_none());

@@ -32,19 +32,26 @@ pub(super) async fn thread(
         }
     }
     for (inbox_id, book) in books {
-        let mut joined: HashMap<String, i64> = HashMap::new();
+        let mut joined: HashMap<String, Joined> = HashMap::new();
         for email in emails.iter_mut().filter(|it| it.inbox_id == inbox_id) {
             let thread_id = email.thread_id.as_deref().map(|it| book.now(it));
             if let Some(thread_id) = thread_id.clone() {
-                joined.entry(thread_id).and_modify(|it| *it += 1).or_insert(1);
+                let joined = joined.entry(thread_id).or_default();
+                joined.emails += 1;
+                joined.last_email_at = joined.last_email_at.max(email.created_at);
             }
             email.thread_id = thread_id;
         }
-        let created_at =
-            emails.iter().find(|it| it.inbox_id == inbox_id).map_or(0, |it| it.created_at);
-        write(connection, &inbox_id, book, joined, created_at).await?;
+        write(connection, &inbox_id, book, joined).await?;
     }
     Ok(())
+}
+
+/// What a transaction adds to a thread.
+#[derive(Default)]
+struct Joined {
+    emails: i64,
+    last_email_at: i64,
 }
 
 fn new_thread_id() -> String {
@@ -116,8 +123,7 @@ async fn write(
     connection: &mut AnyConnection,
     inbox_id: &str,
     book: Book,
-    joined: HashMap<String, i64>,
-    created_at: i64,
+    joined: HashMap<String, Joined>,
 ) -> Result<(), Error> {
     let keys = book.resolved_keys();
     let changes = book.into_changes();
@@ -141,8 +147,8 @@ async fn write(
              last_email_at = v.column3 FROM (VALUES {tuples}) AS v WHERE threads.id = v.column1"
         )
     };
-    sql::execute(connection, &joined, 3, statement, |query, (thread_id, count)| {
-        query.bind(thread_id.clone()).bind(*count).bind(created_at)
+    sql::execute(connection, &joined, 3, statement, |query, (thread_id, joined)| {
+        query.bind(thread_id.clone()).bind(joined.emails).bind(joined.last_email_at)
     })
     .await
     .map_err(Error::query("count the emails of threads"))

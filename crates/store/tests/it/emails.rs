@@ -160,6 +160,9 @@ async fn since_is_exclusive_and_misses_nothing() {
         for number in 1..=20 {
             store_one(&store, mail(number, &[&inbox])).await?;
         }
+        // In one transaction.
+        let batch: Vec<_> = (21..=30).map(|number| mail(number, &[&inbox])).collect();
+        store.writer.store(&batch).await?;
         let all = store.reader.emails(ACCOUNT, &inbox.id, &page(50)).await?.items;
         for (n, email) in all.iter().enumerate() {
             let since = Some(micros(&email.created_at));
