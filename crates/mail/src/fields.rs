@@ -32,6 +32,8 @@ const MAX_FIELD: usize = 128 * 1024;
 const MAX_CONTENT_TYPE: usize = 8 * 1024;
 const MAX_FIELDS: usize = 64;
 const MAX_MAILBOXES: usize = 1000;
+/// A message identifier cannot be folded (RFC 5322 section 2.1.1); what is longer is none.
+pub(crate) const MAX_MESSAGE_ID: usize = 998;
 
 pub(crate) struct Fields<'a> {
     fields: Vec<(&'static str, &'a [u8])>,
@@ -106,7 +108,7 @@ impl<'a> Fields<'a> {
                 let Some((id, _)) = piece.split_once('>') else { continue };
                 // Folded in the middle, as some do.
                 let id: String = id.chars().filter(|it| !is_blank(*it)).collect();
-                if !id.is_empty() && seen.insert(id.clone()) {
+                if (1..=MAX_MESSAGE_ID).contains(&id.len()) && seen.insert(id.clone()) {
                     ids.push(id);
                 }
             }

@@ -4,7 +4,7 @@ use contract::{Attachment, Message};
 use data_encoding::{BASE64, HEXLOWER};
 
 use crate::{
-    fields::{Fields, one_line},
+    fields::{Fields, MAX_MESSAGE_ID, one_line},
     html,
     mime::{Entity, Tree},
 };
@@ -12,6 +12,10 @@ use crate::{
 /// The first and the newest references tell a thread (RFC 5322 section 3.6.4 has no limit).
 const MAX_REFERENCES: usize = 51;
 const MAX_PREVIEW: usize = 200;
+/// Longer ones are cut: nobody reads on, and databases index them.
+const MAX_SUBJECT: usize = 8 * 1024;
+/// What file systems take.
+const MAX_FILENAME: usize = 255;
 
 /// Reads a content. Whatever is wrong with it, there is a message: at worst an empty one. `text` is
 /// cut at `text_limit` octets, at a character.
@@ -24,7 +28,7 @@ pub fn parse(content: &[u8], text_limit: usize) -> Message {
         in_reply_to: capped(fields.message_ids("in-reply-to")),
         references: capped(fields.message_ids("references")),
         thread_index: thread_index(fields).unwrap_or_default(),
-        subject: fields.text("subject").unwrap_or_default(),
+        subject: cut(fields.text("subject").unwrap_or_default(), MAX_SUBJECT),
         from: fields.mailboxes("from"),
         to: fields.mailboxes("to"),
         cc: fields.mailboxes("cc"),
@@ -63,6 +67,7 @@ fn message_id(fields: &Fields<'_>) -> String {
         None => fields
             .text("message-id")
             .and_then(|it| it.split_whitespace().next().map(str::to_owned))
+            .map(|it| cut(it, MAX_MESSAGE_ID))
             .unwrap_or_default(),
     }
 }
@@ -104,8 +109,7 @@ fn body_text(tree: &Tree<'_>, limit: usize) -> (String, bool) {
         }
     }
     truncated |= text.len() > limit;
-    text.truncate(text.floor_char_boundary(limit));
-    (text, truncated)
+    (cut(text, limit), truncated)
 }
 
 /// The text of one entity: at least `limit` octets of it, if it has as many.
@@ -159,7 +163,12 @@ fn filename(entity: &Entity<'_>) -> String {
     let name: String =
         one_line(name).chars().map(|it| if matches!(it, '/' | '\\') { '_' } else { it }).collect();
     // Neither this folder nor the one above, nor a hidden file.
-    name.trim_start_matches('.').trim().to_owned()
+    cut(name.trim_start_matches('.').trim().to_owned(), MAX_FILENAME)
+}
+
+fn cut(mut text: String, limit: usize) -> String {
+    text.truncate(text.floor_char_boundary(limit));
+    text
 }
 
 /// The first characters on one line.

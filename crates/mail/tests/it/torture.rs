@@ -13,6 +13,8 @@ fn sound(content: &[u8]) -> Message {
     assert!(message.text.len() <= LIMIT);
     assert!(message.preview.chars().count() <= 200 && !message.preview.contains('\n'));
     assert!(message.references.len() <= 51);
+    assert!(message.references.iter().chain([&message.message_id]).all(|it| it.len() <= 998));
+    assert!(message.subject.len() <= 8192);
     let named = message.from.iter().chain(&message.to).flat_map(|it| [&it.name, &it.address]);
     for text in named.chain([&message.text, &message.subject, &message.message_id]) {
         assert!(!text.contains('\0'));
@@ -73,6 +75,8 @@ fn hostile_structure_costs_little() {
         format!("References: {}", (0..100_000).map(|it| format!("<{it}@b>")).collect::<String>()),
         format!("Subject: a\n{}", " \n".repeat(500_000)),
         "\n".repeat(1_000_000),
+        format!("Message-ID: <{0}>\nSubject: {0}\n\n", "a".repeat(100_000)),
+        format!("Message-ID: {}\n\n", "a".repeat(100_000)),
     ] {
         let begun = Instant::now();
         sound(content.as_bytes());
