@@ -13,6 +13,10 @@ gen:
 fmt:
     cargo fmt --all
 
+# Mails per second and latency, beside Postfix in the same run
+bench:
+    tests/bench
+
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
