@@ -7,6 +7,7 @@ mod dev;
 mod isolation;
 mod nats_send;
 mod openapi;
+mod operator;
 mod pipeline_in;
 mod pipeline_out;
 mod sdk;

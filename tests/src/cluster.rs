@@ -40,6 +40,8 @@ impl Default for Plan {
 /// the end, which is to say that the test passed, dropping it shows the logs.
 pub struct Cluster {
     pub nats: LocalNats,
+    /// Its URL.
+    pub database: String,
     members: BTreeMap<String, Member>,
     passed: bool,
     _postgres: Option<Postgres>,
@@ -79,8 +81,14 @@ impl Cluster {
         operate(folder.path(), &["streams", "apply", "--nats", &nats.url]).await?;
         operate(folder.path(), &["migrate", "--database", &database]).await?;
 
-        let mut cluster =
-            Cluster { nats, members: BTreeMap::new(), passed: false, _postgres: postgres, folder };
+        let mut cluster = Cluster {
+            nats,
+            database,
+            members: BTreeMap::new(),
+            passed: false,
+            _postgres: postgres,
+            folder,
+        };
         // The sender delivers to the first intake, wherever that comes to listen.
         let smarthost = free_port()?;
         for service in SERVICES {
@@ -89,7 +97,7 @@ impl Cluster {
                     ("intake", 1) => smarthost,
                     _ => free_port()?,
                 };
-                cluster.add(service, n, listen, smarthost, &database)?;
+                cluster.add(service, n, listen, smarthost)?;
             }
         }
         for name in cluster.names() {
@@ -104,8 +112,8 @@ impl Cluster {
         n: usize,
         listen: SocketAddr,
         smarthost: SocketAddr,
-        database: &str,
     ) -> anyhow::Result<()> {
+        let database = &self.database;
         let name = format!("{service}-{n}");
         let admin = free_port()?;
         let nats = &self.nats.url;
