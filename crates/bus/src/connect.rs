@@ -1,4 +1,11 @@
-use std::{future::ready, time::Duration};
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use async_nats::{
@@ -31,16 +38,19 @@ impl Bus {
     pub async fn connect(url: &str, service: &str, process: &Process) -> anyhow::Result<Bus> {
         let client = connect(url, service, process.shutdown.clone()).await?;
         let metrics = Metrics::register(&process.metrics.registry(service)?)?;
+        let verified = Arc::new(AtomicBool::new(false));
         process.health.add(format!("{service}: nats"), {
-            let client = client.clone();
+            let (client, verified) = (client.clone(), Arc::clone(&verified));
             move || match client.connection_state() {
-                State::Connected => Ok(()),
+                State::Connected if verified.load(Ordering::Relaxed) => Ok(()),
+                State::Connected => Err("streams not verified yet".to_owned()),
                 _ => Err("not connected".to_owned()),
             }
         });
         let jetstream = context(&client);
         let bus = Bus { client, jetstream, metrics, shutdown: process.shutdown.clone() };
         bus.wait_for_topology().await?;
+        verified.store(true, Ordering::Relaxed);
         Ok(bus)
     }
 

@@ -13,6 +13,7 @@ mod publish;
 mod runner;
 mod settle;
 mod stage;
+mod sweep;
 mod topology;
 
 pub use crate::{

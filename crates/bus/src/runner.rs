@@ -37,7 +37,7 @@ impl Bus {
 
     /// As `run`, for a stage that takes many messages at once.
     pub async fn run_batches<S: BatchStage>(&self, stage: S) -> anyhow::Result<()> {
-        self.pull(stage, S::BATCH, 1).await
+        self.pull(stage, S::BATCH, S::CONCURRENCY).await
     }
 
     async fn pull<S: BatchStage>(

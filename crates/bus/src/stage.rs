@@ -30,6 +30,9 @@ pub trait BatchStage: Send + Sync + 'static {
     /// How many events it takes at once, at most.
     const BATCH: usize = 100;
 
+    /// How many batches one replica handles at the same time.
+    const CONCURRENCY: usize = 1;
+
     type In: Input;
     type Out: Emit;
 

@@ -15,7 +15,7 @@ use crate::connect;
 
 /// A stage says every third of this that it is still at work; without word another replica gets the
 /// message.
-pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(15);
 
 /// How many messages all replicas of a stage together may have in hand or waiting for a retry.
 const MAX_ACK_PENDING: i64 = 5_000;
@@ -243,11 +243,12 @@ fn streams(replicas: usize) -> Vec<stream::Config> {
 fn config(stream: &Stream) -> stream::Config {
     let (retention, max_age) = match stream.keeps {
         Keeps::UntilDone => (RetentionPolicy::WorkQueue, Duration::ZERO),
+        Keeps::UntilPassed => (RetentionPolicy::Limits, Duration::ZERO),
         Keeps::For(age) => (RetentionPolicy::Limits, age),
     };
     let discard = match stream.keeps {
         // JetStream takes no schedules where it may refuse what they would deliver.
-        Keeps::UntilDone if !stream.schedules => DiscardPolicy::New,
+        Keeps::UntilDone | Keeps::UntilPassed if !stream.schedules => DiscardPolicy::New,
         _ => DiscardPolicy::Old,
     };
     stream::Config {

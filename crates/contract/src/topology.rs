@@ -18,6 +18,9 @@ pub struct Stream {
 pub enum Keeps {
     /// Until its one consumer has acknowledged it; a full stream refuses.
     UntilDone,
+    /// Until its one consumer has acknowledged it and all before it, and a while longer: `bus`
+    /// purges from the front. A full stream refuses. Acknowledging deletes nothing, which `sync_interval: always` would sync.
+    UntilPassed,
     /// For a time; then the oldest go.
     For(Duration),
 }
@@ -45,8 +48,16 @@ pub const STREAMS: &[Stream] = &[
     DEAD,
     Stream {
         name: "INBOUND",
-        subjects: &["inbound.>"],
-        keeps: Keeps::UntilDone,
+        subjects: &["inbound.received"],
+        keeps: Keeps::UntilPassed,
+        deduplicates: true,
+        schedules: false,
+    },
+    // Apart from INBOUND, so that each has one consumer, whose ack floor says what can go.
+    Stream {
+        name: "SCANNED",
+        subjects: &["inbound.scanned"],
+        keeps: Keeps::UntilPassed,
         deduplicates: true,
         schedules: false,
     },
@@ -84,7 +95,7 @@ pub const STREAMS: &[Stream] = &[
 
 pub const CONSUMERS: &[Consumer] = &[
     Consumer { durable: "scanner", stream: "INBOUND", filter: "inbound.received" },
-    Consumer { durable: "storage", stream: "INBOUND", filter: "inbound.scanned" },
+    Consumer { durable: "storage", stream: "SCANNED", filter: "inbound.scanned" },
     Consumer { durable: "submission-scanner", stream: "SUBMISSIONS", filter: "mail.v1.send.*.*" },
     Consumer { durable: "ledger", stream: "OUTBOUND", filter: "outbound.scanned" },
     Consumer { durable: "router", stream: "OUTBOUND", filter: "outbound.accepted" },
@@ -112,6 +123,14 @@ mod tests {
                         .strip_suffix(">")
                         .is_some_and(|prefix| consumer.filter.starts_with(prefix))
             }));
+        }
+    }
+
+    /// Sweeping goes by its ack floor.
+    #[test]
+    fn a_stream_that_is_swept_has_one_consumer() {
+        for stream in STREAMS.iter().filter(|it| it.keeps == Keeps::UntilPassed) {
+            assert_eq!(CONSUMERS.iter().filter(|it| it.stream == stream.name).count(), 1);
         }
     }
 

@@ -9,6 +9,16 @@ use service::LogFormat;
 
 use crate::Network;
 
+/// A CR or LF that stands alone in a content.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum BareLineEnds {
+    /// It is an octet like any other.
+    Keep,
+    /// 550 5.6.11 after the end of the content.
+    Refuse,
+}
+
 /// The configuration of `posthouse-intake`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -38,6 +48,8 @@ pub struct Config {
     pub max_header_bytes: usize,
     /// The longest line of a content taken. RFC 5322 allows 998 octets; many write longer ones.
     pub max_line_bytes: usize,
+    /// What is done with a content in which a CR or LF stands alone. Neither ever ends it.
+    pub bare_line_ends: BareLineEnds,
     /// The longest command taken.
     pub max_command_bytes: usize,
     /// Memory for all contents being received at once; beyond it, clients wait.
@@ -93,6 +105,7 @@ impl Default for Config {
             max_size_bytes: 35 * 1024 * 1024,
             max_header_bytes: 256 * 1024,
             max_line_bytes: 64 * 1024,
+            bare_line_ends: BareLineEnds::Keep,
             max_command_bytes: 4096,
             max_memory_bytes: 512 * 1024 * 1024,
             memory_timeout_secs: 10,

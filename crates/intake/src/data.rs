@@ -1,11 +1,13 @@
 //! Finds the end of data, undoes dot-stuffing, and holds the content to its limits.
 //!
-//! Only CRLF.CRLF ends it (RFC 5321 section 4.1.1.4). A bare CR or LF makes the content refused, but
-//! never moves its end: a sender and we always agree on where the next command begins, so nothing can
-//! be smuggled past (CVE-2023-51764, -51765, -51766).
+//! Only CRLF.CRLF ends it (RFC 5321 section 4.1.1.4). A bare CR or LF is content like any other octet,
+//! or makes the content refused, but never moves its end: a sender and we always agree on where the
+//! next command begins, so nothing can be smuggled past (CVE-2023-51764, -51765, -51766).
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr2;
+
+use crate::config::BareLineEnds;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -14,6 +16,7 @@ pub(crate) struct Limits {
     pub(crate) header: usize,
     /// Octets of one line without its CRLF.
     pub(crate) line: usize,
+    pub(crate) bare_line_ends: BareLineEnds,
 }
 
 /// Why the content is refused once its end has come.
@@ -119,7 +122,7 @@ impl Data {
     /// The content below its trace header.
     pub(crate) fn finish(mut self) -> Result<Bytes, Fault> {
         if self.at == At::Cr {
-            self.fail(Fault::BareLineEnd);
+            self.bare_line_end(b"\r");
         }
         match self.fault {
             None => Ok(self.content.freeze()),
@@ -148,7 +151,7 @@ impl Data {
                 after
             }
             (At::DotCr | At::Cr, _) => {
-                self.fail(Fault::BareLineEnd);
+                self.bare_line_end(b"\r");
                 self.at = At::Text;
                 octets
             }
@@ -170,7 +173,7 @@ impl Data {
         self.push(&octets[..end]);
         match octets[end] {
             b'\r' => self.at = At::Cr,
-            _ => self.fail(Fault::BareLineEnd),
+            _ => self.bare_line_end(b"\n"),
         }
         &octets[end + 1..]
     }
@@ -185,11 +188,24 @@ impl Data {
 
     fn end_line(&mut self) {
         self.keep(b"\r\n");
+        self.count_line();
+        self.at = At::LineStart;
+    }
+
+    /// To whoever reads the content later this may end a line; here, no dot after it means anything.
+    fn bare_line_end(&mut self, octet: &[u8]) {
+        match self.limits.bare_line_ends {
+            BareLineEnds::Keep => self.keep(octet),
+            BareLineEnds::Refuse => self.fail(Fault::BareLineEnd),
+        }
+        self.count_line();
+    }
+
+    fn count_line(&mut self) {
         if self.line == 0 {
             self.in_header = false;
         }
         self.line = 0;
-        self.at = At::LineStart;
     }
 
     fn keep(&mut self, octets: &[u8]) {
@@ -210,13 +226,19 @@ impl Data {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { size: 60, header: 40, line: 20 };
+    const LIMITS: Limits =
+        Limits { size: 60, header: 40, line: 20, bare_line_ends: BareLineEnds::Refuse };
+    const LENIENT: Limits = Limits { bare_line_ends: BareLineEnds::Keep, ..LIMITS };
     const ALL: usize = usize::MAX;
 
     /// What comes of the octets, and what is left for the next command; the same in any pieces.
     fn check(octets: &[u8], expected: Result<&str, Fault>, left: &str) {
+        check_within(LIMITS, octets, expected, left);
+    }
+
+    fn check_within(limits: Limits, octets: &[u8], expected: Result<&str, Fault>, left: &str) {
         for piece in [1, 2, 3, octets.len()] {
-            let mut data = Data::new(Framing::Dot, LIMITS, "T: t\r\n");
+            let mut data = Data::new(Framing::Dot, limits, "T: t\r\n");
             let mut input = BytesMut::new();
             let mut ended = false;
             for octets in octets.chunks(piece) {
@@ -254,7 +276,24 @@ mod tests {
         ] {
             let octets = format!("a{look_alike}MAIL\r\n.\r\nNOOP\r\n");
             check(octets.as_bytes(), Err(Fault::BareLineEnd), "NOOP\r\n");
+            // A dot at the start of a line is unstuffed.
+            let kept = format!("a{}MAIL\r\n", look_alike.replacen("\r\n.", "\r\n", 1));
+            check_within(LENIENT, octets.as_bytes(), Ok(&kept), "NOOP\r\n");
         }
+    }
+
+    #[test]
+    fn a_content_of_bare_line_ends_has_lines_and_a_header_section() {
+        let line = "0123456789012345678\n";
+        let content = format!("a: b\n\n{}", line.repeat(2));
+        check_within(
+            LENIENT,
+            format!("{content}\r\n.\r\n").as_bytes(),
+            Ok(&(content + "\r\n")),
+            "",
+        );
+        let long = format!("{}\n\r\n.\r\n", "a".repeat(21));
+        check_within(LENIENT, long.as_bytes(), Err(Fault::LineTooLong), "");
     }
 
     #[test]

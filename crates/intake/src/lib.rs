@@ -27,7 +27,7 @@ use bus::Bus;
 use service::Process;
 
 pub use crate::{
-    config::Config,
+    config::{BareLineEnds, Config},
     network::{InvalidNetwork, Network},
     server::serve,
 };

@@ -88,6 +88,7 @@ impl Session {
             size: config.max_size_bytes,
             header: config.max_header_bytes,
             line: config.max_line_bytes,
+            bare_line_ends: config.bare_line_ends,
         };
         let mail_id = Uuid::now_v7().simple().to_string();
         let trace = trace::header(

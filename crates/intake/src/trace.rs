@@ -2,13 +2,13 @@
 //! already has.
 
 use contract::{Envelope, Peer};
-use memchr::memmem;
+use memchr::memchr;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// A mail that came through more hops is taken for a loop (RFC 5321 section 6.3).
 pub(crate) const MAX_HOPS: usize = 100;
 
-/// Return-Path, because this is the final delivery, and Received.
+/// The Received field. Return-Path is added where the mail is finally delivered.
 pub(crate) fn header(
     peer: &Peer,
     extended: bool,
@@ -25,11 +25,9 @@ pub(crate) fn header(
     };
     let date = now.format(&Rfc2822).expect("years of four digits have a date");
     format!(
-        "Return-Path: <{}>\r\n\
-         Received: from {} ([{ip}])\r\n\
+        "Received: from {} ([{ip}])\r\n\
          \tby {hostname} with {} id {mail_id}{recipient};\r\n\
          \t{date}\r\n",
-        envelope.reverse_path,
         harmless(&peer.helo),
         protocol(extended, envelope.smtputf8, !peer.tls.is_empty()),
     )
@@ -52,16 +50,16 @@ fn harmless(name: &str) -> String {
     name.chars().map(|c| if safe(c) { c } else { '?' }).collect()
 }
 
-/// How many Received fields the header section of a content has. Its line ends are CRLF.
+/// How many Received fields the header section of a content has.
 pub(crate) fn hops(content: &[u8]) -> usize {
     const NAME: &[u8] = b"received:";
     let mut hops = 0;
     let mut rest = content;
-    while !rest.is_empty() && !rest.starts_with(b"\r\n") {
+    while !rest.is_empty() && !rest.starts_with(b"\r\n") && !rest.starts_with(b"\n") {
         if rest.get(..NAME.len()).is_some_and(|it| it.eq_ignore_ascii_case(NAME)) {
             hops += 1;
         }
-        rest = memmem::find(rest, b"\r\n").map_or(&[], |end| &rest[end + 2..]);
+        rest = memchr(b'\n', rest).map_or(&[], |end| &rest[end + 1..]);
     }
     hops
 }
@@ -96,8 +94,7 @@ mod tests {
             &peer("192.0.2.1", "client.example", ""),
             true,
             &envelope(&["user@local.example"], false),
-            "Return-Path: <a@client.example>\r\n\
-             Received: from client.example ([192.0.2.1])\r\n\
+            "Received: from client.example ([192.0.2.1])\r\n\
              \tby mx.example with ESMTP id 0a\r\n\
              \tfor <user@local.example>;\r\n\
              \tTue, 24 Nov 2026 05:06:07 +0000\r\n",
@@ -110,8 +107,7 @@ mod tests {
             &peer("2001:db8::1", "x(y)\u{e9};", "TLSv1.3"),
             true,
             &envelope(&["a@local.example", "b@local.example"], true),
-            "Return-Path: <a@client.example>\r\n\
-             Received: from x?y??? ([IPv6:2001:db8::1])\r\n\
+            "Received: from x?y??? ([IPv6:2001:db8::1])\r\n\
              \tby mx.example with UTF8SMTPS id 0a;\r\n\
              \tTue, 24 Nov 2026 05:06:07 +0000\r\n",
         );
@@ -129,6 +125,7 @@ mod tests {
         let content = b"Received: a\r\n\tReceived: folded\r\nX-Received: b\r\nRECEIVED: c\r\n\
                         \r\nReceived: body\r\n";
         assert_eq!(hops(content), 2);
+        assert_eq!(hops(b"Received: a\nReceived: b\n\nReceived: body\n"), 2);
         assert_eq!(hops(b""), 0);
         assert_eq!(hops(b"Received: no line end"), 1);
     }

@@ -17,6 +17,10 @@ pub(crate) struct Arrivals {
 
 impl BatchStage for Arrivals {
     const DURABLE: &'static str = STAGE;
+
+    /// While one batch is committed, others are decoded and announced.
+    const CONCURRENCY: usize = 4;
+
     type In = MailScanned;
     type Out = Vec<Record>;
 
@@ -75,7 +79,7 @@ impl Arrivals {
         };
         let is_cut = mail.message.as_ref().is_some_and(|it| it.text_truncated);
         let whole_text = if is_cut { Some(whole_text(octets.clone()).await?) } else { None };
-        let octets = with_results(&mail, &octets);
+        let octets = delivered(&mail, &octets);
         Ok(Mail::New(Box::new(Arrival { scanned: mail, octets, whole_text })))
     }
 
@@ -124,10 +128,14 @@ async fn whole_text(octets: impl AsRef<[u8]> + Send + 'static) -> anyhow::Result
     tokio::task::spawn_blocking(read).await.context("read the whole text")
 }
 
-/// The content below an Authentication-Results field (RFC 8601).
-fn with_results(mail: &MailScanned, content: &[u8]) -> Vec<u8> {
+/// The content below a Return-Path, because this is the final delivery (RFC 5321 section 4.4), and an
+/// Authentication-Results field (RFC 8601).
+fn delivered(mail: &MailScanned, content: &[u8]) -> Vec<u8> {
+    let reverse_path = mail.envelope.as_ref().map_or("", |it| &it.reverse_path);
     let results = mail.authentication.as_ref().map_or("", |it| &it.results);
-    let mut octets = Vec::with_capacity(content.len() + results.len() + 32);
+    let added = reverse_path.len() + results.len() + 64;
+    let mut octets = Vec::with_capacity(content.len() + added);
+    octets.extend(format!("Return-Path: <{}>\r\n", reverse_path.replace(['\r', '\n'], "")).bytes());
     if !results.is_empty() {
         octets.extend(b"Authentication-Results: ");
         octets.extend(folded(results).as_bytes());
@@ -145,24 +153,26 @@ fn folded(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::Authentication;
+    use contract::{Authentication, Envelope};
 
     use super::*;
 
     fn mail(results: &str) -> MailScanned {
         let results = results.to_owned();
         let authentication = Some(Authentication { results, ..Authentication::default() });
-        MailScanned { authentication, ..MailScanned::default() }
+        let envelope = Some(Envelope { reverse_path: "a@x".to_owned(), ..Envelope::default() });
+        MailScanned { envelope, authentication, ..MailScanned::default() }
     }
 
     #[track_caller]
     fn check(results: &str, expected: &str) {
-        let octets = with_results(&mail(results), b"Subject: x\r\n\r\n\0");
+        let octets = delivered(&mail(results), b"Subject: x\r\n\r\n\0");
+        let expected = format!("Return-Path: <a@x>\r\n{expected}");
         assert_eq!(String::from_utf8_lossy(&octets), expected);
     }
 
     #[test]
-    fn results_stand_on_top() {
+    fn results_stand_above_the_content() {
         check("mx; spf=pass", "Authentication-Results: mx; spf=pass\r\nSubject: x\r\n\r\n\0");
         check("", "Subject: x\r\n\r\n\0");
     }

@@ -37,7 +37,8 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
-        house.keep()
+        house.keep(),
+        bus.sweep()
     );
     store.close().await;
     outcome.map(drop)

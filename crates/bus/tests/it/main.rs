@@ -5,6 +5,7 @@ mod outage;
 mod runner;
 mod schedule;
 mod submit;
+mod sweep;
 mod topology;
 
 use std::{
@@ -46,6 +47,13 @@ impl Bench {
     async fn count(&self, stream: &str) -> u64 {
         let stream = self.jetstream().await.get_stream(stream).await.expect("stream");
         stream.cached_info().state.messages
+    }
+
+    /// How many messages the consumer of a stream has still to see or to ack.
+    async fn waiting(&self, stream: &str, durable: &str) -> u64 {
+        let stream = self.jetstream().await.get_stream(stream).await.expect("stream");
+        let info = stream.consumer_info(durable).await.expect("consumer");
+        info.num_pending + info.num_ack_pending as u64
     }
 }
 

@@ -28,9 +28,9 @@ impl Stage for Obedient {
     }
 }
 
-/// Publishes one mail twice under one identity and lets the stage run until INBOUND and DEAD hold
-/// so many messages; returns how often the handler was called.
-async fn run_with(id: &str, inbound: u64, dead: u64) -> usize {
+/// Publishes one mail twice under one identity and lets the stage run until so many messages came
+/// out of it and were parked; returns how often the handler was called.
+async fn run_with(id: &str, scanned: u64, dead: u64) -> usize {
     let bench = Bench::new().await;
     let calls = Calls::default();
     let stage = tokio::spawn({
@@ -41,7 +41,8 @@ async fn run_with(id: &str, inbound: u64, dead: u64) -> usize {
     bench.bus.publish(mail(id)).await.expect("publish");
     eventually(SOON, || async {
         calls.of(id) > 0
-            && bench.count("INBOUND").await == inbound
+            && bench.waiting("INBOUND", "scanner").await == 0
+            && bench.count("SCANNED").await == scanned
             && bench.count("DEAD").await == dead
     })
     .await;
@@ -51,8 +52,7 @@ async fn run_with(id: &str, inbound: u64, dead: u64) -> usize {
 }
 
 #[tokio::test]
-async fn stores_the_output_and_removes_the_input() {
-    // Only `inbound.scanned` is left.
+async fn stores_the_output_and_acks_the_input() {
     assert_eq!(run_with("plain", 1, 0).await, 1);
 }
 
@@ -74,7 +74,7 @@ async fn retried(id: &str) {
         async move { bus.run(Obedient(calls)).await }
     });
     bench.bus.publish(mail(id)).await.expect("publish");
-    eventually(SOON, || async { calls.of(id) == 2 && bench.count("INBOUND").await == 1 }).await;
+    eventually(SOON, || async { calls.of(id) == 2 && bench.count("SCANNED").await == 1 }).await;
     bench.process.shutdown.cancel();
     stage.await.expect("join").expect("run");
     assert_eq!(bench.count("DEAD").await, 0);
@@ -144,7 +144,7 @@ async fn a_bad_mail_in_a_batch_hurts_no_other() {
         async move { bus.run_batches(Picky(calls)).await }
     });
     eventually(SOON, || async {
-        bench.count("INBOUND").await == 60 && bench.count("DEAD").await == 1
+        bench.count("SCANNED").await == 60 && bench.count("DEAD").await == 1
     })
     .await;
     let batches = calls.0.lock().expect("lock").clone();
@@ -161,7 +161,7 @@ async fn losing_the_consumer_is_an_error() {
         async move { bus.run(Obedient(Calls::default())).await }
     });
     bench.bus.publish(mail("plain")).await.expect("publish");
-    eventually(SOON, || async { bench.count("INBOUND").await == 1 }).await;
+    eventually(SOON, || async { bench.count("SCANNED").await == 1 }).await;
     let jetstream = bench.jetstream().await;
     jetstream.delete_consumer_from_stream("scanner", "INBOUND").await.expect("delete");
     let ended = tokio::time::timeout(SOON, stage).await.expect("end").expect("join");

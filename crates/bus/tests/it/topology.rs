@@ -39,8 +39,8 @@ async fn refuses_a_change_that_loses_messages() {
     jetstream.delete_stream("INBOUND").await.expect("delete");
     let config = async_nats::jetstream::stream::Config {
         name: "INBOUND".to_owned(),
-        subjects: vec!["inbound.>".to_owned()],
-        retention: RetentionPolicy::Limits,
+        subjects: vec!["inbound.received".to_owned()],
+        retention: RetentionPolicy::Interest,
         ..Default::default()
     };
     jetstream.create_stream(config).await.expect("create");

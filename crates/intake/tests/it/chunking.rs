@@ -1,5 +1,7 @@
 //! BDAT (RFC 3030).
 
+use intake::BareLineEnds;
+
 use crate::{World, client::Client};
 
 async fn begin(client: &mut Client) {
@@ -80,7 +82,7 @@ async fn a_piece_out_of_order_is_read_and_thrown_away() {
 
 #[tokio::test]
 async fn a_bare_line_end_is_refused_here_too() {
-    let mut world = World::new().await;
+    let mut world = World::with(|it| it.bare_line_ends = BareLineEnds::Refuse).await;
     let mut client = world.greeted().await;
     for content in ["a\n", "a\r", "a\rb"] {
         begin(&mut client).await;

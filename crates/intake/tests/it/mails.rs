@@ -92,8 +92,7 @@ async fn the_trace_header_stands_on_top() {
     let (trace, below) = mail.split();
     let mail_id = &mail.event.mail_id;
     let expected = format!(
-        "Return-Path: <a@client.example>\r\n\
-         Received: from client.example ([127.0.0.1])\r\n\
+        "Received: from client.example ([127.0.0.1])\r\n\
          \tby mx.local.example with ESMTP id {mail_id}\r\n\
          \tfor <user@local.example>;\r\n\t"
     );
@@ -107,7 +106,6 @@ async fn the_null_reverse_path_stays_null() {
     world.greeted().await.send_mail("", "Subject: DSN\r\n\r\n").await;
     let mail = world.next_mail().await;
     assert_eq!(mail.envelope().reverse_path, "");
-    assert!(mail.split().0.starts_with("Return-Path: <>\r\n"));
 }
 
 #[tokio::test]

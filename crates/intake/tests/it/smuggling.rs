@@ -1,5 +1,8 @@
 //! The end-of-data look-alikes of the corpus `smtp-smuggling`.
 
+use intake::BareLineEnds;
+use serde_json::Value;
+
 use crate::{World, corpus};
 
 const MAIL: &str = "MAIL FROM:<good@client.example>\r\n";
@@ -10,14 +13,20 @@ const SMUGGLED: &str = "MAIL FROM:<evil@client.example>\r\nRCPT TO:<user@local.e
 #[tokio::test]
 async fn no_look_alike_ends_data() {
     let Some(cases) = corpus("smtp-smuggling") else { return };
-    let mut world = World::new().await;
-    for case in &cases {
+    for bare_line_ends in [BareLineEnds::Keep, BareLineEnds::Refuse] {
+        let mut world = World::with(|it| it.bare_line_ends = bare_line_ends).await;
+        check_all(&mut world, &cases).await;
+    }
+}
+
+async fn check_all(world: &mut World, cases: &[Value]) {
+    for case in cases {
         let look_alike = unhex(case["bytes_hex"].as_str().expect("bytes_hex"));
         let content =
             [b"Subject: good\r\n\r\ngood".as_slice(), &look_alike, SMUGGLED.as_bytes()].concat();
         for pipelined in [false, true] {
             let case = format!("{} pipelined: {pipelined}", case["id"]);
-            check(&mut world, &content, pipelined, &case).await;
+            check(world, &content, pipelined, &case).await;
         }
     }
 }

@@ -82,7 +82,7 @@ async fn a_mail_is_read_and_judged() {
     ));
     bench.bus.publish(mail.clone()).await.expect("publish");
     let scanned =
-        MailScanned::decode(&*bench.next("INBOUND", "inbound.scanned").await).expect("decode");
+        MailScanned::decode(&*bench.next("SCANNED", "inbound.scanned").await).expect("decode");
     assert_eq!(scanned.mail_id, mail.mail_id);
     assert_eq!(scanned.envelope, mail.envelope);
     assert_eq!(scanned.content, mail.content);
@@ -107,7 +107,7 @@ async fn a_large_mail_comes_by_its_claim() {
     let content = bench.bus.claims().put("mail_1", content.into()).await.expect("put");
     bench.bus.publish(received(content.clone())).await.expect("publish");
     let scanned =
-        MailScanned::decode(&*bench.next("INBOUND", "inbound.scanned").await).expect("decode");
+        MailScanned::decode(&*bench.next("SCANNED", "inbound.scanned").await).expect("decode");
     let message = scanned.message.expect("message");
     assert!(message.text_truncated && message.text.len() <= 256 * 1024);
     assert_eq!(scanned.content, Some(content));

@@ -132,6 +132,13 @@ impl Bench {
         stream.cached_info().state.messages
     }
 
+    /// Whether storage has seen and acked every scanned mail.
+    async fn all_stored(&self) -> bool {
+        let stream = self.jetstream().await.get_stream("SCANNED").await.expect("stream");
+        let info = stream.consumer_info("storage").await.expect("consumer");
+        info.num_pending == 0 && info.num_ack_pending == 0
+    }
+
     /// Why events were parked.
     async fn parked(&self) -> Vec<String> {
         let mut stream = self.jetstream().await.get_stream("DEAD").await.expect("stream");

@@ -21,7 +21,7 @@ async fn two_replicas_share_the_work_and_a_third_takes_over() {
         bench.deliver(&mail(number, &inbox.id), &number.to_string()).await;
     }
     let third = bench.start().await;
-    eventually(async || bench.count("INBOUND").await == 0).await;
+    eventually(async || bench.all_stored().await).await;
     eventually(async || bench.outbound("outbound.scanned").await.is_empty()).await;
     assert_eq!(bench.count("DEAD").await, 0);
     let accepted = "outbound.accepted".to_owned();
