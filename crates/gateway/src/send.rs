@@ -44,7 +44,8 @@ pub(crate) struct Sent {
     /// Of the email.
     #[schema(example = "eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
     id: String,
-    /// "queued"; for a repeated request, what became of the first.
+    /// Always "queued", also for a repeated request: it gets the first one's answer. What became of it
+    /// since is on the email.
     #[schema(example = "queued")]
     status: String,
 }
@@ -97,8 +98,7 @@ pub(crate) async fn send(
     let inbox = submitter.inbox(&account, &request.from).await?;
     let key = key.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
     if let Some(first) = submitter.reader.ledger_entry(&inbox.id, &key).await? {
-        let status = first.status.clone();
-        return answer(first, &status);
+        return answer(first);
     }
     submitter.check_thread(&inbox, &request.thread_id).await?;
     submitter.check_day(&account).await?;
@@ -162,21 +162,23 @@ impl Submitter {
             let is_over = timeout_at(end, waiter.woken()).await.is_err();
             // From here on the request is safe: whatever the database says, it will be sent.
             match self.reader.ledger_entry(&inbox.id, key).await {
-                Ok(Some(entry)) => return answer(entry, "queued"),
+                Ok(Some(entry)) => return answer(entry),
                 Ok(None) if !is_over => (),
-                Ok(None) | Err(_) => {
-                    return Ok(Json(Sent { id, status: "queued".to_owned() }));
-                }
+                Ok(None) | Err(_) => return Ok(queued(id)),
             }
         }
     }
 }
 
-fn answer(entry: LedgerEntry, status: &str) -> Result<Json<Sent>, Problem> {
+fn answer(entry: LedgerEntry) -> Result<Json<Sent>, Problem> {
     match entry.rejection {
         Some(rejection) => Err(rejection.into()),
-        None => Ok(Json(Sent { id: entry.email_id, status: status.to_owned() })),
+        None => Ok(queued(entry.email_id)),
     }
+}
+
+fn queued(id: String) -> Json<Sent> {
+    Json(Sent { id, status: "queued".to_owned() })
 }
 
 #[cfg(test)]
@@ -198,11 +200,11 @@ mod tests {
 
     #[test]
     fn a_repeat_gets_the_firsts_result() {
-        let Json(sent) = answer(entry(None), "bounced").expect("sent");
-        assert_eq!((&*sent.id, &*sent.status), ("eml_1", "bounced"));
+        let Json(sent) = answer(entry(None)).expect("sent");
+        assert_eq!((&*sent.id, &*sent.status), ("eml_1", "queued"));
         let rejection =
             contract::Rejection { code: "invalid_recipient".to_owned(), message: "to".to_owned() };
-        let problem = answer(entry(Some(rejection)), "rejected").expect_err("rejected");
+        let problem = answer(entry(Some(rejection))).expect_err("rejected");
         assert_eq!((problem.status.as_u16(), &*problem.code), (422, "invalid_recipient"));
     }
 
