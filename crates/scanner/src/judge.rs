@@ -188,8 +188,8 @@ mod tests {
         drop(done);
         assert_eq!(verdict.flags, [NOT_SCANNED]);
         assert_eq!(metrics.verdicts.with_label_values(&[NOT_SCANNED]).get(), 1);
-        let quick = judge(Duration::from_secs(60)).verdict(|_| Surfaces::default());
-        let quick = quick.await.expect("judge");
+        let patient = judge(Duration::from_secs(60));
+        let quick = patient.verdict(|_| Surfaces::default()).await.expect("judge");
         assert!(quick.flags.is_empty());
     }
 }
