@@ -25,7 +25,9 @@ trap 'rm -rf "$dir"' EXIT
     >>"$dir/log" 2>&1 &
 server=$!
 echo "$dir"
-cat >/dev/null
+# A test is over when nobody has its output open any more.
+exec >/dev/null 2>&1
+cat
 kill -INT "$server"
 wait "$server" || true
 "#;
@@ -45,7 +47,7 @@ pub(crate) async fn database() -> Option<String> {
         None => {
             // Past the harness, which hides what passing tests print.
             let why = "SKIPPED on PostgreSQL: no initdb in PATH, /usr/lib/postgresql/*/bin or \
-                       $POSTHOUSE_TEST_PG_BIN";
+                       $POSTHOUSE_TEST_POSTGRES";
             writeln!(std::io::stderr(), "{why}").expect("write to stderr");
             None
         }
@@ -102,7 +104,7 @@ fn is_root() -> anyhow::Result<bool> {
 
 /// The folder that has initdb and postgres.
 fn binaries() -> Option<PathBuf> {
-    let named = std::env::var_os("POSTHOUSE_TEST_PG_BIN").map(PathBuf::from);
+    let named = std::env::var_os("POSTHOUSE_TEST_POSTGRES").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = named.into_iter().collect();
