@@ -62,6 +62,7 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.recipients", "Vec::is_empty"),
         ("Email.error", "Option::is_none"),
         ("Email.repeated", "std::ops::Not::not"),
+        ("Email.body_differs", "std::ops::Not::not"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

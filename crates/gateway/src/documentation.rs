@@ -16,8 +16,8 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, emails, gateway::Gateway, inboxes, poll, problem::ProblemBody, search,
-    send, threads,
+    accounts, attachments, deliveries, emails, gateway::Gateway, inboxes, poll,
+    problem::ProblemBody, search, send, threads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -87,6 +87,7 @@ pub(crate) enum Errors {
         inboxes::create, inboxes::list, inboxes::look, inboxes::delete,
         emails::list, emails::read, emails::raw, poll::poll,
         attachments::url, attachments::fetch,
+        deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
         send::send, search::search,
         health, describe,
@@ -158,6 +159,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (19, 19));
+        assert_eq!((ids.len(), count), (21, 21));
     }
 }

@@ -8,7 +8,7 @@ use store::{Reader, Store, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, documentation, emails,
+    Config, accounts, attachments, deliveries, documentation, emails,
     finish::finish,
     inboxes,
     links::Links,
@@ -96,6 +96,7 @@ impl Gateway {
             .merge(emails::routes())
             .merge(poll::routes())
             .merge(attachments::routes())
+            .merge(deliveries::routes())
             .merge(threads::routes())
             .merge(send::routes())
             .merge(search::routes())

@@ -8,6 +8,7 @@ mod accounts;
 mod attachments;
 mod caller;
 mod config;
+mod deliveries;
 mod documentation;
 mod emails;
 mod finish;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use contract::{SendRequest, submission_id};
 use mail::Address;
 use serde::Serialize;
-use store::{Account, Inbox, LedgerEntry, Reader};
+use store::{Account, Inbox, LedgerEntry, Reader, request_digest};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -40,6 +40,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Sent {
     /// Of the email.
     #[schema(example = "eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
@@ -47,6 +48,10 @@ pub(crate) struct Sent {
     /// "queued"; for a repeated request, what became of the first.
     #[schema(example = "queued")]
     status: String,
+    /// The key was used before, for a mail of other words. This is that mail; the new words were not
+    /// sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    body_differs: bool,
 }
 
 /// What sending touches.
@@ -98,23 +103,25 @@ pub(crate) async fn send(
     let key = key.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
     if let Some(first) = submitter.reader.ledger_entry(&inbox.id, &key).await? {
         let status = first.status.clone();
-        return answer(first, &status);
+        return answer(first, &status, &request.digest);
     }
     submitter.check_thread(&inbox, &request.thread_id).await?;
     submitter.check_day(&account).await?;
-    submitter.submit(&account, &inbox, &key, body.octets.clone()).await
+    submitter.submit(&account, &inbox, &key, body.octets.clone(), &request.digest).await
 }
 
 fn read(octets: &[u8]) -> Result<Request, Problem> {
     let request: SendRequest = json(octets)?;
     mail::check(&request)?;
-    Ok(Request { from: request.from, thread_id: request.thread_id })
+    let digest = request_digest(Some(&request), octets);
+    Ok(Request { from: request.from, thread_id: request.thread_id, digest })
 }
 
 /// What the gateway itself has to know of a request that is well-formed.
 struct Request {
     from: String,
     thread_id: String,
+    digest: String,
 }
 
 impl Submitter {
@@ -153,6 +160,7 @@ impl Submitter {
         inbox: &Inbox,
         key: &str,
         request: Bytes,
+        digest: &str,
     ) -> Result<Json<Sent>, Problem> {
         let id = submission_id(&inbox.id, key);
         let mut waiter = self.waiters.register(&id);
@@ -162,20 +170,30 @@ impl Submitter {
             let is_over = timeout_at(end, waiter.woken()).await.is_err();
             // From here on the request is safe: whatever the database says, it will be sent.
             match self.reader.ledger_entry(&inbox.id, key).await {
-                Ok(Some(entry)) => return answer(entry, "queued"),
+                Ok(Some(entry)) => return answer(entry, "queued", digest),
                 Ok(None) if !is_over => (),
                 Ok(None) | Err(_) => {
-                    return Ok(Json(Sent { id, status: "queued".to_owned() }));
+                    let status = "queued".to_owned();
+                    return Ok(Json(Sent { id, status, body_differs: false }));
                 }
             }
         }
     }
 }
 
-fn answer(entry: LedgerEntry, status: &str) -> Result<Json<Sent>, Problem> {
+/// `digest` is that of the request that is answered.
+fn answer(entry: LedgerEntry, status: &str, digest: &str) -> Result<Json<Sent>, Problem> {
+    let body_differs = entry.request_digest != digest;
     match entry.rejection {
-        Some(rejection) => Err(rejection.into()),
-        None => Ok(Json(Sent { id: entry.email_id, status: status.to_owned() })),
+        Some(mut rejection) => {
+            if body_differs {
+                let message = &rejection.message;
+                rejection.message =
+                    format!("this key was used before, for other words, and refused: {message}");
+            }
+            Err(rejection.into())
+        }
+        None => Ok(Json(Sent { id: entry.email_id, status: status.to_owned(), body_differs })),
     }
 }
 
@@ -189,7 +207,7 @@ mod tests {
             account_id: "acct_1".to_owned(),
             inbox_id: "ibx_1".to_owned(),
             idempotency_key: "k".to_owned(),
-            request_digest: String::new(),
+            request_digest: "d".to_owned(),
             status: "bounced".to_owned(),
             rejection,
             requested_at: 0,
@@ -198,11 +216,16 @@ mod tests {
 
     #[test]
     fn a_repeat_gets_the_firsts_result() {
-        let Json(sent) = answer(entry(None), "bounced").expect("sent");
-        assert_eq!((&*sent.id, &*sent.status), ("eml_1", "bounced"));
+        let Json(sent) = answer(entry(None), "bounced", "d").expect("sent");
+        assert_eq!((&*sent.id, &*sent.status, sent.body_differs), ("eml_1", "bounced", false));
+        let Json(sent) = answer(entry(None), "bounced", "another").expect("sent");
+        assert!(sent.body_differs);
         let rejection =
             contract::Rejection { code: "invalid_recipient".to_owned(), message: "to".to_owned() };
-        let problem = answer(entry(Some(rejection)), "rejected").expect_err("rejected");
+        let other = answer(entry(Some(rejection.clone())), "rejected", "another");
+        let message = other.expect_err("rejected").message;
+        assert!(message.ends_with("for other words, and refused: to"), "{message}");
+        let problem = answer(entry(Some(rejection)), "rejected", "d").expect_err("rejected");
         assert_eq!((problem.status.as_u16(), &*problem.code), (422, "invalid_recipient"));
     }
 

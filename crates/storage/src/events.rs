@@ -11,8 +11,9 @@ pub(crate) fn received(stored: Stored) -> Event {
     event(&parts, "email.received", timestamp, &stored.account_id, stored.email.clone())
 }
 
-/// The answer to a request: what it became, or what became of the first one with its key.
-pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned) -> Event {
+/// The answer to a request: what it became, or what became of the first one with its key; `differs` if
+/// that one had other words.
+pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned, differs: bool) -> Event {
     let entry = &entered.entry;
     let mut email = entered.email.clone();
     let requested_at = submission.requested_at_micros;
@@ -22,6 +23,7 @@ pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned) -> Even
         return event(&[&entry.email_id, name], name, timestamp, &entry.account_id, email);
     }
     email.repeated = true;
+    email.body_differs = differs;
     let name = format!("email.{}", entry.status);
     let parts = [&*entry.email_id, "repeated", &requested_at.to_string()];
     event(&parts, &name, rfc3339(requested_at), &entry.account_id, email)
@@ -120,7 +122,7 @@ mod tests {
         let known = Entered { entry, email: email(&[]), repeated, to_send: false };
         let submission =
             SubmissionScanned { requested_at_micros: now_at, ..SubmissionScanned::default() };
-        entered(&known, &submission)
+        entered(&known, &submission, true)
     }
 
     #[test]
@@ -136,7 +138,9 @@ mod tests {
     fn a_repeat_says_what_became_of_the_first() {
         let repeat = answered("sent", 1, 2);
         assert_eq!(repeat.event, "email.sent");
-        assert!(repeat.data.as_ref().is_some_and(|it| it.repeated));
+        assert!(repeat.data.as_ref().is_some_and(|it| it.repeated && it.body_differs));
+        let first = answered("sent", 1, 1);
+        assert!(first.data.is_some_and(|it| !it.repeated && !it.body_differs));
         assert_ne!(repeat.event_id, answered("sent", 1, 1).event_id);
         assert_ne!(repeat.event_id, answered("sent", 1, 3).event_id);
         assert_eq!(repeat.event_id, answered("sent", 1, 2).event_id);

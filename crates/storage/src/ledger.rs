@@ -1,11 +1,9 @@
 //! `outbound.scanned` → ledger → `outbound.accepted`, `email.queued` or `email.rejected`
 
 use anyhow::{Context as _, anyhow};
-use aws_lc_rs::digest;
 use bus::{BatchStage, Claims, Failure};
 use contract::{Emit as _, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned};
-use data_encoding::HEXLOWER;
-use store::{Entered, Store, Submitted};
+use store::{Entered, Store, Submitted, request_digest};
 
 use crate::{
     events, failure,
@@ -44,11 +42,23 @@ impl BatchStage for Ledger {
 
 /// What is to be done with a request.
 enum Step {
-    Enter,
-    /// It is in the ledger already.
-    Known(Box<Entered>),
+    Enter {
+        digest: String,
+    },
+    /// It is in the ledger already. Without a digest, what was asked is gone.
+    Known {
+        first: Box<Entered>,
+        digest: Option<String>,
+    },
     /// There is no inbox to keep it in.
     Refuse(Rejection),
+}
+
+/// What was asked.
+struct Asked {
+    /// What the scanner could not read it has rejected; then this is as much as can be shown.
+    request: SendRequest,
+    digest: String,
 }
 
 impl Ledger {
@@ -66,15 +76,17 @@ impl Ledger {
         let mut entered = entered.map_err(failure)?.into_iter();
         let mut outs = Vec::new();
         for (submission, step) in submissions.iter().zip(steps) {
-            let known = match step {
-                Step::Enter => entered.next().context("the ledger gave no answer")?,
-                Step::Known(known) => *known,
+            let (known, digest) = match step {
+                Step::Enter { digest } => {
+                    (entered.next().context("the ledger gave no answer")?, Some(digest))
+                }
+                Step::Known { first, digest } => (*first, digest),
                 Step::Refuse(rejection) => {
                     outs.push(events::refused(submission, rejection).records());
                     continue;
                 }
             };
-            outs.push(self.announce(submission, known));
+            outs.push(self.announce(submission, known, digest.as_deref()));
             self.forget(submission).await;
         }
         Ok(outs)
@@ -96,17 +108,14 @@ impl Ledger {
         };
         let requested_at = submission.requested_at_micros;
         let known = self.store.reader.entered(inbox_id, key, requested_at).await;
-        if let Some(known) = known.map_err(failure)? {
-            return Ok(Step::Known(Box::new(known)));
+        let asked = self.asked(submission).await?;
+        if let Some(first) = known.map_err(failure)? {
+            let digest = asked.map(|it| it.digest);
+            return Ok(Step::Known { first: Box::new(first), digest });
         }
-        let content = submission.request.as_ref().context("the submission has no request");
-        let octets = self.claims.get(content.map_err(Failure::Permanent)?).await?;
-        let octets = octets.ok_or_else(|| {
+        let Asked { request, digest } = asked.ok_or_else(|| {
             Failure::Permanent(anyhow!("the request of {} is gone", submission.mail_id))
         })?;
-        // What the scanner could not read it has rejected; then this is as much as can be shown.
-        let request: SendRequest = serde_json::from_slice(&octets).unwrap_or_default();
-        let digest = digest::digest(&digest::SHA256, &octets);
         let around = self.with_ancestors(around, &request).await?;
         let judged = submission.clone();
         let decide = move || request::decide(&judged, &request, &around);
@@ -115,11 +124,24 @@ impl Ledger {
             account_id: submission.account_id.clone(),
             inbox_id: inbox_id.clone(),
             idempotency_key: key.clone(),
-            request_digest: HEXLOWER.encode(digest.as_ref()),
+            request_digest: digest.clone(),
             requested_at,
             outcome: tokio::task::spawn_blocking(decide).await.context("compose a mail")?,
         });
-        Ok(Step::Enter)
+        Ok(Step::Enter { digest })
+    }
+
+    /// `None` if its claim is gone, as it is when a request comes again that was entered before.
+    async fn asked(&self, submission: &SubmissionScanned) -> Result<Option<Asked>, Failure> {
+        let content = submission.request.as_ref().context("the submission has no request");
+        let octets = self.claims.get(content.map_err(Failure::Permanent)?).await?;
+        let Some(octets) = octets else { return Ok(None) };
+        let read = move || {
+            let request = serde_json::from_slice::<SendRequest>(&octets).ok();
+            let digest = request_digest(request.as_ref(), &octets);
+            Asked { request: request.unwrap_or_default(), digest }
+        };
+        Ok(Some(tokio::task::spawn_blocking(read).await.context("read a request")?))
     }
 
     /// `None` if the account has no such inbox.
@@ -153,7 +175,12 @@ impl Ledger {
         Ok(Circumstances { thread, answered, ..around })
     }
 
-    fn announce(&self, submission: &SubmissionScanned, entered: Entered) -> Vec<Record> {
+    fn announce(
+        &self,
+        submission: &SubmissionScanned,
+        entered: Entered,
+        digest: Option<&str>,
+    ) -> Vec<Record> {
         if entered.repeated {
             self.metrics.note_repeats(STAGE, 1);
         }
@@ -166,7 +193,8 @@ impl Ledger {
             accepted_at_micros: entered.entry.requested_at,
         });
         let mut records = accepted.records();
-        records.extend(events::entered(&entered, submission).records());
+        let differs = digest.is_some_and(|it| it != entered.entry.request_digest);
+        records.extend(events::entered(&entered, submission, differs).records());
         records
     }
 

@@ -503,6 +503,10 @@ pub struct Email {
     #[prost(bool, tag = "22")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
+    /// Of a repeat: its words are not the first one's, and were not sent.
+    #[prost(bool, tag = "23")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub body_differs: bool,
 }
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bus::{Failure, Stage};
-use contract::{Event, Rejection, Submission};
+use bus::{Claims, Failure, Stage};
+use contract::{Action, DeliveryReported, Event, RecipientReport, Rejection, Submission};
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::{Composed, Outcome, Rejected, Store, Submitted};
@@ -17,6 +17,7 @@ use crate::bench::{Agent, Answer, Bench, Inbox, content, eventually};
 /// What scanner and storage do with a request, in one: enter it into the ledger and announce it.
 struct Ledger {
     store: Store,
+    claims: Claims,
     rejection: Option<Rejection>,
     requests: Arc<Mutex<Vec<Submission>>>,
 }
@@ -47,7 +48,7 @@ impl Stage for Ledger {
             account_id: submission.account_id.clone(),
             inbox_id: submission.inbox_id.clone(),
             idempotency_key: submission.idempotency_key.clone(),
-            request_digest: "d".to_owned(),
+            request_digest: self.digest(&submission).await?,
             requested_at: submission.requested_at_micros,
             outcome,
         };
@@ -67,6 +68,13 @@ impl Stage for Ledger {
     }
 }
 
+impl Ledger {
+    async fn digest(&self, submission: &Submission) -> anyhow::Result<String> {
+        let octets = self.claims.get(&submission.request).await?.unwrap();
+        Ok(store::request_digest(Some(&serde_json::from_slice(&octets)?), &octets))
+    }
+}
+
 struct Running {
     requests: Arc<Mutex<Vec<Submission>>>,
     task: JoinHandle<anyhow::Result<()>>,
@@ -80,7 +88,12 @@ impl Drop for Running {
 
 fn ledger(bench: &Bench, rejection: Option<Rejection>) -> Running {
     let requests: Arc<Mutex<Vec<Submission>>> = Arc::default();
-    let stage = Ledger { store: bench.store.clone(), rejection, requests: Arc::clone(&requests) };
+    let stage = Ledger {
+        store: bench.store.clone(),
+        claims: bench.bus.claims(),
+        rejection,
+        requests: Arc::clone(&requests),
+    };
     let bus = bench.bus.clone();
     Running { requests, task: tokio::spawn(async move { bus.run(stage).await }) }
 }
@@ -126,11 +139,60 @@ async fn a_key_is_one_mail_however_often_it_is_sent() {
     for _ in 0..3 {
         assert_eq!(send(&agent, "order-17", &mail_from(&inbox)).await.ok(), first);
     }
+    let mut changed = mail_from(&inbox);
+    changed["subject"] = json!("Another");
+    let repeat = send(&agent, "order-17", &changed).await.ok();
+    assert_eq!((&repeat["id"], &repeat["bodyDiffers"]), (&first["id"], &json!(true)));
     assert_eq!(first["id"], contract::submission_id(&inbox.id, "order-17"));
     assert_eq!(ledger.requests.lock().unwrap().len(), 1);
     let elsewhere = send(&agent, "order-17", &mail_from(&other)).await.ok();
     assert_ne!(elsewhere["id"], first["id"], "keys are compared within an inbox");
     send(&agent, "with space", &mail_from(&inbox)).await.is(400, "invalid_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_delivery_log_is_the_owners() {
+    let bench = Bench::new().await;
+    let (agent, stranger) = (bench.agent().await, bench.agent().await);
+    let (inbox, other) = (agent.inbox().await, agent.inbox().await);
+    let _ledger = ledger(&bench, None);
+    let sent = send(&agent, "k", &mail_from(&inbox)).await.ok();
+    let id = sent["id"].as_str().unwrap();
+    let path = format!("/v1/emails/{id}/deliveries");
+    eventually(async || agent.get(&path).await.status == 200).await;
+    assert_eq!(agent.get(&path).await.ok(), json!({ "data": [] }));
+    let recipient = RecipientReport {
+        forward_path: "a@example.com".to_owned(),
+        action: Action::Delayed.into(),
+        status: "4.2.1".to_owned(),
+        diagnostic: "450 4.2.1 later".to_owned(),
+        remote_host: "mx.example.com".to_owned(),
+        tls: String::new(),
+    };
+    let report = DeliveryReported {
+        mail_id: id.to_owned(),
+        domain: "example.com".to_owned(),
+        attempt: 1,
+        attempted_at_micros: 1_000_000,
+        recipients: vec![recipient],
+        next_attempt_at_micros: 61_000_000,
+        ..Default::default()
+    };
+    bench.store.writer.report(&[report]).await.unwrap();
+    let log = agent.get(&path).await.ok();
+    let expected = json!({ "data": [{
+        "attemptedAt": "1970-01-01T00:00:01.000Z", "recipient": "a@example.com",
+        "domain": "example.com", "attempt": 1, "action": "delayed", "status": "4.2.1",
+        "diagnostic": "450 4.2.1 later", "remoteHost": "mx.example.com", "tls": null,
+        "nextAttemptAt": "1970-01-01T00:01:01.000Z",
+    }] });
+    assert_eq!(log, expected);
+    let of_inbox = format!("/emails/{id}/deliveries");
+    assert_eq!(agent.get(&inbox.path(&of_inbox)).await.ok(), expected);
+    agent.get(&other.path(&of_inbox)).await.is(404, "not_found");
+    stranger.get(&path).await.is(404, "not_found");
+    stranger.get(&inbox.path(&of_inbox)).await.is(404, "not_found");
+    agent.get("/v1/emails/eml_unknown/deliveries").await.is(404, "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,6 @@
-use contract::{Action, DeliveryReported, Event, RecipientReport, SubmissionAccepted};
+use contract::{
+    Action, DeliveryReported, Event, RecipientReport, SubmissionAccepted, SubmissionScanned,
+};
 use prost::Message as _;
 
 use crate::{ACCOUNT, Bench, eventually, inline, submission};
@@ -28,8 +30,16 @@ async fn a_repeated_key_goes_out_once_and_gets_the_first_result() {
     eventually(async || bench.outbound("outbound.scanned").await.is_empty()).await;
     assert_eq!(bench.events().await.len(), 2);
     let repeat = events[1].data.as_ref().expect("an email");
-    assert!(repeat.repeated && repeat.id == queued.id);
+    assert!(repeat.repeated && !repeat.body_differs && repeat.id == queued.id);
     assert_ne!(events[1].event_id, events[0].event_id);
+
+    let other = br#"{"to":["mallory@example.net"],"subject":"Hello","body":{"text":"Hi"}}"#;
+    let other =
+        SubmissionScanned { request: Some(inline(other)), ..submission(&inbox, "k", 3_000_000) };
+    bench.deliver(&other, "other words under the same key").await;
+    let events = bench.wait_for_events(3).await;
+    let repeat = events[2].data.as_ref().expect("an email");
+    assert!(repeat.repeated && repeat.body_differs && repeat.id == queued.id);
 
     let accepted = "outbound.accepted".to_owned();
     assert_eq!(bench.outbound(&accepted).await, [(accepted.clone(), 1)]);
