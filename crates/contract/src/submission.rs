@@ -72,9 +72,10 @@ pub fn submission_id(inbox_id: &str, idempotency_key: &str) -> String {
 impl SendRequest {
     /// The same octets for every request that means the same mail, however its JSON is written.
     ///
-    /// `from` does not count: the inbox is named by the subject.
+    /// `from` does not count: the inbox is named by the subject. Nor does `validateOnly`: a dry run is
+    /// one of the same mail.
     pub fn canonical(&self) -> Vec<u8> {
-        SendRequest { from: String::new(), ..self.clone() }.encode_to_vec()
+        SendRequest { from: String::new(), validate_only: false, ..self.clone() }.encode_to_vec()
     }
 }
 
@@ -106,10 +107,12 @@ mod tests {
             |json: &str| serde_json::from_str::<SendRequest>(json).expect("a request").canonical();
         let first = canonical(r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Hi"}}"#);
         let spaced = r#"{ "body": {"text": "Hi"}, "from": "me@x.test", "cc": [],
-            "subject": "\u0048i", "to": ["a@x.test"] }"#;
+            "subject": "\u0048i", "validateOnly": true, "headers": {}, "to": ["a@x.test"] }"#;
         assert_eq!(canonical(spaced), first);
         let other = canonical(r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Ho"}}"#);
         assert_ne!(other, first);
+        let fields = canonical(r#"{"headers":{"X-A":"1","X-B":"2"}}"#);
+        assert_eq!(canonical(r#"{"headers":{"X-B":"2","X-A":"1"}}"#), fields);
     }
 
     #[test]

@@ -7,14 +7,14 @@ use mail_builder::{
     MessageBuilder,
     headers::{
         HeaderType, address::Address as AddressField, content_type::ContentType, date::Date,
-        message_id::MessageId, raw::Raw,
+        message_id::MessageId, raw::Raw, text::Text,
     },
     mime::{BodyPart, MimePart},
 };
 
 use crate::{
     address::{Address, InvalidAddress},
-    html,
+    custom, html,
     syntax::{self, is_message_id},
 };
 
@@ -37,6 +37,8 @@ pub struct Draft {
     /// Seconds since 1970.
     pub date: i64,
     pub attachments: Vec<DraftAttachment>,
+    /// Further fields: names and values.
+    pub headers: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,12 +83,21 @@ pub fn compose(draft: &Draft) -> Result<Vec<u8>, ComposeError> {
     if !references.is_empty() {
         message = message.references(MessageId::new_list(references.into_iter()));
     }
+    for (name, value) in &draft.headers {
+        custom::check_field(name, value).map_err(|why| invalid("headers", name, why))?;
+        message = message.header(name.as_str(), field_value(value));
+    }
     let mut content = Vec::new();
     message.body(body(draft)?).serialize(&mut content);
     if !content.ends_with(b"\r\n") {
         content.extend(b"\r\n");
     }
     Ok(content)
+}
+
+/// ASCII stands as it is, because it may be structured; the rest becomes encoded words (RFC 2047).
+fn field_value(value: &str) -> HeaderType<'_> {
+    if value.is_ascii() { Raw::new(value).into() } else { Text::new(value).into() }
 }
 
 fn body(draft: &Draft) -> Result<MimePart<'_>, ComposeError> {

@@ -3,6 +3,7 @@
 mod address;
 mod check;
 mod compose;
+mod custom;
 mod encoding;
 mod fields;
 mod html;
@@ -10,11 +11,13 @@ mod message;
 mod mime;
 mod surface;
 mod syntax;
+mod timing;
 
 pub use crate::{
     address::{Address, InvalidAddress},
-    check::{bare_id, check},
+    check::{bare_id, check, forward_paths},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
     surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
+    timing::Timing,
 };

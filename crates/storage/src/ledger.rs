@@ -2,8 +2,10 @@
 
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure};
-use contract::{Emit as _, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned};
-use store::{Entered, Store, Submitted, request_digest};
+use contract::{
+    Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
+};
+use store::{Entered, Outcome, Store, Submitted, request_digest};
 
 use crate::{
     events, failure,
@@ -50,15 +52,8 @@ enum Step {
         first: Box<Entered>,
         digest: Option<String>,
     },
-    /// There is no inbox to keep it in.
-    Refuse(Rejection),
-}
-
-/// What was asked.
-struct Asked {
-    /// What the scanner could not read it has rejected; then this is as much as can be shown.
-    request: SendRequest,
-    digest: String,
+    /// There is no inbox to keep it in, or it was a dry run.
+    Answer(Box<Event>),
 }
 
 impl Ledger {
@@ -81,8 +76,9 @@ impl Ledger {
                     (entered.next().context("the ledger gave no answer")?, Some(digest))
                 }
                 Step::Known { first, digest } => (*first, digest),
-                Step::Refuse(rejection) => {
-                    outs.push(events::refused(submission, rejection).records());
+                Step::Answer(event) => {
+                    outs.push(event.records());
+                    self.forget(submission).await;
                     continue;
                 }
             };
@@ -100,25 +96,33 @@ impl Ledger {
         let (inbox_id, key) = (&submission.inbox_id, &submission.idempotency_key);
         if key.len() > LONGEST_KEY {
             let message = format!("idempotency key: longer than {LONGEST_KEY} octets");
-            return Ok(Step::Refuse(rejection("invalid_request", message)));
+            return Ok(refuse(submission, rejection("invalid_request", message)));
         }
         let Some(around) = self.circumstances(submission).await? else {
             let message = format!("the account has no inbox {inbox_id:?}");
-            return Ok(Step::Refuse(rejection("inbox_not_found", message)));
+            return Ok(refuse(submission, rejection("inbox_not_found", message)));
         };
         let requested_at = submission.requested_at_micros;
         let known = self.store.reader.entered(inbox_id, key, requested_at).await;
-        let asked = self.asked(submission).await?;
-        if let Some(first) = known.map_err(failure)? {
-            let digest = asked.map(|it| it.digest);
-            return Ok(Step::Known { first: Box::new(first), digest });
+        let read = self.read(submission).await?;
+        if let Some(known) = known.map_err(failure)? {
+            let digest = read.map(|(_, digest)| digest);
+            return Ok(Step::Known { first: Box::new(known), digest });
         }
-        let Asked { request, digest } = asked.ok_or_else(|| {
+        let (request, digest) = read.ok_or_else(|| {
             Failure::Permanent(anyhow!("the request of {} is gone", submission.mail_id))
         })?;
+        let is_dry_run = request.validate_only;
         let around = self.with_ancestors(around, &request).await?;
         let judged = submission.clone();
         let decide = move || request::decide(&judged, &request, &around);
+        let outcome = tokio::task::spawn_blocking(decide).await.context("compose a mail")?;
+        if is_dry_run {
+            return Ok(Step::Answer(Box::new(match outcome {
+                Outcome::Composed(mail) => events::validated(submission, &mail),
+                Outcome::Rejected(rejected) => events::refused(submission, rejected.rejection),
+            })));
+        }
         submitted.push(Submitted {
             mail_id: submission.mail_id.clone(),
             account_id: submission.account_id.clone(),
@@ -126,22 +130,28 @@ impl Ledger {
             idempotency_key: key.clone(),
             request_digest: digest.clone(),
             requested_at,
-            outcome: tokio::task::spawn_blocking(decide).await.context("compose a mail")?,
+            outcome,
         });
         Ok(Step::Enter { digest })
     }
 
     /// `None` if its claim is gone, as it is when a request comes again that was entered before.
-    async fn asked(&self, submission: &SubmissionScanned) -> Result<Option<Asked>, Failure> {
+    ///
+    /// What the scanner could not read it has rejected; then this is as much as can be shown.
+    async fn read(
+        &self,
+        submission: &SubmissionScanned,
+    ) -> Result<Option<(SendRequest, String)>, Failure> {
         let content = submission.request.as_ref().context("the submission has no request");
         let octets = self.claims.get(content.map_err(Failure::Permanent)?).await?;
         let Some(octets) = octets else { return Ok(None) };
         let read = move || {
             let request = serde_json::from_slice::<SendRequest>(&octets).ok();
             let digest = request_digest(request.as_ref(), &octets);
-            Asked { request: request.unwrap_or_default(), digest }
+            (request.unwrap_or_default(), digest)
         };
-        Ok(Some(tokio::task::spawn_blocking(read).await.context("read a request")?))
+        let read = tokio::task::spawn_blocking(read).await;
+        Ok(Some(read.context("read a request")?))
     }
 
     /// `None` if the account has no such inbox.
@@ -191,6 +201,8 @@ impl Ledger {
             reverse_path: entered.email.from.clone(),
             forward_paths: entered.email.recipients.iter().map(|it| it.address.clone()).collect(),
             accepted_at_micros: entered.entry.requested_at,
+            send_at_micros: submission.send_at_micros,
+            expires_at_micros: submission.expires_at_micros,
         });
         let mut records = accepted.records();
         let differs = digest.is_some_and(|it| it != entered.entry.request_digest);
@@ -206,6 +218,10 @@ impl Ledger {
             tracing::debug!("leave a claim behind: {err:#}");
         }
     }
+}
+
+fn refuse(submission: &SubmissionScanned, rejection: Rejection) -> Step {
+    Step::Answer(Box::new(events::refused(submission, rejection)))
 }
 
 fn rejection(code: &str, message: String) -> Rejection {

@@ -164,7 +164,7 @@ pub struct LedgerEntry {
     pub idempotency_key: String,
     /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
-    /// "queued", "sent", "deferred", "bounced" or "rejected".
+    /// "scheduled", "queued", "sent", "deferred", "bounced" or "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
@@ -227,6 +227,8 @@ pub struct Composed {
     pub forward_paths: Vec<String>,
     /// The thread the request names; otherwise the message identifiers lead to one.
     pub thread_id: Option<String>,
+    /// It goes out later: its status is "scheduled" until something is reported of it.
+    pub is_scheduled: bool,
 }
 
 /// What the ledger says of a request.

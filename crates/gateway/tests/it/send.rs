@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bus::{Claims, Failure, Stage};
@@ -41,6 +41,7 @@ impl Stage for Ledger {
                 reverse_path: "agent@posthouse.localhost".to_owned(),
                 forward_paths: vec!["a@example.com".to_owned()],
                 thread_id: None,
+                is_scheduled: false,
             })),
         };
         let submitted = Submitted {
@@ -238,6 +239,7 @@ async fn a_large_mail_passes_and_a_larger_one_is_refused() {
         mail
     };
     agent.post("/v1/emails/send", &with(3_000_000)).await.ok();
+    eventually(async || ledger.requests.lock().unwrap().len() == 1).await;
     let submission = ledger.requests.lock().unwrap()[0].clone();
     let request = bench.bus.claims().get(&submission.request).await.unwrap().unwrap();
     assert_eq!(request, serde_json::to_vec(&with(3_000_000)).unwrap(), "octet for octet");
@@ -268,8 +270,9 @@ async fn what_is_wrong_is_told_before_anything_is_sent() {
     refused(with("from", json!(foreign.address))).await.is(404, "not_found");
     refused(with("from", json!("x@example.com"))).await.is(404, "not_found");
     refused(with("threadId", json!("thd_unknown"))).await.is(404, "not_found");
-    let message = refused(with("bcc", json!(["b@example.com"]))).await.is(400, "invalid_request");
-    assert!(message.contains("bcc"), "{message}");
+    let message =
+        refused(with("blindCopy", json!(["b@example.com"]))).await.is(400, "invalid_request");
+    assert!(message.contains("blindCopy"), "{message}");
     refused(with("to", json!("a@example.com"))).await.is(400, "invalid_request");
 
     let received = bench.deliver(&foreign, &content("s", "t", None)).await;
@@ -278,6 +281,58 @@ async fn what_is_wrong_is_told_before_anything_is_sent() {
     agent.delete(&inbox.path("")).await.ok();
     refused(mail_from(&inbox)).await.is(404, "not_found");
     assert!(ledger.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_would_happen_and_does_nothing() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let ledger = ledger(&bench, None);
+    let mut mail = mail_from(&inbox);
+    mail["validateOnly"] = json!(true);
+    mail["bcc"] = json!(["b@example.com", "a@example.com"]);
+    mail["headers"] = json!({ "X-Order": "17" });
+    mail["sendAt"] = json!("2020-01-01T00:00:00Z");
+    let recipients = json!(["a@example.com", "b@example.com"]);
+    let valid = send(&agent, "k", &mail).await.ok();
+    assert_eq!(valid, json!({ "status": "valid", "recipients": recipients }));
+    for (field, value) in [
+        ("to", json!(["nobody"])),
+        ("bcc", json!(["nobody"])),
+        ("headers", json!({ "Bcc": "b@example.com" })),
+        ("headers", json!({ "X-A": "v\r\nBcc: b@example.com" })),
+        ("sendAt", json!("tomorrow")),
+        ("sendAt", json!("2999-01-01T00:00:00Z")),
+        ("ttlSeconds", json!(0)),
+    ] {
+        let mut wrong = mail.clone();
+        wrong[field] = value;
+        let message = send(&agent, "k", &wrong).await.is(422, "invalid_request");
+        assert!(message.starts_with(field), "{field}: {message}");
+    }
+    assert!(ledger.requests.lock().unwrap().is_empty());
+
+    mail["validateOnly"] = json!(false);
+    let sent = send(&agent, "k", &mail).await.ok();
+    mail["validateOnly"] = json!(true);
+    assert_eq!(send(&agent, "k", &mail).await.ok(), sent, "the key is used: this is what it gets");
+    assert_eq!(ledger.requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_for_later_is_scheduled() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let mut mail = mail_from(&inbox);
+    let tomorrow = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 86_400;
+    let tomorrow = store::rfc3339(i64::try_from(tomorrow).unwrap() * 1_000_000);
+    mail["sendAt"] = json!(tomorrow);
+    let sent = send(&agent, "k", &mail).await.ok();
+    assert_eq!(sent["status"], "scheduled");
+    mail["validateOnly"] = json!(true);
+    assert_eq!(send(&agent, "l", &mail).await.ok()["sendAt"], tomorrow);
 }
 
 #[tokio::test(flavor = "multi_thread")]
