@@ -17,7 +17,7 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, deliveries, emails, gateway::Gateway, inboxes, poll,
-    problem::ProblemBody, search, send, threads,
+    problem::ProblemBody, replies, search, send, threads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -89,7 +89,7 @@ pub(crate) enum Errors {
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
-        send::send, search::search,
+        send::send, replies::reply, replies::reply_all, replies::forward, search::search,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -159,6 +159,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (21, 21));
+        assert_eq!((ids.len(), count), (24, 24));
     }
 }

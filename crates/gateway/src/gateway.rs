@@ -18,7 +18,7 @@ use crate::{
     poll,
     problem::Problem,
     repeats::Repeats,
-    search, send,
+    replies, search, send,
     signups::{Signups, TrustedProxies},
     threads,
     tier::Tiers,
@@ -99,6 +99,7 @@ impl Gateway {
             .merge(deliveries::routes())
             .merge(threads::routes())
             .merge(send::routes())
+            .merge(replies::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

@@ -22,6 +22,7 @@ mod params;
 mod poll;
 mod problem;
 mod repeats;
+mod replies;
 mod search;
 mod send;
 mod server;

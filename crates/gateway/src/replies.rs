@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, Router, extract::State, routing::post};
 use contract::{Message, SendAttachment, SendBody, SendRequest};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use store::{Inbox, Reader};
 use utoipa::ToSchema;
 
@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 }
 
 /// What an answer adds to the mail answered. The fields are those of a request to send.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct Reply {
     body: SendBody,
@@ -45,7 +45,7 @@ pub(crate) struct Reply {
 }
 
 /// Who gets an email passed on, and what is added to it.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct Forward {
     #[schema(required)]

@@ -164,6 +164,10 @@ impl Request {
 }
 
 impl Submitter {
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     pub(crate) fn check_tier(&self, account: &Account) -> Result<(), Problem> {
         if self.tiers.of(account.tier).can_send() {
             return Ok(());

@@ -68,10 +68,9 @@ pub fn forward_subject(subject: &str) -> String {
 fn prefixed(subject: &str, prefix: &str, known: &[&str]) -> String {
     let subject = one_line(subject);
     let subject = &subject[..subject.floor_char_boundary(MAX_SUBJECT)];
-    let is_known = |it: &&str| {
-        subject.get(..it.len()).is_some_and(|start| start.eq_ignore_ascii_case(it))
-    };
-    if known.iter().any(|it| is_known(it)) {
+    let is_known =
+        |it: &&str| subject.get(..it.len()).is_some_and(|start| start.eq_ignore_ascii_case(it));
+    if known.iter().any(is_known) {
         return subject.to_owned();
     }
     format!("{prefix} {subject}").trim_end().to_owned()
@@ -86,7 +85,8 @@ pub fn answered_id(message: &Message) -> Option<&str> {
 pub fn quoted(message: &Message) -> String {
     let mut quoted = "---------- Forwarded message ----------\n".to_owned();
     let date = OffsetDateTime::from_unix_timestamp(message.date_micros.div_euclid(1_000_000));
-    let date = date.ok().filter(|_| message.date_micros != 0).and_then(|it| it.format(&Rfc2822).ok());
+    let date =
+        date.ok().filter(|_| message.date_micros != 0).and_then(|it| it.format(&Rfc2822).ok());
     let fields = [
         ("From", mailboxes(&message.from)),
         ("Date", date.unwrap_or_default()),
@@ -112,8 +112,10 @@ fn mailboxes(list: &[Mailbox]) -> String {
 
 /// A whole mail as an attachment named after its subject.
 pub fn enclosed(message: &Message, content: Vec<u8>) -> SendAttachment {
-    let name: String =
-        one_line(&message.subject).chars().map(|it| if "/\\:".contains(it) { '_' } else { it }).collect();
+    let name: String = one_line(&message.subject)
+        .chars()
+        .map(|it| if "/\\:".contains(it) { '_' } else { it })
+        .collect();
     let name = name[..name.floor_char_boundary(MAX_FILENAME)].trim();
     let name = if name.is_empty() { "message" } else { name };
     SendAttachment {
@@ -152,8 +154,7 @@ mod tests {
     const OWN: &str = "my.agent@posthouse.localhost";
 
     fn list(addresses: &[&str]) -> Vec<Mailbox> {
-        let mailbox =
-            |it: &&str| Mailbox { name: String::new(), address: (*it).to_owned() };
+        let mailbox = |it: &&str| Mailbox { name: String::new(), address: (*it).to_owned() };
         addresses.iter().map(mailbox).collect()
     }
 
@@ -169,17 +170,11 @@ mod tests {
     #[track_caller]
     fn check(message: &Message, everybody: bool, to: &[&str], cc: &[&str]) {
         let Recipients { to: found_to, cc: found_cc } = recipients(message, OWN, everybody);
-        assert_eq!((found_to, found_cc), (to.map_owned(), cc.map_owned()));
+        assert_eq!((found_to, found_cc), (owned(to), owned(cc)));
     }
 
-    trait Owned {
-        fn map_owned(&self) -> Vec<String>;
-    }
-
-    impl Owned for [&str] {
-        fn map_owned(&self) -> Vec<String> {
-            self.iter().map(|it| (*it).to_owned()).collect()
-        }
+    fn owned(list: &[&str]) -> Vec<String> {
+        list.iter().map(|it| (*it).to_owned()).collect()
     }
 
     #[test]

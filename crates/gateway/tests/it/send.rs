@@ -76,8 +76,8 @@ impl Ledger {
     }
 }
 
-struct Running {
-    requests: Arc<Mutex<Vec<Submission>>>,
+pub(crate) struct Running {
+    pub(crate) requests: Arc<Mutex<Vec<Submission>>>,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -87,7 +87,7 @@ impl Drop for Running {
     }
 }
 
-fn ledger(bench: &Bench, rejection: Option<Rejection>) -> Running {
+pub(crate) fn ledger(bench: &Bench, rejection: Option<Rejection>) -> Running {
     let requests: Arc<Mutex<Vec<Submission>>> = Arc::default();
     let stage = Ledger {
         store: bench.store.clone(),

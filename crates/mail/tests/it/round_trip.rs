@@ -203,3 +203,29 @@ fn custom_fields_stand_in_the_header_section() {
         compose(&Draft { headers, ..draft() }).expect_err(name);
     }
 }
+
+#[test]
+fn an_enclosed_mail_stays_a_mail() {
+    let mail = compose(&draft()).expect("compose");
+    let enclosed = |octets: &[u8]| {
+        let attachments = vec![DraftAttachment {
+            filename: "m.eml".to_owned(),
+            content_type: "message/rfc822".to_owned(),
+            octets: octets.to_vec(),
+        }];
+        let content = content(&Draft { attachments, ..draft() });
+        let part = part(&content, 0).expect("part");
+        assert_eq!(part.octets, octets);
+        part.content_type
+    };
+    assert_eq!(enclosed(&mail), "message/rfc822");
+    let not_for_the_wire = [
+        "Subject: ü\r\n\r\nx\r\n".as_bytes().to_vec(),
+        b"Subject: x\n\nbare\n".to_vec(),
+        b"Subject: x\r\n\r\nno end".to_vec(),
+        [b"Subject: x\r\n\r\n", "y".repeat(999).as_bytes(), b"\r\n"].concat(),
+    ];
+    for octets in not_for_the_wire {
+        assert_eq!(enclosed(&octets), "application/octet-stream");
+    }
+}
