@@ -30,7 +30,11 @@ fn main() -> anyhow::Result<()> {
 fn generate(out_dir: &Path) -> anyhow::Result<()> {
     let files = protox::compile(FILES, [contract().join("../../proto")])?;
     let mut config = prost_build::Config::new();
-    config.out_dir(out_dir).bytes([".posthouse.v1.Content"]);
+    config
+        .out_dir(out_dir)
+        .bytes([".posthouse.v1.Content"])
+        // Ordered, so that the same request is the same octets.
+        .btree_map([".posthouse.v1.SendRequest"]);
     for message in READ_AS_JSON.iter().chain(&WRITTEN_AS_JSON) {
         config
             .message_attribute(
@@ -62,6 +66,7 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.recipients", "Vec::is_empty"),
         ("Email.error", "Option::is_none"),
         ("Email.repeated", "std::ops::Not::not"),
+        ("Email.body_differs", "std::ops::Not::not"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

@@ -1,6 +1,7 @@
+use prost::Message as _;
 use uuid::Uuid;
 
-use crate::{Content, Decoded, Delivered, Input, content::Place};
+use crate::{Content, Decoded, Delivered, Input, SendRequest, content::Place};
 
 /// A request to send, as it arrived. Who asks comes from the subject, which NATS permissions protect,
 /// and never from the payload.
@@ -68,6 +69,16 @@ pub fn submission_id(inbox_id: &str, idempotency_key: &str) -> String {
     format!("eml_{}", Uuid::new_v5(&NAMESPACE, name.as_bytes()).simple())
 }
 
+impl SendRequest {
+    /// The same octets for every request that means the same mail, however its JSON is written.
+    ///
+    /// `from` does not count: the inbox is named by the subject. Nor does `validateOnly`: a dry run is
+    /// one of the same mail.
+    pub fn canonical(&self) -> Vec<u8> {
+        SendRequest { from: String::new(), validate_only: false, ..self.clone() }.encode_to_vec()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +99,20 @@ mod tests {
         assert_eq!(submission_id("ibx_1", "k"), submission_id("ibx_1", "k"));
         assert_ne!(submission_id("ibx_1", "k"), submission_id("ibx_2", "k"));
         assert_ne!(submission_id("ibx_1", "k"), submission_id("ibx_1", "l"));
+    }
+
+    #[test]
+    fn white_space_and_order_are_no_words() {
+        let canonical =
+            |json: &str| serde_json::from_str::<SendRequest>(json).expect("a request").canonical();
+        let first = canonical(r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Hi"}}"#);
+        let spaced = r#"{ "body": {"text": "Hi"}, "from": "me@x.test", "cc": [],
+            "subject": "\u0048i", "validateOnly": true, "headers": {}, "to": ["a@x.test"] }"#;
+        assert_eq!(canonical(spaced), first);
+        let other = canonical(r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Ho"}}"#);
+        assert_ne!(other, first);
+        let fields = canonical(r#"{"headers":{"X-A":"1","X-B":"2"}}"#);
+        assert_eq!(canonical(r#"{"headers":{"X-B":"2","X-A":"1"}}"#), fields);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, emails, gateway::Gateway, inboxes, poll, problem::ProblemBody, search,
-    send, threads,
+    accounts, attachments, deliveries, emails, gateway::Gateway, inboxes, poll,
+    problem::ProblemBody, replies, search, send, threads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -87,8 +87,9 @@ pub(crate) enum Errors {
         inboxes::create, inboxes::list, inboxes::look, inboxes::delete,
         emails::list, emails::read, emails::raw, poll::poll,
         attachments::url, attachments::fetch,
+        deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
-        send::send, search::search,
+        send::send, replies::reply, replies::reply_all, replies::forward, search::search,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -158,6 +159,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (19, 19));
+        assert_eq!((ids.len(), count), (24, 24));
     }
 }

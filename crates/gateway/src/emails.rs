@@ -43,6 +43,10 @@ pub(crate) fn unknown(email_id: &str) -> Problem {
     Problem::not_found(format!("this inbox has no email {email_id:?}"))
 }
 
+pub(crate) fn unknown_to_account(email_id: &str) -> Problem {
+    Problem::not_found(format!("you have no email {email_id:?}"))
+}
+
 /// The emails of an inbox, newest first
 #[utoipa::path(
     get, path = "/v1/inboxes/{inboxId}/emails", operation_id = "listEmails", tag = "emails",

@@ -8,7 +8,7 @@ use store::{Reader, Store, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, documentation, emails,
+    Config, accounts, attachments, deliveries, documentation, emails,
     finish::finish,
     inboxes,
     links::Links,
@@ -18,7 +18,7 @@ use crate::{
     poll,
     problem::Problem,
     repeats::Repeats,
-    search, send,
+    replies, search, send,
     signups::{Signups, TrustedProxies},
     threads,
     tier::Tiers,
@@ -96,8 +96,10 @@ impl Gateway {
             .merge(emails::routes())
             .merge(poll::routes())
             .merge(attachments::routes())
+            .merge(deliveries::routes())
             .merge(threads::routes())
             .merge(send::routes())
+            .merge(replies::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

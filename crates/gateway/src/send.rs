@@ -11,9 +11,9 @@ use axum::{
 use bus::Bus;
 use bytes::Bytes;
 use contract::{SendRequest, submission_id};
-use mail::Address;
+use mail::{Address, Timing};
 use serde::Serialize;
-use store::{Account, Inbox, LedgerEntry, Reader};
+use store::{Account, Inbox, LedgerEntry, Reader, request_digest};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -40,14 +40,40 @@ pub(crate) fn routes() -> Router<Gateway> {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    Sent(Sent),
+    Valid(Valid),
+}
+
+/// The answer to `validateOnly`: the request would be accepted.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Valid {
+    #[schema(example = "valid")]
+    status: &'static str,
+    /// Whom the mail would go to, each once.
+    recipients: Vec<String>,
+    /// When it would go; absent for at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    send_at: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Sent {
     /// Of the email.
     #[schema(example = "eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
     id: String,
-    /// Always "queued", also for a repeated request: it gets the first one's answer. What became of it
-    /// since is on the email.
+    /// "queued", or "scheduled" with `sendAt`; also for a repeated request: it gets the first one's
+    /// answer. What became of it since is on the email.
     #[schema(example = "queued")]
     status: String,
+    /// The key was used before, for a mail of other words. This is that mail; the new words were not
+    /// sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    body_differs: bool,
 }
 
 /// What sending touches.
@@ -73,51 +99,105 @@ impl FromRef<Gateway> for Submitter {
 /// Send an email
 ///
 /// With the same `Idempotency-Key`, a request can be repeated as often as it takes: one mail goes out,
-/// and every answer is that of the first.
+/// and every answer is that of the first. With `validateOnly`, everything is checked and nothing is
+/// kept or sent.
 #[utoipa::path(
     post, path = "/v1/emails/send", operation_id = "sendEmail", tag = "emails",
     params(("Idempotency-Key" = Option<String>, Header,
         description = "1 to 255 visible ASCII characters; compared within the inbox")),
     request_body = SendRequest,
-    responses((status = 200, description = "Accepted", body = Sent), Errors)
+    responses((status = 200, description = "Accepted", body = Answer), Errors)
 )]
 pub(crate) async fn send(
     Caller(account): Caller,
     IdempotencyKey(key): IdempotencyKey,
     State(submitter): State<Submitter>,
     body: Octets,
-) -> Result<Json<Sent>, Problem> {
-    if !submitter.tiers.of(account.tier).can_send() {
-        let message = "this account can only receive: POST /v1/verify/{provider} unlocks sending";
-        return Err(Problem::insufficient_tier(message));
-    }
+) -> Result<Json<Answer>, Problem> {
+    submitter.check_tier(&account)?;
     let octets = body.octets.clone();
     // Large ones take long to decode: not on the threads that serve everybody.
     let request = tokio::task::spawn_blocking(move || read(&octets)).await;
     let request = request.map_err(Problem::internal)??;
     let inbox = submitter.inbox(&account, &request.from).await?;
-    let key = key.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
-    if let Some(first) = submitter.reader.ledger_entry(&inbox.id, &key).await? {
-        return answer(first);
-    }
-    submitter.check_thread(&inbox, &request.thread_id).await?;
-    submitter.check_day(&account).await?;
-    submitter.submit(&account, &inbox, &key, body.octets.clone()).await
+    submitter.send(&account, &inbox, key, &request, body.octets.clone()).await
 }
 
 fn read(octets: &[u8]) -> Result<Request, Problem> {
     let request: SendRequest = json(octets)?;
-    mail::check(&request)?;
-    Ok(Request { from: request.from, thread_id: request.thread_id })
+    Request::of(&request)
 }
 
 /// What the gateway itself has to know of a request that is well-formed.
-struct Request {
+pub(crate) struct Request {
     from: String,
     thread_id: String,
+    digest: String,
+    validate_only: bool,
+    recipients: Vec<String>,
+    /// Later than now.
+    send_at: Option<i64>,
+}
+
+impl Request {
+    pub(crate) fn of(request: &SendRequest) -> Result<Request, Problem> {
+        let now = now_micros();
+        mail::check(request, now)?;
+        Ok(Request {
+            from: request.from.clone(),
+            thread_id: request.thread_id.clone(),
+            digest: request_digest(Some(request), &[]),
+            validate_only: request.validate_only,
+            recipients: mail::forward_paths(request)?,
+            send_at: Timing::of(request, now).send_at,
+        })
+    }
+
+    /// What becomes of it at first.
+    fn status(&self) -> &'static str {
+        if self.send_at.is_some() { "scheduled" } else { "queued" }
+    }
+
+    fn valid(&self) -> Valid {
+        let send_at = self.send_at.map(store::rfc3339);
+        Valid { status: "valid", recipients: self.recipients.clone(), send_at }
+    }
 }
 
 impl Submitter {
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) fn check_tier(&self, account: &Account) -> Result<(), Problem> {
+        if self.tiers.of(account.tier).can_send() {
+            return Ok(());
+        }
+        let message = "this account can only receive: POST /v1/verify/{provider} unlocks sending";
+        Err(Problem::insufficient_tier(message))
+    }
+
+    /// Hands a request on, as JSON, unless its key was used before.
+    pub(crate) async fn send(
+        &self,
+        account: &Account,
+        inbox: &Inbox,
+        key: Option<String>,
+        request: &Request,
+        octets: Bytes,
+    ) -> Result<Json<Answer>, Problem> {
+        let key = key.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
+        if let Some(first) = self.reader.ledger_entry(&inbox.id, &key).await? {
+            return answer(first, request.status(), &request.digest);
+        }
+        self.check_thread(inbox, &request.thread_id).await?;
+        self.check_day(account).await?;
+        if request.validate_only {
+            return Ok(Json(Answer::Valid(request.valid())));
+        }
+        self.submit(account, inbox, &key, request, octets).await
+    }
+
     async fn inbox(&self, account: &Account, from: &str) -> Result<Inbox, Problem> {
         let address: Address = from.parse().map_err(|err| {
             Problem::unprocessable(
@@ -152,33 +232,45 @@ impl Submitter {
         account: &Account,
         inbox: &Inbox,
         key: &str,
-        request: Bytes,
-    ) -> Result<Json<Sent>, Problem> {
+        request: &Request,
+        octets: Bytes,
+    ) -> Result<Json<Answer>, Problem> {
         let id = submission_id(&inbox.id, key);
         let mut waiter = self.waiters.register(&id);
-        self.bus.submit(&account.id, &inbox.id, key, request).await?;
+        self.bus.submit(&account.id, &inbox.id, key, octets).await?;
         let end = Instant::now() + LEDGER_WAIT;
         loop {
             let is_over = timeout_at(end, waiter.woken()).await.is_err();
             // From here on the request is safe: whatever the database says, it will be sent.
             match self.reader.ledger_entry(&inbox.id, key).await {
-                Ok(Some(entry)) => return answer(entry),
+                Ok(Some(entry)) => return answer(entry, request.status(), &request.digest),
                 Ok(None) if !is_over => (),
-                Ok(None) | Err(_) => return Ok(queued(id)),
+                Ok(None) | Err(_) => {
+                    let status = request.status().to_owned();
+                    return Ok(Json(Answer::Sent(Sent { id, status, body_differs: false })));
+                }
             }
         }
     }
 }
 
-fn answer(entry: LedgerEntry) -> Result<Json<Sent>, Problem> {
+/// `digest` is that of the request that is answered.
+fn answer(entry: LedgerEntry, status: &str, digest: &str) -> Result<Json<Answer>, Problem> {
+    let body_differs = entry.request_digest != digest;
     match entry.rejection {
-        Some(rejection) => Err(rejection.into()),
-        None => Ok(queued(entry.email_id)),
+        Some(mut rejection) => {
+            if body_differs {
+                let message = &rejection.message;
+                rejection.message =
+                    format!("this key was used before, for other words, and refused: {message}");
+            }
+            Err(rejection.into())
+        }
+        None => {
+            let (id, status) = (entry.email_id, status.to_owned());
+            Ok(Json(Answer::Sent(Sent { id, status, body_differs })))
+        }
     }
-}
-
-fn queued(id: String) -> Json<Sent> {
-    Json(Sent { id, status: "queued".to_owned() })
 }
 
 #[cfg(test)]
@@ -191,27 +283,40 @@ mod tests {
             account_id: "acct_1".to_owned(),
             inbox_id: "ibx_1".to_owned(),
             idempotency_key: "k".to_owned(),
-            request_digest: String::new(),
+            request_digest: "d".to_owned(),
             status: "bounced".to_owned(),
             rejection,
             requested_at: 0,
         }
     }
 
+    #[track_caller]
+    fn sent(answer: Result<Json<Answer>, Problem>) -> Sent {
+        match answer.expect("an answer").0 {
+            Answer::Sent(sent) => sent,
+            Answer::Valid(valid) => panic!("{valid:?}"),
+        }
+    }
+
     #[test]
     fn a_repeat_gets_the_firsts_result() {
-        let Json(sent) = answer(entry(None)).expect("sent");
-        assert_eq!((&*sent.id, &*sent.status), ("eml_1", "queued"));
+        let sent = |digest| self::sent(answer(entry(None), "queued", digest));
+        let same = sent("d");
+        assert_eq!((&*same.id, &*same.status, same.body_differs), ("eml_1", "queued", false));
+        assert!(sent("another").body_differs);
         let rejection =
             contract::Rejection { code: "invalid_recipient".to_owned(), message: "to".to_owned() };
-        let problem = answer(entry(Some(rejection))).expect_err("rejected");
+        let other = answer(entry(Some(rejection.clone())), "queued", "another");
+        let message = other.expect_err("rejected").message;
+        assert!(message.ends_with("for other words, and refused: to"), "{message}");
+        let problem = answer(entry(Some(rejection)), "queued", "d").expect_err("rejected");
         assert_eq!((problem.status.as_u16(), &*problem.code), (422, "invalid_recipient"));
     }
 
     #[test]
     fn unknown_fields_are_refused_by_name() {
-        let problem = read(br#"{"from":"a@b.test","bcc":["c@d.test"]}"#).err().expect("refuse");
+        let problem = read(br#"{"from":"a@b.test","bdoy":{}}"#).err().expect("refuse");
         assert_eq!(problem.status.as_u16(), 400);
-        assert!(problem.message.contains("bcc"), "{}", problem.message);
+        assert!(problem.message.contains("bdoy"), "{}", problem.message);
     }
 }

@@ -1,10 +1,14 @@
 //! Whether a request to send can be honoured, as far as the request itself tells.
 
+use std::collections::BTreeMap;
+
 use contract::{Rejection, SendAttachment, SendRequest};
 
 use crate::{
     address::{Address, InvalidAddress},
+    custom,
     syntax::{self, is_message_id},
+    timing,
 };
 
 const MAX_RECIPIENTS: usize = 50;
@@ -12,12 +16,16 @@ const MAX_ATTACHMENTS: usize = 10;
 /// What most receivers take, base64 not counted.
 const MAX_OCTETS: usize = 25 * 1024 * 1024;
 const MAX_SUBJECT: usize = 998;
+const MAX_HEADERS: usize = 20;
+/// 30 days.
+const MAX_TTL_SECONDS: u32 = 30 * 24 * 60 * 60;
+const MAX_DELAY_MICROS: i64 = MAX_TTL_SECONDS as i64 * 1_000_000;
 /// How much of a wrong value a message repeats.
 const MAX_SHOWN: usize = 100;
 
 /// Says what is wrong, with the field and the value. Codes are `invalid_request` and, for size alone,
-/// `too_large`. Who may send as `from` is not decided here.
-pub fn check(request: &SendRequest) -> Result<(), Rejection> {
+/// `too_large`. Who may send as `from` is not decided here. `now` is in microseconds since 1970.
+pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     check_recipients(request)?;
     check_subject(&request.subject)?;
     check_body(request)?;
@@ -28,7 +36,23 @@ pub fn check(request: &SendRequest) -> Result<(), Rejection> {
         return Err(invalid("inReplyTo", &request.in_reply_to, "is not a Message-ID"));
     }
     check_attachments(&request.attachments)?;
+    check_headers(&request.headers)?;
+    check_timing(request, now)?;
     check_size(request)
+}
+
+/// Each recipient once, in the form that goes on the wire.
+pub fn forward_paths(request: &SendRequest) -> Result<Vec<String>, Rejection> {
+    let mut paths: Vec<String> = Vec::new();
+    for text in request.to.iter().chain(&request.cc).chain(&request.bcc) {
+        let address: Address =
+            text.parse().map_err(|err: InvalidAddress| rejection(err.to_string()))?;
+        let path = address.to_string();
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }
 
 /// A message identifier without the angle brackets that users may leave around it.
@@ -41,11 +65,12 @@ fn check_recipients(request: &SendRequest) -> Result<(), Rejection> {
     if request.to.is_empty() {
         return Err(rejection("to: at least one address is needed".to_owned()));
     }
-    let count = request.to.len() + request.cc.len();
+    let count = request.to.len() + request.cc.len() + request.bcc.len();
     if count > MAX_RECIPIENTS {
-        return Err(rejection(format!("to, cc: {count} addresses are more than {MAX_RECIPIENTS}")));
+        let message = format!("to, cc, bcc: {count} addresses are more than {MAX_RECIPIENTS}");
+        return Err(rejection(message));
     }
-    for (field, list) in [("to", &request.to), ("cc", &request.cc)] {
+    for (field, list) in [("to", &request.to), ("cc", &request.cc), ("bcc", &request.bcc)] {
         for (n, address) in list.iter().enumerate() {
             check_address(&format!("{field}[{n}]"), address)?;
         }
@@ -99,6 +124,43 @@ fn check_attachments(attachments: &[SendAttachment]) -> Result<(), Rejection> {
     Ok(())
 }
 
+fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), Rejection> {
+    let count = headers.len();
+    if count > MAX_HEADERS {
+        return Err(rejection(format!("headers: {count} are more than {MAX_HEADERS}")));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for (name, value) in headers {
+        custom::check_field(name, value)
+            .map_err(|why| invalid("headers", name, &format!("cannot be added: {why}")))?;
+        let lower = name.to_ascii_lowercase();
+        if names.contains(&lower) {
+            return Err(invalid("headers", name, "is there twice: case makes no difference"));
+        }
+        names.push(lower);
+    }
+    Ok(())
+}
+
+fn check_timing(request: &SendRequest, now: i64) -> Result<(), Rejection> {
+    let text = &request.send_at;
+    if !text.is_empty() {
+        let at = timing::moment(text).ok_or_else(|| {
+            invalid("sendAt", text, "is not an RFC 3339 time such as 2026-11-24T05:41:12Z")
+        })?;
+        // One that has passed is no mistake: a request may be repeated as often as it takes.
+        if at > now.saturating_add(MAX_DELAY_MICROS) {
+            return Err(invalid("sendAt", text, "is more than 30 days ahead"));
+        }
+    }
+    match request.ttl_seconds {
+        Some(seconds) if !(1..=MAX_TTL_SECONDS).contains(&seconds) => Err(rejection(format!(
+            "ttlSeconds: {seconds} is not from 1 to {MAX_TTL_SECONDS} (30 days)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn check_size(request: &SendRequest) -> Result<(), Rejection> {
     let body = request.body.as_ref().map_or(0, |it| it.text.len() + it.html.len());
     let attached: usize = request.attachments.iter().map(|it| it.content.len()).sum();
@@ -131,6 +193,8 @@ mod tests {
 
     use super::*;
 
+    const NOW: i64 = 1_795_500_000_000_000;
+
     fn request() -> SendRequest {
         SendRequest {
             to: vec!["a@x.test".to_owned()],
@@ -144,7 +208,7 @@ mod tests {
     fn refused(change: impl FnOnce(&mut SendRequest), message: &str) {
         let mut request = request();
         change(&mut request);
-        let rejection = check(&request).expect_err("refuse");
+        let rejection = check(&request, NOW).expect_err("refuse");
         assert_eq!(rejection.message, message);
     }
 
@@ -158,14 +222,14 @@ mod tests {
 
     #[test]
     fn passes_what_can_be_sent() {
-        check(&request()).expect("pass");
+        check(&request(), NOW).expect("pass");
         let mut full = request();
         full.cc = vec!["\"b b\"@x.test".to_owned(); 49];
         full.body = Some(SendBody { text: String::new(), html: "<p>Hi".to_owned() });
         full.reply_to = "почта@пример.рф".to_owned();
         full.in_reply_to = "<1@x.test>".to_owned();
         full.attachments = vec![attachment("a b.pdf", "application/pdf", 1); 10];
-        check(&full).expect("pass");
+        check(&full, NOW).expect("pass");
     }
 
     #[test]
@@ -173,7 +237,7 @@ mod tests {
         refused(|it| it.to.clear(), "to: at least one address is needed");
         refused(
             |it| it.cc = vec!["a@x.test".to_owned(); 50],
-            "to, cc: 51 addresses are more than 50",
+            "to, cc, bcc: 51 addresses are more than 50",
         );
         refused(
             |it| it.to.push("nobody".to_owned()),
@@ -208,13 +272,80 @@ mod tests {
     fn size_has_its_own_code() {
         let mut request = request();
         request.attachments = vec![attachment("a", "", MAX_OCTETS)];
-        assert_eq!(check(&request).expect_err("refuse").code, "too_large");
+        assert_eq!(check(&request, NOW).expect_err("refuse").code, "too_large");
     }
 
     #[test]
     fn a_long_wrong_value_is_cut() {
         let mut request = request();
         request.to = vec!["é".repeat(1000)];
-        assert!(check(&request).expect_err("refuse").message.len() < 300);
+        assert!(check(&request, NOW).expect_err("refuse").message.len() < 300);
+    }
+
+    #[test]
+    fn hidden_recipients_count_and_are_reached_once() {
+        let mut request = request();
+        request.bcc = vec!["b@x.test".to_owned(), "A@x.test".to_owned(), "a@X.test".to_owned()];
+        check(&request, NOW).expect("pass");
+        let paths = forward_paths(&request).expect("paths");
+        assert_eq!(paths, ["a@x.test", "b@x.test", "A@x.test"]);
+        refused(
+            |it| it.bcc = vec!["b@x.test".to_owned(); 50],
+            "to, cc, bcc: 51 addresses are more than 50",
+        );
+        refused(
+            |it| it.bcc = vec!["b@x.test\r\nX: y".to_owned()],
+            "bcc[0]: \"b@x.test\\r\\nX: y\" is not an address: \
+             the domain has a character that is not allowed there",
+        );
+    }
+
+    #[test]
+    fn header_fields_are_told_apart_from_ours() {
+        let with = |name: &str, value: &str| {
+            let field = (name.to_owned(), value.to_owned());
+            move |it: &mut SendRequest| it.headers.extend([field])
+        };
+        let mut full = request();
+        (0..20).for_each(|n| with(&format!("X-{n}"), "v")(&mut full));
+        check(&full, NOW).expect("pass");
+        with("X-20", "v")(&mut full);
+        check(&full, NOW).expect_err("refuse");
+        refused(
+            with("bcc", "b@x.test"),
+            "headers: \"bcc\" cannot be added: this field is written by the service",
+        );
+        refused(
+            with("X-A", "v\r\nBcc: b@x.test"),
+            "headers: \"X-A\" cannot be added: the value has a line break",
+        );
+        refused(
+            |it| it.headers.extend(["X-A", "x-a"].map(|name| (name.to_owned(), "v".to_owned()))),
+            "headers: \"x-a\" is there twice: case makes no difference",
+        );
+    }
+
+    #[test]
+    fn times_have_bounds() {
+        let mut request = request();
+        request.ttl_seconds = Some(1);
+        for at in ["2020-01-01T00:00:00Z", "2026-12-24T00:00:00+01:00"] {
+            request.send_at = at.to_owned();
+            check(&request, NOW).expect(at);
+        }
+        refused(
+            |it| it.send_at = "2026-12-25T00:00:00Z".to_owned(),
+            "sendAt: \"2026-12-25T00:00:00Z\" is more than 30 days ahead",
+        );
+        refused(
+            |it| it.send_at = "tomorrow".to_owned(),
+            "sendAt: \"tomorrow\" is not an RFC 3339 time such as 2026-11-24T05:41:12Z",
+        );
+        for seconds in [0, 2_592_001] {
+            refused(
+                |it| it.ttl_seconds = Some(seconds),
+                &format!("ttlSeconds: {seconds} is not from 1 to 2592000 (30 days)"),
+            );
+        }
     }
 }

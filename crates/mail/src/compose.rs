@@ -7,14 +7,14 @@ use mail_builder::{
     MessageBuilder,
     headers::{
         HeaderType, address::Address as AddressField, content_type::ContentType, date::Date,
-        message_id::MessageId, raw::Raw,
+        message_id::MessageId, raw::Raw, text::Text,
     },
     mime::{BodyPart, MimePart},
 };
 
 use crate::{
     address::{Address, InvalidAddress},
-    html,
+    custom, html,
     syntax::{self, is_message_id},
 };
 
@@ -37,6 +37,8 @@ pub struct Draft {
     /// Seconds since 1970.
     pub date: i64,
     pub attachments: Vec<DraftAttachment>,
+    /// Further fields: names and values.
+    pub headers: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,12 +83,21 @@ pub fn compose(draft: &Draft) -> Result<Vec<u8>, ComposeError> {
     if !references.is_empty() {
         message = message.references(MessageId::new_list(references.into_iter()));
     }
+    for (name, value) in &draft.headers {
+        custom::check_field(name, value).map_err(|why| invalid("headers", name, why))?;
+        message = message.header(name.as_str(), field_value(value));
+    }
     let mut content = Vec::new();
     message.body(body(draft)?).serialize(&mut content);
     if !content.ends_with(b"\r\n") {
         content.extend(b"\r\n");
     }
     Ok(content)
+}
+
+/// ASCII stands as it is, because it may be structured; the rest becomes encoded words (RFC 2047).
+fn field_value(value: &str) -> HeaderType<'_> {
+    if value.is_ascii() { Raw::new(value).into() } else { Text::new(value).into() }
 }
 
 fn body(draft: &Draft) -> Result<MimePart<'_>, ComposeError> {
@@ -113,7 +124,7 @@ fn body(draft: &Draft) -> Result<MimePart<'_>, ComposeError> {
     Ok(MimePart::new("multipart/mixed", parts))
 }
 
-/// Always in base64, so that the octets arrive as they are.
+/// In base64, so that the octets arrive as they are; a message as it is, where it can be.
 fn attachment(attachment: &DraftAttachment) -> Result<MimePart<'_>, ComposeError> {
     one_line("attachments.filename", &attachment.filename)?;
     one_line("attachments.content_type", &attachment.content_type)?;
@@ -122,21 +133,43 @@ fn attachment(attachment: &DraftAttachment) -> Result<MimePart<'_>, ComposeError
         .map_err(|why| invalid("attachments.filename", filename, why))?;
     syntax::check_content_type(content_type)
         .map_err(|why| invalid("attachments.content_type", content_type, why))?;
+    let is_message = media_type(content_type).eq_ignore_ascii_case("message/rfc822");
+    if is_message && is_seven_bit(octets) {
+        let part = part("message/rfc822", filename, octets);
+        return Ok(part.transfer_encoding("7bit"));
+    }
     let content_type = match content_type.split('/').next().unwrap_or_default() {
         "" => "application/octet-stream",
         // A message may not be encoded (RFC 2046 section 5.2.1).
         main if main.eq_ignore_ascii_case("message") => "application/octet-stream",
         _ => content_type,
     };
+    Ok(part(content_type, filename, octets))
+}
+
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// RFC 2045 section 2.7.
+fn is_seven_bit(octets: &[u8]) -> bool {
+    octets.is_ascii()
+        && octets.split_inclusive(|it| *it == b'\n').all(|line| {
+            let text = line.strip_suffix(b"\r\n");
+            text.is_some_and(|it| it.len() <= 998 && !it.contains(&b'\r') && !it.contains(&0))
+        })
+}
+
+fn part<'a>(content_type: &'a str, filename: &'a str, octets: &'a [u8]) -> MimePart<'a> {
     // As a raw field, lest a text is taken for one whose line ends may change.
     let headers: Vec<(Cow<'_, str>, HeaderType<'_>)> = vec![
         ("Content-Type".into(), Raw::new(content_type).into()),
         (
             "Content-Disposition".into(),
-            ContentType::new("attachment").attribute("filename", filename.as_str()).into(),
+            ContentType::new("attachment").attribute("filename", filename).into(),
         ),
     ];
-    Ok(MimePart { headers, contents: BodyPart::Binary(octets.into()) })
+    MimePart { headers, contents: BodyPart::Binary(octets.into()) }
 }
 
 fn mailbox(mailbox: &Mailbox) -> Result<AddressField<'_>, ComposeError> {

@@ -76,6 +76,9 @@ pub fn request_surfaces(request: &SendRequest, limit: usize) -> Surfaces {
         collected.add(SurfaceKind::Text, body.text.clone());
         collected.page(&body.html);
     }
+    for value in request.headers.values() {
+        collected.add(SurfaceKind::Text, value.clone());
+    }
     for attachment in &request.attachments {
         collected.add(SurfaceKind::Filename, attachment.filename.clone());
         if attachment.content_type.starts_with("text/") {
@@ -208,11 +211,12 @@ mod tests {
                 content_type: "text/csv".to_owned(),
                 content: b"c".to_vec(),
             }],
+            headers: [("X-A".to_owned(), "x".to_owned())].into(),
             ..SendRequest::default()
         };
         let read = request_surfaces(&request, 100).list;
         let read: Vec<&str> = read.iter().map(|it| it.text.as_str()).collect();
-        assert_eq!(read, ["s", "t", "h", "f", "c"]);
+        assert_eq!(read, ["s", "t", "h", "x", "f", "c"]);
     }
 
     #[test]

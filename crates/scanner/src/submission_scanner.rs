@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use bus::{Claims, Failure, Stage};
 use contract::{Rejection, SendRequest, Submission, SubmissionScanned};
+use mail::Timing;
 
 use crate::judge::Judge;
 
@@ -32,9 +33,14 @@ impl Stage for SubmissionScanner {
             request: Some(submission.request),
             rejection: None,
             verdict: None,
+            send_at_micros: 0,
+            expires_at_micros: 0,
         };
-        match read(&octets) {
+        match read(&octets, scanned.requested_at_micros) {
             Ok(request) => {
+                let timing = Timing::of(&request, scanned.requested_at_micros);
+                scanned.send_at_micros = timing.send_at.unwrap_or(0);
+                scanned.expires_at_micros = timing.expires_at.unwrap_or(0);
                 let judged =
                     self.judge.verdict(move |limit| mail::request_surfaces(&request, limit));
                 scanned.verdict = Some(judged.await?);
@@ -46,7 +52,7 @@ impl Stage for SubmissionScanner {
 }
 
 /// The request, if it can be honoured.
-fn read(json: &[u8]) -> Result<SendRequest, Rejection> {
+fn read(json: &[u8], now: i64) -> Result<SendRequest, Rejection> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let request: SendRequest =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|err| {
@@ -57,7 +63,7 @@ fn read(json: &[u8]) -> Result<SendRequest, Rejection> {
             })
         })?;
     deserializer.end().map_err(|err| invalid(err.to_string()))?;
-    mail::check(&request)?;
+    mail::check(&request, now)?;
     Ok(request)
 }
 
@@ -71,7 +77,7 @@ mod tests {
 
     #[track_caller]
     fn refused(json: &str, message: &str) {
-        let rejection = read(json.as_bytes()).expect_err("refuse");
+        let rejection = read(json.as_bytes(), 0).expect_err("refuse");
         assert_eq!(rejection.code, "invalid_request");
         assert!(rejection.message.starts_with(message), "{}", rejection.message);
     }
@@ -79,7 +85,7 @@ mod tests {
     #[test]
     fn takes_what_can_be_sent() {
         let json = r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Hi"}}"#;
-        assert_eq!(read(json.as_bytes()).expect("read").to, ["a@x.test"]);
+        assert_eq!(read(json.as_bytes(), 0).expect("read").to, ["a@x.test"]);
     }
 
     #[test]
@@ -88,6 +94,8 @@ mod tests {
         refused(r#"{"to":"a@x.test"}"#, r#"to: invalid type: string "a@x.test""#);
         refused(r#"{"to":["a@x.test",5]}"#, "to[1]: invalid type: integer `5`");
         refused(r#"{"bdoy":{}}"#, "bdoy: unknown field `bdoy`");
+        refused(r#"{"headers":{"X-A":1}}"#, "headers.X-A: invalid type: integer `1`");
+        refused(r#"{"ttlSeconds":-1}"#, "ttlSeconds: invalid value: integer `-1`");
         refused(r#"{"to":["a"]}"#, "to[0]: \"a\" is not an address");
         refused(
             r#"{"to":["a@x.test"],"attachments":[{"filename":"a","content":"%"}]}"#,

@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     reply::{Next, Outcome},
     route::{Route, Routes, Smarthost},
-    schedule::Retries,
+    schedule::{self, Retries},
     sign::Keys,
     smtp::{Client, Letter, Target},
 };
@@ -70,9 +70,15 @@ impl Delivery {
         self.metrics.started(due.attempt, due.accepted_at_micros, attempted_at);
         let mut recipients: Vec<_> =
             due.forward_paths.iter().map(|it| Recipient::new(it)).collect();
-        match self.letter(octets, due, &recipients) {
-            Ok(letter) => self.deliver(&letter, due, &mut recipients).await,
-            Err(outcome) => settle_all(&mut recipients, &outcome),
+        if schedule::is_over(due.expires_at_micros, attempted_at) {
+            let outcome =
+                Outcome::delayed(EXPIRED, "its time to live had passed, it was not tried");
+            settle_all(&mut recipients, &outcome);
+        } else {
+            match self.letter(octets, due, &recipients) {
+                Ok(letter) => self.deliver(&letter, due, &mut recipients).await,
+                Err(outcome) => settle_all(&mut recipients, &outcome),
+            }
         }
         let next = self.next_attempt(due, &mut recipients);
         DeliveryReported {
@@ -158,7 +164,9 @@ impl Delivery {
         let greylisted = recipients.iter().any(|it| it.outcome.next == Next::Greylisting);
         let next = if recipients.iter().any(Recipient::is_delayed) {
             let (accepted_at, now) = (due.accepted_at_micros, now_micros());
-            self.retries.next(due.attempt, greylisted, accepted_at, now, fastrand::f64())
+            let next =
+                self.retries.next(due.attempt, greylisted, accepted_at, now, fastrand::f64());
+            schedule::within(next, due.expires_at_micros, now)
         } else {
             None
         };

@@ -83,6 +83,23 @@ impl Retries {
     }
 }
 
+/// A moment that comes round a little late is not missed, in microseconds.
+const LATE: i64 = 60 * 1_000_000;
+
+/// The next attempt of a mail that is given up at `expires_at` (0: never): the last one is made then.
+pub(crate) fn within(next: Option<i64>, expires_at: i64, now: i64) -> Option<i64> {
+    match next {
+        Some(_) if expires_at > 0 && now >= expires_at => None,
+        Some(at) if expires_at > 0 => Some(at.min(expires_at)),
+        next => next,
+    }
+}
+
+/// Nobody wants the mail any more.
+pub(crate) fn is_over(expires_at: i64, now: i64) -> bool {
+    expires_at > 0 && now > expires_at.saturating_add(LATE)
+}
+
 fn micros(seconds: u64) -> i64 {
     i64::try_from(seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX)
 }
@@ -126,6 +143,16 @@ mod tests {
         assert_eq!(retries.next(1, true, 0, 0, MIDDLE), Some(5 * MINUTE));
         assert_eq!(retries.next(2, true, 0, 0, MIDDLE), Some(5 * MINUTE));
         assert_eq!(retries.next(3, true, 0, 0, MIDDLE), Some(10 * MINUTE));
+    }
+
+    #[test]
+    fn a_mails_own_limit_comes_first() {
+        assert_eq!(within(Some(90), 0, 10), Some(90));
+        assert_eq!(within(Some(90), 60, 10), Some(60));
+        assert_eq!(within(Some(90), 100, 10), Some(90));
+        assert_eq!(within(Some(90), 60, 60), None);
+        assert_eq!(within(None, 60, 10), None);
+        assert!(!is_over(0, i64::MAX) && !is_over(5, 5 + LATE) && is_over(5, 6 + LATE));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Events for agents. The identity is derived from what happened, so that whoever announces it again
 //! announces the same.
 
-use contract::{Action, Email, EmailError, Event, Rejection, SubmissionScanned};
-use store::{Entered, Reported, Stored, rfc3339};
+use contract::{Action, Email, EmailError, Event, RecipientResult, Rejection, SubmissionScanned};
+use store::{Composed, Entered, Reported, Stored, rfc3339};
 use uuid::Uuid;
 
 pub(crate) fn received(stored: Stored) -> Event {
@@ -11,8 +11,9 @@ pub(crate) fn received(stored: Stored) -> Event {
     event(&parts, "email.received", timestamp, &stored.account_id, stored.email.clone())
 }
 
-/// The answer to a request: what it became, or what became of the first one with its key.
-pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned) -> Event {
+/// The answer to a request: what it became, or what became of the first one with its key; `differs` if
+/// that one had other words.
+pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned, differs: bool) -> Event {
     let entry = &entered.entry;
     let mut email = entered.email.clone();
     let requested_at = submission.requested_at_micros;
@@ -22,27 +23,62 @@ pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned) -> Even
         return event(&[&entry.email_id, name], name, timestamp, &entry.account_id, email);
     }
     email.repeated = true;
-    let name = format!("email.{}", entry.status);
+    email.body_differs = differs;
+    let name = match entry.status.as_str() {
+        "scheduled" => "email.queued".to_owned(),
+        status => format!("email.{status}"),
+    };
     let parts = [&*entry.email_id, "repeated", &requested_at.to_string()];
     event(&parts, &name, rfc3339(requested_at), &entry.account_id, email)
 }
 
-/// The answer to a request for an inbox that the account does not have. Nothing is stored of it.
+/// The answer to a request of which nothing is stored: the account does not have its inbox, or it was
+/// a dry run.
 pub(crate) fn refused(submission: &SubmissionScanned, rejection: Rejection) -> Event {
-    let requested_at = submission.requested_at_micros;
     let email = Email {
+        status: Some("rejected".to_owned()),
+        error: Some(EmailError { code: rejection.code, message: rejection.message }),
+        ..unstored(submission)
+    };
+    answer(submission, "email.rejected", email)
+}
+
+/// The answer to a dry run of what could be sent.
+pub(crate) fn validated(submission: &SubmissionScanned, mail: &Composed) -> Event {
+    let addresses = |list: &[contract::Mailbox]| list.iter().map(|it| it.address.clone()).collect();
+    let recipients = mail
+        .forward_paths
+        .iter()
+        .map(|it| RecipientResult { address: it.clone(), ..RecipientResult::default() });
+    let email = Email {
+        status: Some("valid".to_owned()),
+        from: mail.reverse_path.clone(),
+        to: addresses(&mail.message.to),
+        cc: addresses(&mail.message.cc),
+        subject: mail.message.subject.clone(),
+        has_attachments: !mail.message.attachments.is_empty(),
+        recipients: recipients.collect(),
+        ..unstored(submission)
+    };
+    answer(submission, "email.validated", email)
+}
+
+fn unstored(submission: &SubmissionScanned) -> Email {
+    Email {
         id: submission.mail_id.clone(),
         inbox_id: submission.inbox_id.clone(),
         direction: "outbound".to_owned(),
-        status: Some("rejected".to_owned()),
         security: Some(contract::EmailSecurity::default()),
-        created_at: rfc3339(requested_at),
+        created_at: rfc3339(submission.requested_at_micros),
         idempotency_key: Some(submission.idempotency_key.clone()),
-        error: Some(EmailError { code: rejection.code, message: rejection.message }),
         ..Email::default()
-    };
-    let parts = [&*submission.mail_id, "refused", &requested_at.to_string()];
-    event(&parts, "email.rejected", rfc3339(requested_at), &submission.account_id, email)
+    }
+}
+
+fn answer(submission: &SubmissionScanned, name: &str, email: Email) -> Event {
+    let requested_at = submission.requested_at_micros;
+    let parts = [&*submission.mail_id, name, &requested_at.to_string()];
+    event(&parts, name, rfc3339(requested_at), &submission.account_id, email)
 }
 
 /// One event for each thing that became of recipients.
@@ -120,7 +156,7 @@ mod tests {
         let known = Entered { entry, email: email(&[]), repeated, to_send: false };
         let submission =
             SubmissionScanned { requested_at_micros: now_at, ..SubmissionScanned::default() };
-        entered(&known, &submission)
+        entered(&known, &submission, true)
     }
 
     #[test]
@@ -136,7 +172,10 @@ mod tests {
     fn a_repeat_says_what_became_of_the_first() {
         let repeat = answered("sent", 1, 2);
         assert_eq!(repeat.event, "email.sent");
-        assert!(repeat.data.as_ref().is_some_and(|it| it.repeated));
+        assert_eq!(answered("scheduled", 1, 2).event, "email.queued");
+        assert!(repeat.data.as_ref().is_some_and(|it| it.repeated && it.body_differs));
+        let first = answered("sent", 1, 1);
+        assert!(first.data.is_some_and(|it| !it.repeated && !it.body_differs));
         assert_ne!(repeat.event_id, answered("sent", 1, 1).event_id);
         assert_ne!(repeat.event_id, answered("sent", 1, 3).event_id);
         assert_eq!(repeat.event_id, answered("sent", 1, 2).event_id);

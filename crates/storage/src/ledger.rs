@@ -1,11 +1,11 @@
 //! `outbound.scanned` → ledger → `outbound.accepted`, `email.queued` or `email.rejected`
 
 use anyhow::{Context as _, anyhow};
-use aws_lc_rs::digest;
 use bus::{BatchStage, Claims, Failure};
-use contract::{Emit as _, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned};
-use data_encoding::HEXLOWER;
-use store::{Entered, Store, Submitted};
+use contract::{
+    Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
+};
+use store::{Entered, Outcome, Store, Submitted, request_digest};
 
 use crate::{
     events, failure,
@@ -44,11 +44,16 @@ impl BatchStage for Ledger {
 
 /// What is to be done with a request.
 enum Step {
-    Enter,
-    /// It is in the ledger already.
-    Known(Box<Entered>),
-    /// There is no inbox to keep it in.
-    Refuse(Rejection),
+    Enter {
+        digest: String,
+    },
+    /// It is in the ledger already. Without a digest, what was asked is gone.
+    Known {
+        first: Box<Entered>,
+        digest: Option<String>,
+    },
+    /// There is no inbox to keep it in, or it was a dry run.
+    Answer(Box<Event>),
 }
 
 impl Ledger {
@@ -66,15 +71,18 @@ impl Ledger {
         let mut entered = entered.map_err(failure)?.into_iter();
         let mut outs = Vec::new();
         for (submission, step) in submissions.iter().zip(steps) {
-            let known = match step {
-                Step::Enter => entered.next().context("the ledger gave no answer")?,
-                Step::Known(known) => *known,
-                Step::Refuse(rejection) => {
-                    outs.push(events::refused(submission, rejection).records());
+            let (known, digest) = match step {
+                Step::Enter { digest } => {
+                    (entered.next().context("the ledger gave no answer")?, Some(digest))
+                }
+                Step::Known { first, digest } => (*first, digest),
+                Step::Answer(event) => {
+                    outs.push(event.records());
+                    self.forget(submission).await;
                     continue;
                 }
             };
-            outs.push(self.announce(submission, known));
+            outs.push(self.announce(submission, known, digest.as_deref()));
             self.forget(submission).await;
         }
         Ok(outs)
@@ -88,38 +96,62 @@ impl Ledger {
         let (inbox_id, key) = (&submission.inbox_id, &submission.idempotency_key);
         if key.len() > LONGEST_KEY {
             let message = format!("idempotency key: longer than {LONGEST_KEY} octets");
-            return Ok(Step::Refuse(rejection("invalid_request", message)));
+            return Ok(refuse(submission, rejection("invalid_request", message)));
         }
         let Some(around) = self.circumstances(submission).await? else {
             let message = format!("the account has no inbox {inbox_id:?}");
-            return Ok(Step::Refuse(rejection("inbox_not_found", message)));
+            return Ok(refuse(submission, rejection("inbox_not_found", message)));
         };
         let requested_at = submission.requested_at_micros;
         let known = self.store.reader.entered(inbox_id, key, requested_at).await;
+        let read = self.read(submission).await?;
         if let Some(known) = known.map_err(failure)? {
-            return Ok(Step::Known(Box::new(known)));
+            let digest = read.map(|(_, digest)| digest);
+            return Ok(Step::Known { first: Box::new(known), digest });
         }
-        let content = submission.request.as_ref().context("the submission has no request");
-        let octets = self.claims.get(content.map_err(Failure::Permanent)?).await?;
-        let octets = octets.ok_or_else(|| {
+        let (request, digest) = read.ok_or_else(|| {
             Failure::Permanent(anyhow!("the request of {} is gone", submission.mail_id))
         })?;
-        // What the scanner could not read it has rejected; then this is as much as can be shown.
-        let request: SendRequest = serde_json::from_slice(&octets).unwrap_or_default();
-        let digest = digest::digest(&digest::SHA256, &octets);
+        let is_dry_run = request.validate_only;
         let around = self.with_ancestors(around, &request).await?;
         let judged = submission.clone();
         let decide = move || request::decide(&judged, &request, &around);
+        let outcome = tokio::task::spawn_blocking(decide).await.context("compose a mail")?;
+        if is_dry_run {
+            return Ok(Step::Answer(Box::new(match outcome {
+                Outcome::Composed(mail) => events::validated(submission, &mail),
+                Outcome::Rejected(rejected) => events::refused(submission, rejected.rejection),
+            })));
+        }
         submitted.push(Submitted {
             mail_id: submission.mail_id.clone(),
             account_id: submission.account_id.clone(),
             inbox_id: inbox_id.clone(),
             idempotency_key: key.clone(),
-            request_digest: HEXLOWER.encode(digest.as_ref()),
+            request_digest: digest.clone(),
             requested_at,
-            outcome: tokio::task::spawn_blocking(decide).await.context("compose a mail")?,
+            outcome,
         });
-        Ok(Step::Enter)
+        Ok(Step::Enter { digest })
+    }
+
+    /// `None` if its claim is gone, as it is when a request comes again that was entered before.
+    ///
+    /// What the scanner could not read it has rejected; then this is as much as can be shown.
+    async fn read(
+        &self,
+        submission: &SubmissionScanned,
+    ) -> Result<Option<(SendRequest, String)>, Failure> {
+        let content = submission.request.as_ref().context("the submission has no request");
+        let octets = self.claims.get(content.map_err(Failure::Permanent)?).await?;
+        let Some(octets) = octets else { return Ok(None) };
+        let read = move || {
+            let request = serde_json::from_slice::<SendRequest>(&octets).ok();
+            let digest = request_digest(request.as_ref(), &octets);
+            (request.unwrap_or_default(), digest)
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        Ok(Some(read.context("read a request")?))
     }
 
     /// `None` if the account has no such inbox.
@@ -153,7 +185,12 @@ impl Ledger {
         Ok(Circumstances { thread, answered, ..around })
     }
 
-    fn announce(&self, submission: &SubmissionScanned, entered: Entered) -> Vec<Record> {
+    fn announce(
+        &self,
+        submission: &SubmissionScanned,
+        entered: Entered,
+        digest: Option<&str>,
+    ) -> Vec<Record> {
         if entered.repeated {
             self.metrics.note_repeats(STAGE, 1);
         }
@@ -164,9 +201,12 @@ impl Ledger {
             reverse_path: entered.email.from.clone(),
             forward_paths: entered.email.recipients.iter().map(|it| it.address.clone()).collect(),
             accepted_at_micros: entered.entry.requested_at,
+            send_at_micros: submission.send_at_micros,
+            expires_at_micros: submission.expires_at_micros,
         });
         let mut records = accepted.records();
-        records.extend(events::entered(&entered, submission).records());
+        let differs = digest.is_some_and(|it| it != entered.entry.request_digest);
+        records.extend(events::entered(&entered, submission, differs).records());
         records
     }
 
@@ -178,6 +218,10 @@ impl Ledger {
             tracing::debug!("leave a claim behind: {err:#}");
         }
     }
+}
+
+fn refuse(submission: &SubmissionScanned, rejection: Rejection) -> Step {
+    Step::Answer(Box::new(events::refused(submission, rejection)))
 }
 
 fn rejection(code: &str, message: String) -> Rejection {

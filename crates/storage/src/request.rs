@@ -85,8 +85,9 @@ fn compose(
         message,
         verdict: submission.verdict.clone().unwrap_or_default(),
         reverse_path: around.inbox.address.clone(),
-        forward_paths: forward_paths(request)?,
+        forward_paths: mail::forward_paths(request)?,
         thread_id: some(&request.thread_id),
+        is_scheduled: submission.send_at_micros > 0,
     })
 }
 
@@ -115,7 +116,9 @@ fn draft(submission: &SubmissionScanned, request: &SendRequest, around: &Circums
         message_id: format!("{unique}@{}", inbox.domain),
         in_reply_to: ancestry.in_reply_to,
         references: ancestry.references,
-        date: submission.requested_at_micros / 1_000_000,
+        // Receivers distrust a mail that was written long before it came.
+        date: submission.requested_at_micros.max(submission.send_at_micros) / 1_000_000,
+        headers: request.headers.clone().into_iter().collect(),
         attachments: attachments.collect(),
     }
 }
@@ -133,21 +136,6 @@ fn ancestry(request: &SendRequest, around: &Circumstances) -> Ancestry {
         references.push(answered.clone());
         Ancestry { in_reply_to: Some(answered), references }
     })
-}
-
-/// Each recipient once, in the form that goes on the wire.
-fn forward_paths(request: &SendRequest) -> Result<Vec<String>, Rejection> {
-    let mut paths: Vec<String> = Vec::new();
-    for text in request.to.iter().chain(&request.cc) {
-        let address: Address = text
-            .parse()
-            .map_err(|err: mail::InvalidAddress| rejection("invalid_request", err.to_string()))?;
-        let path = address.to_string();
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
 }
 
 fn rejection(code: &str, message: String) -> Rejection {
@@ -294,5 +282,33 @@ mod tests {
         refused(&request, &around(), "invalid_request");
         let request = SendRequest { to: vec!["nobody".to_owned()], ..self::request() };
         refused(&request, &around(), "invalid_request");
+    }
+
+    #[test]
+    fn hidden_recipients_are_in_the_envelope_alone() {
+        let bcc = vec!["hidden@example.org".to_owned(), "bob@example.net".to_owned()];
+        let composed = composed(&SendRequest { bcc, ..request() }, &around());
+        let expected = ["bob@example.net", "carol@example.org", "hidden@example.org"];
+        assert_eq!(composed.forward_paths, expected);
+        let text = String::from_utf8(composed.octets).expect("ASCII");
+        assert!(!text.contains("hidden") && !text.to_lowercase().contains("bcc"), "{text}");
+    }
+
+    #[test]
+    fn custom_fields_are_written() {
+        let headers = [("X-Order".to_owned(), "17".to_owned())].into();
+        let composed = composed(&SendRequest { headers, ..request() }, &around());
+        assert!(String::from_utf8_lossy(&composed.octets).contains("\r\nX-Order: 17\r\n"));
+    }
+
+    #[test]
+    fn a_mail_for_later_is_dated_then() {
+        let later = SubmissionScanned { send_at_micros: 1_795_564_800_000_000, ..submission() };
+        let Outcome::Composed(composed) = decide(&later, &request(), &around()) else {
+            panic!("rejected");
+        };
+        assert!(composed.is_scheduled);
+        assert_eq!(composed.message.date_micros, later.send_at_micros);
+        assert!(!self::composed(&request(), &around()).is_scheduled);
     }
 }

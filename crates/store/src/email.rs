@@ -133,6 +133,7 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
             .zip(optional("rejection_message")?)
             .map(|(code, message)| EmailError { code, message }),
         repeated: false,
+        body_differs: false,
     };
     Ok(Read { email, mail_id: text("mail_id")?, account_id: text("account_id")?, created_at })
 }

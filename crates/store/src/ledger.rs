@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use contract::{Email, Rejection};
+use aws_lc_rs::digest::{SHA256, digest};
+use contract::{Email, Rejection, SendRequest};
+use data_encoding::HEXLOWER;
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use crate::{Entered, Error, LedgerEntry, sql};
@@ -11,6 +13,16 @@ pub(crate) const COLUMNS: &str = "l.email_id, l.account_id, l.inbox_id, l.idempo
      l.request_digest, e.status, l.rejection_code, l.rejection_message, l.requested_at";
 
 pub(crate) const TABLES: &str = "ledger l JOIN emails e ON e.id = l.email_id";
+
+/// What tells whether a repeated request has the words of the first. One that cannot be read is known
+/// by its octets.
+pub fn request_digest(request: Option<&SendRequest>, octets: &[u8]) -> String {
+    let digest = match request {
+        Some(request) => digest(&SHA256, &request.canonical()),
+        None => digest(&SHA256, octets),
+    };
+    HEXLOWER.encode(digest.as_ref())
+}
 
 /// Inbox and idempotency key of a request.
 pub(crate) type Key = (String, String);

@@ -26,7 +26,8 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
-    error::Error, migrations::migrate, model::*, moment::rfc3339, reader::Reader, writer::Writer,
+    error::Error, ledger::request_digest, migrations::migrate, model::*, moment::rfc3339,
+    reader::Reader, writer::Writer,
 };
 
 /// A connected database whose schema is current.

@@ -131,6 +131,29 @@ pub struct Original {
     pub octets: Vec<u8>,
 }
 
+/// What one delivery attempt came to for one recipient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    pub recipient: String,
+    /// The destination: a domain in lower-case A-label form.
+    pub domain: String,
+    /// 1 for the first.
+    pub attempt: i64,
+    pub attempted_at: i64,
+    /// "delivered", "delayed" or "failed".
+    pub action: String,
+    /// Enhanced status code (RFC 3463).
+    pub status: String,
+    /// The reply, or what went wrong before there was one.
+    pub diagnostic: String,
+    /// Empty when no host answered.
+    pub remote_host: String,
+    /// The TLS version; empty without TLS.
+    pub tls: String,
+    /// When this recipient is tried again.
+    pub next_attempt_at: Option<i64>,
+}
+
 /// A request in the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LedgerEntry {
@@ -139,9 +162,9 @@ pub struct LedgerEntry {
     pub account_id: String,
     pub inbox_id: String,
     pub idempotency_key: String,
-    /// SHA-256 of the request, in hexadecimal.
+    /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
-    /// "queued", "sent", "deferred", "bounced" or "rejected".
+    /// "scheduled", "queued", "sent", "deferred", "bounced" or "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
@@ -204,6 +227,8 @@ pub struct Composed {
     pub forward_paths: Vec<String>,
     /// The thread the request names; otherwise the message identifiers lead to one.
     pub thread_id: Option<String>,
+    /// It goes out later: its status is "scheduled" until something is reported of it.
+    pub is_scheduled: bool,
 }
 
 /// What the ledger says of a request.

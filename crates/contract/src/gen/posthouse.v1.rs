@@ -240,6 +240,12 @@ pub struct SubmissionScanned {
     pub rejection: ::core::option::Option<Rejection>,
     #[prost(message, optional, tag = "8")]
     pub verdict: ::core::option::Option<Verdict>,
+    /// When the mail is to go, if later than it was asked for; else 0.
+    #[prost(int64, tag = "9")]
+    pub send_at_micros: i64,
+    /// When it is given up, if the request says so; else 0.
+    #[prost(int64, tag = "10")]
+    pub expires_at_micros: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rejection {
@@ -265,6 +271,12 @@ pub struct SubmissionAccepted {
     pub forward_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(int64, tag = "6")]
     pub accepted_at_micros: i64,
+    /// Not before then; 0 is at once.
+    #[prost(int64, tag = "7")]
+    pub send_at_micros: i64,
+    /// Given up then, unless the sender gives up earlier; 0 leaves it to the sender.
+    #[prost(int64, tag = "8")]
+    pub expires_at_micros: i64,
 }
 /// One submission has to go to one destination domain now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -286,8 +298,12 @@ pub struct DeliveryDue {
     /// 1 for the first attempt.
     #[prost(uint32, tag = "7")]
     pub attempt: u32,
+    /// When it was free to go: for a mail that was to be sent later, that moment.
     #[prost(int64, tag = "8")]
     pub accepted_at_micros: i64,
+    /// As in SubmissionAccepted.
+    #[prost(int64, tag = "9")]
+    pub expires_at_micros: i64,
 }
 /// What one delivery attempt came to.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -397,6 +413,22 @@ pub struct SendRequest {
     /// At most 10.
     #[prost(message, repeated, tag = "9")]
     pub attachments: ::prost::alloc::vec::Vec<SendAttachment>,
+    /// They receive the mail and are named nowhere in it. With to and cc at most 50.
+    #[prost(string, repeated, tag = "10")]
+    pub bcc: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Further header fields by name, at most 20. Not those that this service writes.
+    #[prost(btree_map = "string, string", tag = "11")]
+    pub headers: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// Everything is checked, nothing is kept or sent.
+    #[prost(bool, tag = "12")]
+    pub validate_only: bool,
+    /// RFC 3339, at most 30 days ahead; a moment that has passed means at once.
+    #[prost(string, tag = "13")]
+    pub send_at: ::prost::alloc::string::String,
+    /// Given up after so many seconds from acceptance, or from send_at: 1 to 2592000. The service's own
+    /// limit holds all the same.
+    #[prost(uint32, optional, tag = "14")]
+    pub ttl_seconds: ::core::option::Option<u32>,
 }
 /// At least one of the two.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -432,7 +464,8 @@ pub struct Event {
     /// The same for every copy of one occurrence.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// email.received, email.queued, email.sent, email.deferred, email.bounced, email.rejected.
+    /// email.received, email.queued, email.sent, email.deferred, email.bounced, email.rejected,
+    /// email.validated.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -503,6 +536,10 @@ pub struct Email {
     #[prost(bool, tag = "22")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
+    /// Of a repeat: its words are not the first one's, and were not sent.
+    #[prost(bool, tag = "23")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub body_differs: bool,
 }
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]

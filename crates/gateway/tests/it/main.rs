@@ -7,5 +7,6 @@ mod bench;
 mod emails;
 mod inboxes;
 mod poll;
+mod replies;
 mod send;
 mod transport;

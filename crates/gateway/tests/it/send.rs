@@ -2,11 +2,11 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use bus::{Failure, Stage};
-use contract::{Event, Rejection, Submission};
+use bus::{Claims, Failure, Stage};
+use contract::{Action, DeliveryReported, Event, RecipientReport, Rejection, Submission};
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::{Composed, Outcome, Rejected, Store, Submitted};
@@ -17,6 +17,7 @@ use crate::bench::{Agent, Answer, Bench, Inbox, content, eventually};
 /// What scanner and storage do with a request, in one: enter it into the ledger and announce it.
 struct Ledger {
     store: Store,
+    claims: Claims,
     rejection: Option<Rejection>,
     requests: Arc<Mutex<Vec<Submission>>>,
 }
@@ -40,6 +41,7 @@ impl Stage for Ledger {
                 reverse_path: "agent@posthouse.localhost".to_owned(),
                 forward_paths: vec!["a@example.com".to_owned()],
                 thread_id: None,
+                is_scheduled: false,
             })),
         };
         let submitted = Submitted {
@@ -47,7 +49,7 @@ impl Stage for Ledger {
             account_id: submission.account_id.clone(),
             inbox_id: submission.inbox_id.clone(),
             idempotency_key: submission.idempotency_key.clone(),
-            request_digest: "d".to_owned(),
+            request_digest: self.digest(&submission).await?,
             requested_at: submission.requested_at_micros,
             outcome,
         };
@@ -67,8 +69,15 @@ impl Stage for Ledger {
     }
 }
 
-struct Running {
-    requests: Arc<Mutex<Vec<Submission>>>,
+impl Ledger {
+    async fn digest(&self, submission: &Submission) -> anyhow::Result<String> {
+        let octets = self.claims.get(&submission.request).await?.unwrap();
+        Ok(store::request_digest(Some(&serde_json::from_slice(&octets)?), &octets))
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) requests: Arc<Mutex<Vec<Submission>>>,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -78,9 +87,14 @@ impl Drop for Running {
     }
 }
 
-fn ledger(bench: &Bench, rejection: Option<Rejection>) -> Running {
+pub(crate) fn ledger(bench: &Bench, rejection: Option<Rejection>) -> Running {
     let requests: Arc<Mutex<Vec<Submission>>> = Arc::default();
-    let stage = Ledger { store: bench.store.clone(), rejection, requests: Arc::clone(&requests) };
+    let stage = Ledger {
+        store: bench.store.clone(),
+        claims: bench.bus.claims(),
+        rejection,
+        requests: Arc::clone(&requests),
+    };
     let bus = bench.bus.clone();
     Running { requests, task: tokio::spawn(async move { bus.run(stage).await }) }
 }
@@ -126,11 +140,60 @@ async fn a_key_is_one_mail_however_often_it_is_sent() {
     for _ in 0..3 {
         assert_eq!(send(&agent, "order-17", &mail_from(&inbox)).await.ok(), first);
     }
+    let mut changed = mail_from(&inbox);
+    changed["subject"] = json!("Another");
+    let repeat = send(&agent, "order-17", &changed).await.ok();
+    assert_eq!((&repeat["id"], &repeat["bodyDiffers"]), (&first["id"], &json!(true)));
     assert_eq!(first["id"], contract::submission_id(&inbox.id, "order-17"));
     assert_eq!(ledger.requests.lock().unwrap().len(), 1);
     let elsewhere = send(&agent, "order-17", &mail_from(&other)).await.ok();
     assert_ne!(elsewhere["id"], first["id"], "keys are compared within an inbox");
     send(&agent, "with space", &mail_from(&inbox)).await.is(400, "invalid_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_delivery_log_is_the_owners() {
+    let bench = Bench::new().await;
+    let (agent, stranger) = (bench.agent().await, bench.agent().await);
+    let (inbox, other) = (agent.inbox().await, agent.inbox().await);
+    let _ledger = ledger(&bench, None);
+    let sent = send(&agent, "k", &mail_from(&inbox)).await.ok();
+    let id = sent["id"].as_str().unwrap();
+    let path = format!("/v1/emails/{id}/deliveries");
+    eventually(async || agent.get(&path).await.status == 200).await;
+    assert_eq!(agent.get(&path).await.ok(), json!({ "data": [] }));
+    let recipient = RecipientReport {
+        forward_path: "a@example.com".to_owned(),
+        action: Action::Delayed.into(),
+        status: "4.2.1".to_owned(),
+        diagnostic: "450 4.2.1 later".to_owned(),
+        remote_host: "mx.example.com".to_owned(),
+        tls: String::new(),
+    };
+    let report = DeliveryReported {
+        mail_id: id.to_owned(),
+        domain: "example.com".to_owned(),
+        attempt: 1,
+        attempted_at_micros: 1_000_000,
+        recipients: vec![recipient],
+        next_attempt_at_micros: 61_000_000,
+        ..Default::default()
+    };
+    bench.store.writer.report(&[report]).await.unwrap();
+    let log = agent.get(&path).await.ok();
+    let expected = json!({ "data": [{
+        "attemptedAt": "1970-01-01T00:00:01.000Z", "recipient": "a@example.com",
+        "domain": "example.com", "attempt": 1, "action": "delayed", "status": "4.2.1",
+        "diagnostic": "450 4.2.1 later", "remoteHost": "mx.example.com", "tls": null,
+        "nextAttemptAt": "1970-01-01T00:01:01.000Z",
+    }] });
+    assert_eq!(log, expected);
+    let of_inbox = format!("/emails/{id}/deliveries");
+    assert_eq!(agent.get(&inbox.path(&of_inbox)).await.ok(), expected);
+    agent.get(&other.path(&of_inbox)).await.is(404, "not_found");
+    stranger.get(&path).await.is(404, "not_found");
+    stranger.get(&inbox.path(&of_inbox)).await.is(404, "not_found");
+    agent.get("/v1/emails/eml_unknown/deliveries").await.is(404, "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,6 +239,7 @@ async fn a_large_mail_passes_and_a_larger_one_is_refused() {
         mail
     };
     agent.post("/v1/emails/send", &with(3_000_000)).await.ok();
+    eventually(async || ledger.requests.lock().unwrap().len() == 1).await;
     let submission = ledger.requests.lock().unwrap()[0].clone();
     let request = bench.bus.claims().get(&submission.request).await.unwrap().unwrap();
     assert_eq!(request, serde_json::to_vec(&with(3_000_000)).unwrap(), "octet for octet");
@@ -206,8 +270,9 @@ async fn what_is_wrong_is_told_before_anything_is_sent() {
     refused(with("from", json!(foreign.address))).await.is(404, "not_found");
     refused(with("from", json!("x@example.com"))).await.is(404, "not_found");
     refused(with("threadId", json!("thd_unknown"))).await.is(404, "not_found");
-    let message = refused(with("bcc", json!(["b@example.com"]))).await.is(400, "invalid_request");
-    assert!(message.contains("bcc"), "{message}");
+    let message =
+        refused(with("blindCopy", json!(["b@example.com"]))).await.is(400, "invalid_request");
+    assert!(message.contains("blindCopy"), "{message}");
     refused(with("to", json!("a@example.com"))).await.is(400, "invalid_request");
 
     let received = bench.deliver(&foreign, &content("s", "t", None)).await;
@@ -216,6 +281,58 @@ async fn what_is_wrong_is_told_before_anything_is_sent() {
     agent.delete(&inbox.path("")).await.ok();
     refused(mail_from(&inbox)).await.is(404, "not_found");
     assert!(ledger.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_would_happen_and_does_nothing() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let ledger = ledger(&bench, None);
+    let mut mail = mail_from(&inbox);
+    mail["validateOnly"] = json!(true);
+    mail["bcc"] = json!(["b@example.com", "a@example.com"]);
+    mail["headers"] = json!({ "X-Order": "17" });
+    mail["sendAt"] = json!("2020-01-01T00:00:00Z");
+    let recipients = json!(["a@example.com", "b@example.com"]);
+    let valid = send(&agent, "k", &mail).await.ok();
+    assert_eq!(valid, json!({ "status": "valid", "recipients": recipients }));
+    for (field, value) in [
+        ("to", json!(["nobody"])),
+        ("bcc", json!(["nobody"])),
+        ("headers", json!({ "Bcc": "b@example.com" })),
+        ("headers", json!({ "X-A": "v\r\nBcc: b@example.com" })),
+        ("sendAt", json!("tomorrow")),
+        ("sendAt", json!("2999-01-01T00:00:00Z")),
+        ("ttlSeconds", json!(0)),
+    ] {
+        let mut wrong = mail.clone();
+        wrong[field] = value;
+        let message = send(&agent, "k", &wrong).await.is(422, "invalid_request");
+        assert!(message.starts_with(field), "{field}: {message}");
+    }
+    assert!(ledger.requests.lock().unwrap().is_empty());
+
+    mail["validateOnly"] = json!(false);
+    let sent = send(&agent, "k", &mail).await.ok();
+    mail["validateOnly"] = json!(true);
+    assert_eq!(send(&agent, "k", &mail).await.ok(), sent, "the key is used: this is what it gets");
+    assert_eq!(ledger.requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_for_later_is_scheduled() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let mut mail = mail_from(&inbox);
+    let tomorrow = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 86_400;
+    let tomorrow = store::rfc3339(i64::try_from(tomorrow).unwrap() * 1_000_000);
+    mail["sendAt"] = json!(tomorrow);
+    let sent = send(&agent, "k", &mail).await.ok();
+    assert_eq!(sent["status"], "scheduled");
+    mail["validateOnly"] = json!(true);
+    assert_eq!(send(&agent, "l", &mail).await.ok()["sendAt"], tomorrow);
 }
 
 #[tokio::test(flavor = "multi_thread")]

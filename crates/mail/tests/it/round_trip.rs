@@ -181,3 +181,51 @@ fn long_names_are_folded() {
     assert_eq!(message.subject, draft.subject);
     assert_eq!(message.attachments[0].filename, draft.attachments[0].filename);
 }
+
+#[test]
+fn custom_fields_stand_in_the_header_section() {
+    let long = format!("<https://x.test/{}>", "u".repeat(800));
+    let headers = vec![
+        ("X-Order".to_owned(), "17, for =?you?=".to_owned()),
+        ("List-Unsubscribe".to_owned(), long.clone()),
+        ("X-Greeting".to_owned(), "Grüße aus Köln ".repeat(40)),
+    ];
+    let content = content(&Draft { headers, ..draft() });
+    let text = String::from_utf8(content).expect("ASCII");
+    let (section, _) = text.split_once("\r\n\r\n").expect("a header section");
+    assert!(section.is_ascii());
+    assert!(section.contains("X-Order: 17, for =?you?="), "{section}");
+    assert!(section.replace("\r\n ", " ").contains(&long), "{section}");
+    assert!(section.contains("X-Greeting: =?utf-8?"), "{section}");
+
+    for (name, value) in [("X\r\nBcc", "v"), ("X", "v\r\nBcc: a@x.test"), ("Bcc", "a@x.test")] {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        compose(&Draft { headers, ..draft() }).expect_err(name);
+    }
+}
+
+#[test]
+fn an_enclosed_mail_stays_a_mail() {
+    let mail = compose(&draft()).expect("compose");
+    let enclosed = |octets: &[u8]| {
+        let attachments = vec![DraftAttachment {
+            filename: "m.eml".to_owned(),
+            content_type: "message/rfc822".to_owned(),
+            octets: octets.to_vec(),
+        }];
+        let content = content(&Draft { attachments, ..draft() });
+        let part = part(&content, 0).expect("part");
+        assert_eq!(part.octets, octets);
+        part.content_type
+    };
+    assert_eq!(enclosed(&mail), "message/rfc822");
+    let not_for_the_wire = [
+        "Subject: ü\r\n\r\nx\r\n".as_bytes().to_vec(),
+        b"Subject: x\n\nbare\n".to_vec(),
+        b"Subject: x\r\n\r\nno end".to_vec(),
+        [b"Subject: x\r\n\r\n", "y".repeat(999).as_bytes(), b"\r\n"].concat(),
+    ];
+    for octets in not_for_the_wire {
+        assert_eq!(enclosed(&octets), "application/octet-stream");
+    }
+}

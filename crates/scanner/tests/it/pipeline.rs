@@ -126,13 +126,15 @@ async fn a_lost_claim_is_parked() {
 #[tokio::test]
 async fn a_request_is_checked_and_judged() {
     let bench = Bench::new().await;
-    let good = r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Lunch?"}}"#;
+    let good = r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Lunch?"},"ttlSeconds":60}"#;
     bench.bus.submit("acct_1", "ibx_1", "key", good.into()).await.expect("submit");
     let scanned = bench.next("OUTBOUND", "outbound.scanned").await;
     let scanned = SubmissionScanned::decode(&*scanned).expect("decode");
     assert_eq!(scanned.mail_id, contract::submission_id("ibx_1", "key"));
     assert_eq!(scanned.rejection, None);
     assert!(scanned.verdict.expect("verdict").score < 0.2);
+    assert_eq!(scanned.send_at_micros, 0);
+    assert_eq!(scanned.expires_at_micros, scanned.requested_at_micros + 60_000_000);
     bench.stop().await;
 }
 

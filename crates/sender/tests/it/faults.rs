@@ -238,3 +238,30 @@ async fn what_takes_too_long_has_failed() {
     assert!(report.recipients[0].diagnostic.contains("450 4.2.1 busy"), "{report:?}");
     assert_eq!(report.next_attempt_at_micros, 0);
 }
+
+#[tokio::test]
+async fn a_mail_is_given_up_at_its_own_limit() {
+    let peer = Peer::start(greylisting()).await;
+    let config = to_smarthost(peer.address);
+    let mut due = due(&["a@example.org"]);
+    due.expires_at_micros = due.accepted_at_micros + 2_000_000;
+    let report = delivery(&config).attempt(CONTENT, &due).await;
+    check(&report, &["Delayed 4.7.1"]);
+    assert_eq!(report.next_attempt_at_micros, due.expires_at_micros, "the last one");
+
+    due.expires_at_micros = due.accepted_at_micros;
+    let report = delivery(&config).attempt(CONTENT, &due).await;
+    check(&report, &["Failed 4.4.7"]);
+    assert!(report.recipients[0].diagnostic.contains("451 4.7.1"));
+    assert_eq!(report.next_attempt_at_micros, 0);
+
+    let tried = peer.seen().connections;
+    due.expires_at_micros = due.accepted_at_micros - 61_000_000;
+    let report = delivery(&config).attempt(CONTENT, &due).await;
+    check(&report, &["Failed 4.4.7"]);
+    assert_eq!(peer.seen().connections, tried, "nobody wants it any more");
+}
+
+fn greylisting() -> Setup {
+    Setup::script(|line| line.starts_with("RCPT").then(|| say("451 4.7.1 later")).flatten())
+}

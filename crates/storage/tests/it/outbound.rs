@@ -1,5 +1,8 @@
-use contract::{Action, DeliveryReported, Event, RecipientReport, SubmissionAccepted};
+use contract::{
+    Action, DeliveryReported, Event, RecipientReport, SubmissionAccepted, SubmissionScanned,
+};
 use prost::Message as _;
+use store::Inbox;
 
 use crate::{ACCOUNT, Bench, eventually, inline, submission};
 
@@ -28,8 +31,16 @@ async fn a_repeated_key_goes_out_once_and_gets_the_first_result() {
     eventually(async || bench.outbound("outbound.scanned").await.is_empty()).await;
     assert_eq!(bench.events().await.len(), 2);
     let repeat = events[1].data.as_ref().expect("an email");
-    assert!(repeat.repeated && repeat.id == queued.id);
+    assert!(repeat.repeated && !repeat.body_differs && repeat.id == queued.id);
     assert_ne!(events[1].event_id, events[0].event_id);
+
+    let other = br#"{"to":["mallory@example.net"],"subject":"Hello","body":{"text":"Hi"}}"#;
+    let other =
+        SubmissionScanned { request: Some(inline(other)), ..submission(&inbox, "k", 3_000_000) };
+    bench.deliver(&other, "other words under the same key").await;
+    let events = bench.wait_for_events(3).await;
+    let repeat = events[2].data.as_ref().expect("an email");
+    assert!(repeat.repeated && repeat.body_differs && repeat.id == queued.id);
 
     let accepted = "outbound.accepted".to_owned();
     assert_eq!(bench.outbound(&accepted).await, [(accepted.clone(), 1)]);
@@ -130,5 +141,65 @@ async fn who_may_not_send_hears_why() {
     }
     assert_eq!(bench.outbound("outbound.accepted").await, []);
     assert_eq!(bench.store.reader.ledger_entry(&own.id, "k").await.expect("read"), None);
+    running.stop().await;
+}
+
+fn asking(inbox: &Inbox, key: &str, requested_at: i64, more: &str) -> SubmissionScanned {
+    let request =
+        format!(r#"{{"to":["bob@example.net"],"subject":"Hello","body":{{"text":"Hi"}},{more}}}"#);
+    let request = Some(inline(request.as_bytes()));
+    SubmissionScanned { request, ..submission(inbox, key, requested_at) }
+}
+
+#[tokio::test]
+async fn a_mail_for_later_is_kept_at_once_and_says_when_it_goes() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let running = bench.start().await;
+    let more = r#""sendAt":"1970-01-01T00:01:00Z","ttlSeconds":30,"bcc":["carol@example.net"]"#;
+    let request = SubmissionScanned {
+        send_at_micros: 60_000_000,
+        expires_at_micros: 90_000_000,
+        ..asking(&inbox, "k", 1_000_000, more)
+    };
+    bench.deliver(&request, "request").await;
+    let events = bench.wait_for_events(1).await;
+    assert_eq!(names(&events), ["email.queued"]);
+    let email = events[0].data.as_ref().expect("an email");
+    assert_eq!(email.status.as_deref(), Some("scheduled"));
+    assert_eq!(email.to, ["bob@example.net"]);
+    let accepted = bench.last_outbound("outbound.accepted").await;
+    let accepted = SubmissionAccepted::decode(accepted).expect("decode");
+    assert_eq!(accepted.forward_paths, ["bob@example.net", "carol@example.net"]);
+    assert_eq!((accepted.accepted_at_micros, accepted.send_at_micros), (1_000_000, 60_000_000));
+    assert_eq!(accepted.expires_at_micros, 90_000_000);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_is_answered_and_leaves_nothing() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let running = bench.start().await;
+    let dry = r#""validateOnly":true"#;
+    bench.deliver(&asking(&inbox, "k", 1_000_000, dry), "dry").await;
+    let events = bench.wait_for_events(1).await;
+    assert_eq!(names(&events), ["email.validated"]);
+    let email = events[0].data.as_ref().expect("an email");
+    assert_eq!((email.status.as_deref(), &*email.subject), (Some("valid"), "Hello"));
+    assert_eq!(email.recipients[0].address, "bob@example.net");
+    let wrong = r#""validateOnly":true,"threadId":"thd_unknown""#;
+    bench.deliver(&asking(&inbox, "k", 2_000_000, wrong), "dry and wrong").await;
+    let events = bench.wait_for_events(2).await;
+    assert_eq!(events[1].event, "email.rejected");
+    assert_eq!(bench.store.reader.ledger_entry(&inbox.id, "k").await.expect("read"), None);
+
+    bench.deliver(&submission(&inbox, "k", 3_000_000), "and now").await;
+    let events = bench.wait_for_events(3).await;
+    assert_eq!(events[2].event, "email.queued", "the key is free");
+    assert_eq!(bench.outbound("outbound.accepted").await.len(), 1);
+    bench.deliver(&asking(&inbox, "k", 4_000_000, dry), "dry, of the same mail").await;
+    let events = bench.wait_for_events(4).await;
+    assert!(events[3].data.as_ref().is_some_and(|it| it.repeated && !it.body_differs));
     running.stop().await;
 }

@@ -100,6 +100,18 @@ impl Reader {
         Ok(found.into_iter().next())
     }
 
+    /// The active inbox that an email of the account is in.
+    pub async fn inbox_of_email(
+        &self,
+        account_id: &str,
+        email_id: &str,
+    ) -> Result<Option<Inbox>, Error> {
+        let condition = "deleted_at IS NULL AND account_id = $1 \
+                         AND id = (SELECT inbox_id FROM emails WHERE id = $2 AND account_id = $1)";
+        let found = self.find_inboxes(condition, &[account_id, email_id]).await?;
+        Ok(found.into_iter().next())
+    }
+
     async fn find_inboxes(&self, condition: &str, values: &[&str]) -> Result<Vec<Inbox>, Error> {
         let failed = Error::query("read inboxes");
         let statement = format!("SELECT {INBOX} FROM inboxes WHERE {condition}");

@@ -1,7 +1,7 @@
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
 
 use super::Reader;
-use crate::{Entered, Error, LedgerEntry, Outgoing, email, ledger, sql};
+use crate::{Delivery, Entered, Error, LedgerEntry, Outgoing, delivery::State, email, ledger, sql};
 
 impl Reader {
     pub async fn ledger_entry(
@@ -41,6 +41,32 @@ impl Reader {
         Ok(Some(known.entered(email.email, requested_at, true)))
     }
 
+    /// Every attempt to deliver a sent email, oldest first; none of one that was received.
+    pub async fn deliveries(
+        &self,
+        account_id: &str,
+        inbox_id: &str,
+        email_id: &str,
+    ) -> Result<Vec<Delivery>, Error> {
+        let failed = Error::query("read delivery attempts");
+        let statement = "SELECT a.forward_path, a.domain, a.attempt, a.attempted_at, a.action, \
+                         a.status, a.diagnostic, a.remote_host, a.tls, a.next_attempt_at \
+                         FROM emails e JOIN attempts a ON a.mail_id = e.mail_id \
+                         LEFT JOIN recipients r ON r.mail_id = a.mail_id \
+                         AND r.forward_path = a.forward_path \
+                         WHERE e.id = $1 AND e.inbox_id = $2 AND e.account_id = $3 \
+                         AND e.direction = 'outbound' \
+                         ORDER BY a.attempted_at, a.attempt, a.domain, r.position";
+        let rows = sqlx::query(statement)
+            .bind(sql::text(email_id))
+            .bind(sql::text(inbox_id))
+            .bind(sql::text(account_id))
+            .fetch_all(&self.database.read)
+            .await
+            .map_err(&failed)?;
+        rows.iter().map(delivery).collect::<sqlx::Result<_>>().map_err(&failed)
+    }
+
     /// `None` if no such mail was ever accepted.
     pub async fn outgoing(&self, mail_id: &str) -> Result<Option<Outgoing>, Error> {
         let failed = Error::query("read a mail to send");
@@ -62,4 +88,23 @@ impl Reader {
             .map_err(&failed)?;
         Ok(Some(Outgoing { octets: row.try_get("octets").map_err(&failed)?, open }))
     }
+}
+
+fn delivery(row: &AnyRow) -> sqlx::Result<Delivery> {
+    let action: String = row.try_get("action")?;
+    let next_attempt_at: i64 = row.try_get("next_attempt_at")?;
+    // The attempt's; those of its recipients who are settled have none.
+    let is_delayed = action == State::Delayed.as_str();
+    Ok(Delivery {
+        recipient: row.try_get("forward_path")?,
+        domain: row.try_get("domain")?,
+        attempt: row.try_get("attempt")?,
+        attempted_at: row.try_get("attempted_at")?,
+        action,
+        status: row.try_get("status")?,
+        diagnostic: row.try_get("diagnostic")?,
+        remote_host: row.try_get("remote_host")?,
+        tls: row.try_get("tls")?,
+        next_attempt_at: Some(next_attempt_at).filter(|it| is_delayed && *it > 0),
+    })
 }

@@ -80,7 +80,8 @@ fn row(submitted: &Submitted, inbox: &Locked) -> EmailRow {
         inbox_id: submitted.inbox_id.clone(),
         account_id: inbox.account_id.clone(),
         direction: Direction::Outbound,
-        status: match submitted.outcome {
+        status: match &submitted.outcome {
+            Outcome::Composed(composed) if composed.is_scheduled => "scheduled",
             Outcome::Composed(_) => "queued",
             Outcome::Rejected(_) => "rejected",
         },

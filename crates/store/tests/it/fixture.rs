@@ -175,6 +175,7 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         reverse_path: inbox.address.clone(),
         forward_paths: to.iter().map(|it| (*it).to_owned()).collect(),
         thread_id: None,
+        is_scheduled: false,
     };
     Submitted {
         mail_id: format!("eml_{}_{key}", inbox.id),

@@ -1,5 +1,5 @@
 use contract::{Action, Rejection};
-use store::{ArrivalFilter, EmailFilter, Submitted};
+use store::{ArrivalFilter, EmailFilter, Outcome, Submitted};
 
 use crate::fixture::{ACCOUNT, inbox, on_both, rejection, report, submission};
 
@@ -150,6 +150,26 @@ async fn an_inbox_must_exist() {
         let err = err.ok_or_else(|| anyhow::anyhow!("entered"))?;
         assert!(!err.is_transient(), "{err}");
         assert_eq!(store.reader.ledger_entry(&known.id, "a").await?, None, "all or nothing");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_goes_later_is_scheduled_until_it_is_tried() {
+    on_both(async |store| {
+        let inbox = inbox(&store, "agent").await?;
+        let mut submitted = submission("k", &inbox, &["bob@example.net", "carol@example.net"]);
+        if let Outcome::Composed(composed) = &mut submitted.outcome {
+            composed.is_scheduled = true;
+        }
+        let entered = store.writer.enter(std::slice::from_ref(&submitted)).await?;
+        assert!(entered[0].to_send);
+        assert_eq!(entered[0].entry.status, "scheduled");
+        let tried = report(&submitted.mail_id, 1, &[("bob@example.net", Action::Delivered)]);
+        store.writer.report(&[tried]).await?;
+        let entry = store.reader.ledger_entry(&inbox.id, "k").await?;
+        assert_eq!(entry.map(|it| it.status).as_deref(), Some("queued"), "Carol is open");
         Ok(())
     })
     .await;

@@ -1,7 +1,7 @@
 use contract::{Action, Action::*};
 use store::{Inbox, Store};
 
-use crate::fixture::{ACCOUNT, inbox, on_both, report, submission};
+use crate::fixture::{ACCOUNT, account, inbox, mail, on_both, report, store_one, submission};
 
 const BOB: &str = "bob@example.net";
 const CAROL: &str = "carol@example.net";
@@ -105,6 +105,46 @@ async fn reports_on_unknown_mail_and_recipients_are_told_apart() {
         assert!(reported[0].is_none() && reported[1].is_some());
         let stranger = attempt(&store, &id, 2, &[("mallory@example.net", Failed)]).await?;
         assert_eq!(stranger, ("queued".to_owned(), vec![], false));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_attempt_is_in_the_log_of_its_owner() {
+    on_both(async |store| {
+        let (id, inbox) = sent(&store).await?;
+        let mut first = report(&id, 1, &[(BOB, Delivered), (CAROL, Delayed)]);
+        first.next_attempt_at_micros = 9;
+        let mut second = report(&id, 2, &[(CAROL, Failed)]);
+        second.attempted_at_micros = 10;
+        store.writer.report(&[second, first]).await?;
+        let log = store.reader.deliveries(ACCOUNT, &inbox.id, &id).await?;
+        let rows: Vec<_> = log
+            .iter()
+            .map(|it| {
+                (&*it.recipient, it.attempt, it.attempted_at, &*it.action, it.next_attempt_at)
+            })
+            .collect();
+        let expected = [
+            (BOB, 1, 5, "delivered", None),
+            (CAROL, 1, 5, "delayed", Some(9)),
+            (CAROL, 2, 10, "failed", None),
+        ];
+        assert_eq!(rows, expected);
+        assert_eq!((&*log[2].diagnostic, &*log[2].tls), ("reply 2", "TLSv1.3"));
+        assert_eq!((&*log[2].domain, &*log[2].remote_host), ("example.net", "mx.example.net"));
+
+        account(&store, "acct_2").await?;
+        assert_eq!(store.reader.deliveries("acct_2", &inbox.id, &id).await?, []);
+        assert_eq!(store.reader.deliveries(ACCOUNT, "ibx_other", &id).await?, []);
+        assert_eq!(store.reader.inbox_of_email("acct_2", &id).await?, None);
+        let found = store.reader.inbox_of_email(ACCOUNT, &id).await?;
+        assert_eq!(found.map(|it| it.id), Some(inbox.id.clone()));
+        let received = store_one(&store, mail(1, &[&inbox])).await?.email.id;
+        assert_eq!(store.reader.deliveries(ACCOUNT, &inbox.id, &received).await?, []);
+        store.writer.delete_inbox(ACCOUNT, &inbox.id).await?;
+        assert_eq!(store.reader.inbox_of_email(ACCOUNT, &id).await?, None);
         Ok(())
     })
     .await;

@@ -1,0 +1,277 @@
+//! Answering and passing on: a request to send is made of an email and what the agent adds, and goes
+//! the way of every other.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, Router, extract::State, routing::post};
+use contract::{Message, SendAttachment, SendBody, SendRequest};
+use serde::{Deserialize, Serialize};
+use store::{Inbox, Reader};
+use utoipa::ToSchema;
+
+use crate::{
+    caller::Caller,
+    documentation::Errors,
+    emails,
+    gateway::Gateway,
+    octets::Octets,
+    params::{IdempotencyKey, Segments},
+    problem::Problem,
+    send::{Answer, Request, Submitter},
+};
+
+pub(crate) fn routes() -> Router<Gateway> {
+    Router::new()
+        .route("/v1/emails/{emailId}/reply", post(reply))
+        .route("/v1/emails/{emailId}/reply-all", post(reply_all))
+        .route("/v1/emails/{emailId}/forward", post(forward))
+}
+
+/// What an answer adds to the mail answered. The fields are those of a request to send.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(crate) struct Reply {
+    body: SendBody,
+    /// Besides those who get it anyway.
+    cc: Vec<String>,
+    bcc: Vec<String>,
+    attachments: Vec<SendAttachment>,
+    headers: BTreeMap<String, String>,
+    reply_to: String,
+    #[schema(format = DateTime)]
+    send_at: String,
+    ttl_seconds: Option<u32>,
+    validate_only: bool,
+}
+
+/// Who gets an email passed on, and what is added to it.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(crate) struct Forward {
+    #[schema(required)]
+    to: Vec<String>,
+    /// The original in the text, and its attachments beside it, instead of the whole as one attachment.
+    inline: bool,
+    #[serde(flatten)]
+    more: Reply,
+}
+
+/// An email that is answered or passed on.
+struct Original {
+    inbox: Inbox,
+    thread_id: String,
+    octets: Vec<u8>,
+    message: Message,
+}
+
+/// Answer an email
+///
+/// To whoever its Reply-To or else its From names; of a mail this inbox sent, to those it went to.
+/// Subject, In-Reply-To and References follow from the email.
+#[utoipa::path(
+    post, path = "/v1/emails/{emailId}/reply", operation_id = "replyToEmail", tag = "emails",
+    params(
+        ("emailId" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "As for sendEmail"),
+    ),
+    request_body = Reply,
+    responses((status = 200, description = "Accepted", body = Answer), Errors)
+)]
+pub(crate) async fn reply(
+    caller: Caller,
+    Segments(email_id): Segments<String>,
+    key: IdempotencyKey,
+    State(submitter): State<Submitter>,
+    body: Octets,
+) -> Result<Json<Answer>, Problem> {
+    let more = body.json::<Reply>()?;
+    submit(caller, &email_id, key, &submitter, |original| answer(original, more, false)).await
+}
+
+/// Answer an email to everybody
+///
+/// As a reply, and to those it was sent to, except for this inbox.
+#[utoipa::path(
+    post, path = "/v1/emails/{emailId}/reply-all", operation_id = "replyAllToEmail",
+    tag = "emails",
+    params(
+        ("emailId" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "As for sendEmail"),
+    ),
+    request_body = Reply,
+    responses((status = 200, description = "Accepted", body = Answer), Errors)
+)]
+pub(crate) async fn reply_all(
+    caller: Caller,
+    Segments(email_id): Segments<String>,
+    key: IdempotencyKey,
+    State(submitter): State<Submitter>,
+    body: Octets,
+) -> Result<Json<Answer>, Problem> {
+    let more = body.json::<Reply>()?;
+    submit(caller, &email_id, key, &submitter, |original| answer(original, more, true)).await
+}
+
+/// Pass an email on
+///
+/// As an attachment with everything it came with, or with `inline` in the text.
+#[utoipa::path(
+    post, path = "/v1/emails/{emailId}/forward", operation_id = "forwardEmail", tag = "emails",
+    params(
+        ("emailId" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "As for sendEmail"),
+    ),
+    request_body = Forward,
+    responses((status = 200, description = "Accepted", body = Answer), Errors)
+)]
+pub(crate) async fn forward(
+    caller: Caller,
+    Segments(email_id): Segments<String>,
+    key: IdempotencyKey,
+    State(submitter): State<Submitter>,
+    body: Octets,
+) -> Result<Json<Answer>, Problem> {
+    let more = body.json::<Forward>()?;
+    submit(caller, &email_id, key, &submitter, |original| Ok(passed_on(original, more))).await
+}
+
+async fn submit(
+    Caller(account): Caller,
+    email_id: &str,
+    IdempotencyKey(key): IdempotencyKey,
+    submitter: &Submitter,
+    make: impl FnOnce(Original) -> Result<SendRequest, Problem> + Send + 'static,
+) -> Result<Json<Answer>, Problem> {
+    submitter.check_tier(&account)?;
+    let reader = submitter.reader();
+    let inbox = reader.inbox_of_email(&account.id, email_id).await?;
+    let inbox = inbox.ok_or_else(|| emails::unknown_to_account(email_id))?;
+    let (thread_id, octets) = read(reader, &inbox, email_id).await?;
+    let original_inbox = inbox.clone();
+    // A large mail takes long to read: not on the threads that serve everybody.
+    let made = tokio::task::spawn_blocking(move || {
+        let message = mail::parse(&octets, usize::MAX);
+        let request = make(Original { inbox: original_inbox, thread_id, octets, message })?;
+        let octets = serde_json::to_vec(&request).map_err(Problem::internal)?;
+        Ok::<_, Problem>((Request::of(&request)?, octets))
+    });
+    let (request, octets) = made.await.map_err(Problem::internal)??;
+    submitter.send(&account, &inbox, key, &request, octets.into()).await
+}
+
+/// The thread and the content of an email.
+async fn read(
+    reader: &Reader,
+    inbox: &Inbox,
+    email_id: &str,
+) -> Result<(String, Vec<u8>), Problem> {
+    let email = reader.email(&inbox.account_id, &inbox.id, email_id).await?;
+    let email = email.ok_or_else(|| emails::unknown_to_account(email_id))?;
+    let original = reader.original(&inbox.account_id, &inbox.id, email_id).await?;
+    let original = original.ok_or_else(|| {
+        let message = format!("email {email_id:?} was refused and never became a mail");
+        Problem::unprocessable("invalid_request", message)
+    })?;
+    Ok((email.thread_id.unwrap_or_default(), original.octets))
+}
+
+fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendRequest, Problem> {
+    let Original { inbox, thread_id, message, .. } = original;
+    let mail::Recipients { to, mut cc } = mail::recipients(&message, &inbox.address, everybody);
+    if to.is_empty() {
+        let message = "this email names nobody to answer, apart from this inbox";
+        return Err(Problem::unprocessable("invalid_request", message));
+    }
+    cc.extend(more.cc);
+    Ok(SendRequest {
+        from: inbox.address,
+        to,
+        cc,
+        subject: mail::reply_subject(&message.subject),
+        in_reply_to: mail::answered_id(&message).unwrap_or_default().to_owned(),
+        thread_id,
+        body: Some(more.body),
+        bcc: more.bcc,
+        attachments: more.attachments,
+        headers: more.headers,
+        reply_to: more.reply_to,
+        send_at: more.send_at,
+        ttl_seconds: more.ttl_seconds,
+        validate_only: more.validate_only,
+    })
+}
+
+/// A conversation of its own: it goes to other people.
+fn passed_on(original: Original, forward: Forward) -> SendRequest {
+    let Original { inbox, octets, message, .. } = original;
+    let Forward { to, inline, more } = forward;
+    let mut attachments = more.attachments;
+    let body = if inline {
+        attachments.extend(mail::attachments(&message, &octets));
+        with_quote(more.body, &mail::quoted(&message))
+    } else {
+        attachments.push(mail::enclosed(&message, octets));
+        with_notice(more.body)
+    };
+    SendRequest {
+        from: inbox.address,
+        to,
+        cc: more.cc,
+        subject: mail::forward_subject(&message.subject),
+        body: Some(body),
+        bcc: more.bcc,
+        attachments,
+        headers: more.headers,
+        reply_to: more.reply_to,
+        send_at: more.send_at,
+        ttl_seconds: more.ttl_seconds,
+        validate_only: more.validate_only,
+        ..SendRequest::default()
+    }
+}
+
+/// A mail has a body.
+fn with_notice(body: SendBody) -> SendBody {
+    if body.text.is_empty() && body.html.is_empty() {
+        return SendBody { text: "The forwarded message is attached.\n".to_owned(), ..body };
+    }
+    body
+}
+
+fn with_quote(SendBody { text, html }: SendBody, quoted: &str) -> SendBody {
+    let html = if html.is_empty() { html } else { format!("{html}<pre>{}</pre>", escaped(quoted)) };
+    let text = match text.as_str() {
+        // The text is derived from the HTML then.
+        "" if !html.is_empty() => text,
+        "" => quoted.to_owned(),
+        _ => format!("{}\n\n{quoted}", text.trim_end()),
+    };
+    SendBody { text, html }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(text: &str, html: &str) -> SendBody {
+        SendBody { text: text.to_owned(), html: html.to_owned() }
+    }
+
+    #[test]
+    fn a_quote_stands_below_what_was_added() {
+        assert_eq!(with_quote(body("", ""), "q"), body("q", ""));
+        assert_eq!(with_quote(body("See:\n", ""), "q"), body("See:\n\nq", ""));
+        let html = with_quote(body("", "<p>See"), "<b>&");
+        assert_eq!(html, body("", "<p>See<pre>&lt;b&gt;&amp;</pre>"));
+    }
+
+    #[test]
+    fn an_enclosed_mail_needs_no_words() {
+        assert!(!with_notice(body("", "")).text.is_empty());
+        assert_eq!(with_notice(body("", "<p>x")), body("", "<p>x"));
+    }
+}
