@@ -1,3 +1,4 @@
+pub(crate) mod domains;
 mod emails;
 mod outbound;
 mod search;
