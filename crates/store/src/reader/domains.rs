@@ -30,6 +30,12 @@ impl Reader {
         Ok(self.find_domains(condition, &[account_id, domain]).await?.into_iter().next())
     }
 
+    /// Whether any account has it verified.
+    pub async fn is_verified(&self, domain: &str) -> Result<bool, Error> {
+        let condition = "domain = $1 AND deleted_at IS NULL AND status = 'verified'";
+        Ok(!self.find_domains(condition, &[domain]).await?.is_empty())
+    }
+
     /// All of every account's, in pages by name.
     pub async fn verified_domains(
         &self,

@@ -94,6 +94,17 @@ impl Reader {
         self.find_inboxes(condition, &[account_id]).await
     }
 
+    /// The first of the account's active inboxes on a domain.
+    pub async fn oldest_inbox(
+        &self,
+        account_id: &str,
+        domain: &str,
+    ) -> Result<Option<Inbox>, Error> {
+        let condition = "account_id = $1 AND domain = $2 AND deleted_at IS NULL \
+                         ORDER BY created_at, id LIMIT 1";
+        Ok(self.find_inboxes(condition, &[account_id, domain]).await?.into_iter().next())
+    }
+
     /// The active inbox with this canonical address, whoever owns it.
     pub async fn inbox_by_address(&self, canonical: &str) -> Result<Option<Inbox>, Error> {
         let found =
