@@ -376,6 +376,38 @@ async function strangers(other, inbox, email, threadId) {
   await assert.rejects(forged.getAccount(), denied);
 }
 
+/** Without DNS, as far as it goes: `docs/domains.md`. */
+async function domains(agent, other) {
+  const name = `customer-${run}.example`;
+  const domain = await agent.addDomain({ domain: name });
+  assert.match(domain.id, /^dom_[0-9a-z]+$/);
+  assert.deepEqual([domain.domain, domain.status], [name, "pending_verification"]);
+  assert.ok(!Number.isNaN(Date.parse(domain.createdAt)));
+  const records = domain.dnsRecords.map((it) => `${it.type} ${it.host}`);
+  assert.deepEqual(records.slice(0, 5), [
+    `TXT _posthouse.${name}`,
+    `MX ${name}`,
+    `TXT ${name}`,
+    `TXT ph1._domainkey.${name}`,
+    `TXT _dmarc.${name}`,
+  ]);
+  assert.equal(domain.dnsRecords[0].value, `posthouse-verify=${domain.id}`);
+  assert.equal(domain.dnsRecords[1].priority, 10);
+  assert.deepEqual((await agent.listDomains()).map((it) => it.id), [domain.id]);
+  assert.equal((await agent.getDomain(domain.id)).domain, name);
+  assert.equal((await agent.verifyDomain(domain.id)).status, "pending_verification");
+  await assert.rejects(
+    agent.createInbox({ domain: name }),
+    (error) => error.code === "unknown_domain" && error.message.includes(domain.id),
+  );
+  for (const action of ["getDomain", "verifyDomain", "deleteDomain"]) {
+    await assert.rejects(other[action](domain.id), notFound, action);
+  }
+  await agent.deleteDomain(domain.id);
+  assert.deepEqual(await agent.listDomains(), []);
+  await assert.rejects(agent.getDomain(domain.id), notFound);
+}
+
 async function deleting(agent, inbox, email) {
   // Waited for from the start: it may be refused before the deletion is answered.
   const refused = assert.rejects(
@@ -417,6 +449,7 @@ try {
   await step("the same key, one mail", () => idempotency(agent, sarah, tom));
   const other = await step("another account", anotherAgent);
   await step("strangers find nothing", () => strangers(other, sarah, email, threadId));
+  await step("a domain of one's own", () => domains(agent, other));
   await step("deleting an inbox", () => deleting(agent, sarah, email));
   console.log(`journey: all well on Node ${process.version}`);
 } finally {

@@ -64,12 +64,7 @@ impl Directory {
 
     /// From when this returns, no intake takes mail for the address.
     pub async fn remove_inbox(&self, canonical: &str) -> anyhow::Result<()> {
-        match self.bucket().await?.delete(address_key(canonical)).await {
-            Err(err) if err.kind() != DeleteErrorKind::InvalidKey => {
-                Err(err).context("remove from the directory")
-            }
-            _ => Ok(()),
-        }
+        self.remove(address_key(canonical)).await
     }
 
     pub async fn add_domain(&self, domain: &str) -> anyhow::Result<()> {
@@ -78,6 +73,20 @@ impl Directory {
             return Ok(());
         }
         self.put(key, domain.to_owned()).await
+    }
+
+    /// From when this returns, strangers hear that the domain is not served here.
+    pub async fn remove_domain(&self, domain: &str) -> anyhow::Result<()> {
+        self.remove(domain_key(domain)).await
+    }
+
+    async fn remove(&self, key: String) -> anyhow::Result<()> {
+        match self.bucket().await?.delete(key).await {
+            Err(err) if err.kind() != DeleteErrorKind::InvalidKey => {
+                Err(err).context("remove from the directory")
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn inbox(&self, canonical: &str) -> anyhow::Result<Option<(String, String)>> {

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
 };
 
 use axum::http::Uri;
@@ -33,6 +34,24 @@ pub struct Config {
     pub max_inboxes: Option<i64>,
     /// The most mails that an account of tier 4 may send in a day (UTC).
     pub daily_email_limit: i64,
+    /// The most domains of its own that an account of tier 4 may have; no limit if `None`.
+    pub max_domains: Option<i64>,
+    /// Where the MX records of customers' domains lead: a name of the intake. The first of `domains`
+    /// if `None`.
+    pub mx_host: Option<String>,
+    /// What customers' SPF records include: a name with an SPF record of all addresses that mail
+    /// leaves from. The first of `domains` if `None`.
+    pub spf_host: Option<String>,
+    /// Where customers' DKIM records are to be aliases: the zone that has the keys then, below this
+    /// name. The keys are in their own records if `None`.
+    pub dkim_cname_host: Option<String>,
+    /// Name servers to ask for customers' records; those of the system if empty.
+    pub dns: Vec<SocketAddr>,
+    /// How often the records of a domain that is not verified yet are looked at, in seconds.
+    pub domain_check_seconds: u64,
+    /// A file with 64 hexadecimal digits: the key that the private DKIM keys in the database are
+    /// sealed with. Sender and gateway need the same. A key that is in the database too if `None`.
+    pub domain_keys_file: Option<PathBuf>,
     /// The largest request body, in octets. A mail's attachments are base64 in it: 36 MiB are a
     /// mail of about 25 MB.
     pub max_body_bytes: usize,
@@ -62,6 +81,13 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             max_inboxes: None,
             daily_email_limit: 10_000,
+            max_domains: None,
+            mx_host: None,
+            spf_host: None,
+            dkim_cname_host: None,
+            dns: Vec::new(),
+            domain_check_seconds: 3 * 60,
+            domain_keys_file: None,
             max_body_bytes: 36 * 1024 * 1024,
             attachment_link_seconds: 60 * 60,
             max_connections: 4096,
@@ -97,6 +123,8 @@ impl Configuration for Config {
         }
         for (key, value, least) in [
             ("max_inboxes", self.max_inboxes.unwrap_or(1), 1),
+            ("max_domains", self.max_domains.unwrap_or(0), 0),
+            ("domain_check_seconds", self.domain_check_seconds as i64, 1),
             ("daily_email_limit", self.daily_email_limit, 0),
             ("max_body_bytes", self.max_body_bytes as i64, 1024),
             ("attachment_link_seconds", self.attachment_link_seconds.into(), 1),
@@ -115,13 +143,19 @@ impl Config {
         if self.domains.is_empty() {
             return Err("domains = []: at least one is needed to make inboxes on".to_owned());
         }
-        for domain in &self.domains {
+        let hosts = [
+            ("mx_host", &self.mx_host),
+            ("spf_host", &self.spf_host),
+            ("dkim_cname_host", &self.dkim_cname_host),
+        ];
+        let hosts = hosts.into_iter().filter_map(|(key, host)| Some((key, host.as_ref()?)));
+        for (key, domain) in self.domains.iter().map(|it| ("domains", it)).chain(hosts) {
             let address: mail::Address = format!("postmaster@{domain}")
                 .parse()
-                .map_err(|err| format!("domains: {domain:?} is not a domain: {err}"))?;
+                .map_err(|err| format!("{key}: {domain:?} is not a domain: {err}"))?;
             if address.domain() != domain {
                 let wanted = address.domain();
-                return Err(format!("domains: write {domain:?} as {wanted:?}"));
+                return Err(format!("{key}: write {domain:?} as {wanted:?}"));
             }
         }
         Ok(())
@@ -184,7 +218,7 @@ mod tests {
                 .any(|it| it.trim_start_matches("# ").starts_with(&format!("{key} = ")));
             assert!(is_there, "{key} is not in the sample file");
         }
-        assert_eq!(count, 16, "{err}");
+        assert_eq!(count, 23, "{err}");
     }
 
     #[test]
@@ -198,6 +232,7 @@ mod tests {
         assert!(refused(|it| it.domains = vec![]).contains("domains"));
         assert!(refused(|it| it.domains = vec!["a b".to_owned()]).contains("\"a b\""));
         assert!(refused(|it| it.domains = vec!["EXAMPLE.com".to_owned()]).contains("example.com"));
+        assert!(refused(|it| it.mx_host = Some("mx.".to_owned())).starts_with("mx_host"));
         assert!(refused(|it| it.signup_tier = 5).contains("0 to 4"));
         assert!(
             refused(|it| it.public_url = Some("mail.example.com".to_owned())).contains("https")

@@ -16,7 +16,7 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, deliveries, emails, gateway::Gateway, inboxes, poll,
+    accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, poll,
     problem::ProblemBody, replies, search, send, threads,
 };
 
@@ -50,7 +50,7 @@ pub(crate) enum Errors {
     /// There is no such thing, or it is another account's
     #[response(status = 404)]
     NotFound(#[to_schema] ProblemBody<'static>),
-    /// The address is taken
+    /// The address or the domain is taken
     #[response(status = 409)]
     Collision(#[to_schema] ProblemBody<'static>),
     /// The body is too large
@@ -78,6 +78,7 @@ pub(crate) enum Errors {
     tags(
         (name = "accounts", description = "Who asks, and what they may do"),
         (name = "inboxes", description = "Addresses that take mail"),
+        (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
         (name = "threads", description = "Conversations"),
         (name = "service", description = "The service itself"),
@@ -85,6 +86,8 @@ pub(crate) enum Errors {
     paths(
         accounts::sign_up, accounts::account, accounts::verify,
         inboxes::create, inboxes::list, inboxes::look, inboxes::delete,
+        domains::add, domains::list, domains::look, domains::verify, domains::zone,
+        domains::delete,
         emails::list, emails::read, emails::raw, poll::poll,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
@@ -159,6 +162,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (24, 24));
+        assert_eq!((ids.len(), count), (30, 30));
     }
 }

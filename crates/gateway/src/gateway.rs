@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::get};
 use bus::{Bus, Directory};
-use store::{Reader, Store, Writer};
+use store::{Reader, Store, Vault, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, deliveries, documentation, emails,
+    Config, accounts, attachments, deliveries, documentation,
+    domain_check::Checker,
+    domains, emails,
     finish::finish,
     inboxes,
     links::Links,
@@ -45,6 +47,8 @@ pub(crate) struct Gateway {
     metrics: Metrics,
     tiers: Tiers,
     domains: Domains,
+    vault: Arc<Vault>,
+    checker: Checker,
     signups: Signups,
     signup: accounts::SignupPolicy,
     trusted_proxies: TrustedProxies,
@@ -53,15 +57,18 @@ pub(crate) struct Gateway {
     stop: Stop,
 }
 
+/// What is made before the rest.
+pub(crate) struct Parts {
+    pub(crate) links: Links,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) checker: Checker,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: CancellationToken,
+}
+
 impl Gateway {
-    pub(crate) fn new(
-        config: &Config,
-        store: Store,
-        bus: Bus,
-        links: Links,
-        metrics: Metrics,
-        stop: CancellationToken,
-    ) -> Gateway {
+    pub(crate) fn new(config: &Config, store: Store, bus: Bus, parts: Parts) -> Gateway {
+        let Parts { links, vault, checker, metrics, stop } = parts;
         Gateway {
             reader: store.reader,
             writer: store.writer,
@@ -73,6 +80,8 @@ impl Gateway {
             metrics,
             tiers: Tiers::new(config),
             domains: Domains(config.domains.clone().into()),
+            vault,
+            checker,
             signups: Signups::new(config.signups_per_minute),
             signup: accounts::SignupPolicy {
                 enabled: config.signup_enabled,
@@ -93,6 +102,7 @@ impl Gateway {
         Router::new()
             .merge(accounts::routes())
             .merge(inboxes::routes())
+            .merge(domains::routes())
             .merge(emails::routes())
             .merge(poll::routes())
             .merge(attachments::routes())

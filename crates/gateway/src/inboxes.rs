@@ -39,7 +39,7 @@ pub(crate) struct InboxRequest {
     display_name: Option<String>,
     /// What stands before the "@": 3 to 64 of a-z, 0-9, ".", "_" and "-". Chosen at random without.
     local_part: Option<String>,
-    /// One of the domains of this service; its first one without.
+    /// One of the domains of this service, or a verified one of yours; the service's first one without.
     domain: Option<String>,
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn create(
     body: Octets,
 ) -> Result<Json<Inbox>, Problem> {
     let request: InboxRequest = body.json()?;
-    let domain = domain(request.domain, &domains)?;
+    let domain = maker.domain(&account.id, request.domain, &domains).await?;
     let display_name = display_name(request.display_name)?;
     let local_part = request.local_part.as_deref().map(local_part::check).transpose()?;
     let max_inboxes = tiers.of(account.tier).max_inboxes;
@@ -164,6 +164,24 @@ impl axum::extract::FromRef<Gateway> for Maker {
 }
 
 impl Maker {
+    async fn domain(
+        &self,
+        account_id: &str,
+        asked: Option<String>,
+        Domains(served): &Domains,
+    ) -> Result<String, Problem> {
+        let Some(asked) = asked else { return Ok(served[0].clone()) };
+        let normalized = normalized(&asked);
+        if served.contains(&normalized)
+            || self.reader.verified_domain(account_id, &normalized).await?.is_some()
+        {
+            return Ok(normalized);
+        }
+        let own = self.reader.domains(account_id).await?;
+        let known = own.iter().find(|it| it.domain == normalized);
+        Err(unknown_domain(&asked, served, known))
+    }
+
     /// First the database, which alone can tell who is first, then the directory, so that every
     /// intake takes its mail before anybody hears of the address.
     async fn make(&self, inbox: &NewInbox) -> Result<store::Inbox, Problem> {
@@ -207,18 +225,28 @@ impl Maker {
     }
 }
 
-fn domain(asked: Option<String>, Domains(served): &Domains) -> Result<String, Problem> {
-    let Some(asked) = asked else { return Ok(served[0].clone()) };
-    let normalized = format!("x@{asked}")
-        .parse::<Address>()
-        .map(|it| it.domain().to_owned())
-        .unwrap_or_default();
-    if served.contains(&normalized) {
-        return Ok(normalized);
-    }
-    let served = served.join(", ");
-    let message = format!("domain {asked:?} is not one of this service: {served}");
-    Err(Problem::unprocessable("unknown_domain", message))
+/// In lower case and A-labels; empty if it is no domain.
+fn normalized(domain: &str) -> String {
+    let address = format!("x@{domain}").parse::<Address>();
+    address.map(|it| it.domain().to_owned()).unwrap_or_default()
+}
+
+/// `known` is the account's domain of that name, which is not verified.
+fn unknown_domain(asked: &str, served: &[String], known: Option<&store::Domain>) -> Problem {
+    let what_to_do = match known {
+        Some(domain) => format!(
+            "it is yours, but not verified: GET /v1/domains/{} says which DNS records it still \
+             needs, POST /v1/domains/{}/verify looks for them",
+            domain.id, domain.id
+        ),
+        None => "add a domain of your own with POST /v1/domains, and verify it".to_owned(),
+    };
+    let message = format!(
+        "domain {asked:?} is not one of this service ({}) and not a verified one of yours: \
+         {what_to_do}",
+        served.join(", ")
+    );
+    Problem::unprocessable("unknown_domain", message)
 }
 
 fn display_name(asked: Option<String>) -> Result<Option<String>, Problem> {
@@ -297,16 +325,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_domain_is_one_of_ours() {
-        let served = Domains(["posthouse.localhost".to_owned(), "example.com".to_owned()].into());
-        let of = |asked: Option<&str>| domain(asked.map(str::to_owned), &served);
-        assert_eq!(of(None).expect("default"), "posthouse.localhost");
-        assert_eq!(of(Some("Example.COM")).expect("ours"), "example.com");
-        for asked in ["example.org", "", "a b", "example.com@example.org"] {
-            let problem = of(Some(asked)).expect_err(asked);
-            assert_eq!(problem.code, "unknown_domain");
-            assert!(problem.message.contains("posthouse.localhost"), "{}", problem.message);
+    fn a_domain_is_compared_in_its_own_form() {
+        assert_eq!(normalized("Example.COM"), "example.com");
+        for asked in ["", "a b", "example.com@example.org"] {
+            assert_ne!(normalized(asked), "example.com", "{asked}");
         }
+        let problem = unknown_domain("example.org", &["posthouse.localhost".to_owned()], None);
+        assert!(problem.message.contains("posthouse.localhost"), "{}", problem.message);
+        assert!(problem.message.contains("POST /v1/domains"), "{}", problem.message);
     }
 
     #[test]

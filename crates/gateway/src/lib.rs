@@ -2,14 +2,17 @@
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
-//! tokens and inboxes.
+//! tokens, inboxes and domains.
 
 mod accounts;
 mod attachments;
 mod caller;
 mod config;
 mod deliveries;
+mod dns_records;
 mod documentation;
+mod domain_check;
+mod domains;
 mod emails;
 mod finish;
 mod gateway;
@@ -23,6 +26,7 @@ mod poll;
 mod problem;
 mod repeats;
 mod replies;
+mod resolver;
 mod search;
 mod send;
 mod server;
@@ -34,14 +38,21 @@ mod time;
 pub mod token;
 mod waiters;
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use bus::Bus;
 use service::Process;
-use store::Store;
+use store::{Store, Vault};
 use tokio::net::TcpListener;
 
 pub use crate::config::Config;
-use crate::{gateway::Gateway, links::Links, metrics::Metrics};
+use crate::{
+    domain_check::Checker,
+    gateway::{Gateway, Parts},
+    links::Links,
+    metrics::Metrics,
+};
 
 /// Serves the API until shutdown. The port is taken at once; before the database and NATS are there,
 /// every request is answered with 503.
@@ -78,15 +89,31 @@ async fn serve_with(
     let links = Links::new(&secret, config.attachment_link_seconds);
     let stop = process.shutdown.clone();
     let max_connections = config.max_connections;
-    let gateway = Gateway::new(&config, store.clone(), bus.clone(), links, metrics, stop.clone());
+    let vault = Arc::new(open_vault(&config, &store).await?);
+    let checker = Checker::new(&config, store.writer.clone(), bus.directory())?;
+    let parts = Parts { links, vault, checker: checker.clone(), metrics, stop: stop.clone() };
+    let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
     let router = gateway.router();
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
+        checker.run(&stop),
         start::watch_database(store.reader.clone(), &process),
         waiters.follow(&bus, &stop),
         server::serve(&listener, router, max_connections, &stop),
     );
     store.close().await;
     Ok(())
+}
+
+/// What DKIM keys are sealed with: the operator's key, or else one that is in the database too.
+async fn open_vault(config: &Config, store: &Store) -> anyhow::Result<Vault> {
+    let Some(file) = &config.domain_keys_file else {
+        let key = store.writer.secret("domain-keys").await.context("read a secret")?;
+        return Ok(Vault::new(&key)?);
+    };
+    let key = tokio::fs::read_to_string(file).await;
+    key.map_err(anyhow::Error::from)
+        .and_then(|key| Ok(Vault::from_hex(&key)?))
+        .with_context(|| format!("read domain_keys_file {}", file.display()))
 }

@@ -81,6 +81,13 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, "address_collision", message)
     }
 
+    pub(crate) fn conflict(
+        code: impl Into<Cow<'static, str>>,
+        message: impl fmt::Display,
+    ) -> Problem {
+        Problem::new(StatusCode::CONFLICT, code, message)
+    }
+
     pub(crate) fn payload_too_large(limit: usize) -> Problem {
         let message = format!("the request's body has more than the {limit} octets that are taken");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
@@ -126,6 +133,16 @@ impl From<store::Error> for Problem {
                 Problem::unavailable("the database cannot be reached now; try again").caused_by(err)
             }
             err => Problem::internal(err),
+        }
+    }
+}
+
+/// What several effects can fail by; the database is the one that may be away.
+impl From<anyhow::Error> for Problem {
+    fn from(err: anyhow::Error) -> Problem {
+        match err.downcast::<store::Error>() {
+            Ok(err) => Problem::from(err),
+            Err(err) => Problem::internal(err),
         }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) struct Tier {
     pub(crate) max_inboxes: Option<i64>,
     /// Mails sent in a day (UTC).
     pub(crate) daily_email_limit: i64,
+    /// Domains of its own; no limit if `None`.
+    pub(crate) max_domains: Option<i64>,
 }
 
 impl Tier {
@@ -25,14 +27,18 @@ pub(crate) struct Tiers([Tier; 5]);
 impl Tiers {
     /// The highest is the operator's own, and has the limits of the configuration.
     pub(crate) fn new(config: &Config) -> Tiers {
-        let tier =
-            |name, max_inboxes, daily_email_limit| Tier { name, max_inboxes, daily_email_limit };
+        let tier = |name, max_inboxes, daily_email_limit, max_domains| Tier {
+            name,
+            max_inboxes,
+            daily_email_limit,
+            max_domains,
+        };
         Tiers([
-            tier("anonymous", Some(5), 0),
-            tier("free_verified", Some(5), 10),
-            tier("builder", Some(10), 500),
-            tier("pro", Some(20), 1_000),
-            tier("scale", config.max_inboxes, config.daily_email_limit),
+            tier("anonymous", Some(5), 0, Some(0)),
+            tier("free_verified", Some(5), 10, Some(0)),
+            tier("builder", Some(10), 500, Some(3)),
+            tier("pro", Some(20), 1_000, Some(5)),
+            tier("scale", config.max_inboxes, config.daily_email_limit, config.max_domains),
         ])
     }
 

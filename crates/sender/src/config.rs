@@ -34,6 +34,9 @@ pub struct Config {
     pub retries: Retries,
     /// The keys that mail is signed with, by the domain of its From field.
     pub dkim: Vec<DkimKey>,
+    /// A file with 64 hexadecimal digits: the key that customers' DKIM keys in the database are sealed
+    /// with. Sender and gateway need the same. A key that is in the database too if `None`.
+    pub domain_keys_file: Option<PathBuf>,
 }
 
 /// A way for mail to leave.
@@ -149,6 +152,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             dkim: Vec::new(),
+            domain_keys_file: None,
         }
     }
 }

@@ -45,6 +45,12 @@ pub(crate) fn header_section(content: &[u8]) -> &[u8] {
     &content[..end.unwrap_or(content.len())]
 }
 
+/// The domain of the From field: whose keys sign. Empty if there is none.
+pub(crate) fn from_domain(header_section: &[u8]) -> String {
+    let from = mail::parse(header_section, 0).from.into_iter().next().unwrap_or_default();
+    from.address.parse().map(|it: mail::Address| it.domain().to_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

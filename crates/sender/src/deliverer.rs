@@ -7,10 +7,11 @@ use bus::{Failure, Stage};
 use contract::{Action, DeliveryDue, DeliveryReported, Emit as _, Record};
 use store::Reader;
 
-use crate::Delivery;
+use crate::{Delivery, content, domain_keys::DomainKeys};
 
 pub(crate) struct Deliverer {
     pub(crate) ledger: Reader,
+    pub(crate) domain_keys: DomainKeys,
     pub(crate) delivery: Delivery,
 }
 
@@ -34,7 +35,9 @@ impl Stage for Deliverer {
         if due.forward_paths.is_empty() {
             return Ok(Vec::new());
         }
-        let report = self.delivery.attempt(&outgoing.octets, &due).await;
+        let domain = content::from_domain(content::header_section(&outgoing.octets));
+        let keys = self.domain_keys.of(&domain).await.map_err(Failure::Transient)?;
+        let report = self.delivery.attempt_with(&outgoing.octets, &due, &keys).await;
         Ok(records(due, report))
     }
 }

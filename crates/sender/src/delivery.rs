@@ -66,6 +66,16 @@ impl Delivery {
     /// Attempts a delivery. Whatever happens, there is a report on every recipient, and a time for
     /// the next attempt if one is delayed.
     pub async fn attempt(&self, octets: &[u8], due: &DeliveryDue) -> DeliveryReported {
+        self.attempt_with(octets, due, &Keys::default()).await
+    }
+
+    /// As `attempt`; signed also with the keys of the sending domain's owner.
+    pub(crate) async fn attempt_with(
+        &self,
+        octets: &[u8],
+        due: &DeliveryDue,
+        owners: &Keys,
+    ) -> DeliveryReported {
         let attempted_at = now_micros();
         self.metrics.started(due.attempt, due.accepted_at_micros, attempted_at);
         let mut recipients: Vec<_> =
@@ -75,7 +85,7 @@ impl Delivery {
                 Outcome::delayed(EXPIRED, "its time to live had passed, it was not tried");
             settle_all(&mut recipients, &outcome);
         } else {
-            match self.letter(octets, due, &recipients) {
+            match self.letter(octets, due, owners, &recipients) {
                 Ok(letter) => self.deliver(&letter, due, &mut recipients).await,
                 Err(outcome) => settle_all(&mut recipients, &outcome),
             }
@@ -98,6 +108,7 @@ impl Delivery {
         &self,
         octets: &[u8],
         due: &DeliveryDue,
+        owners: &Keys,
         recipients: &[Recipient],
     ) -> Result<Letter, Outcome> {
         let reverse_path = match due.reverse_path.as_str() {
@@ -109,12 +120,11 @@ impl Delivery {
         };
         let content = content::canonical(octets);
         let header_section = content::header_section(&content);
-        let from = mail::parse(header_section, 0).from.into_iter().next().unwrap_or_default();
-        let domain = from.address.parse::<Address>().map(|it| it.domain().to_owned());
+        let domain = content::from_domain(header_section);
         // A key that cannot sign is for the operator to mend, and the mail waits.
-        let signatures = self
-            .keys
-            .sign(domain.as_deref().unwrap_or_default(), &content)
+        let sign = |keys: &Keys| keys.sign(&domain, &content);
+        let signatures = sign(owners)
+            .and_then(|signatures| Ok(signatures + &sign(&self.keys)?))
             .map_err(|err| Outcome::delayed("4.7.0", format!("DKIM: {err:#}")))?;
         let international = !reverse_path.is_ascii()
             || !header_section.is_ascii()

@@ -1,13 +1,14 @@
 //! Mail goes out: each submission to its destinations, each attempt to a result, each delay to its
 //! next time.
 //!
-//! The sender reads the ledger and never writes it: what became of a mail is an event.
+//! The sender reads the ledger, and the keys to sign with, and never writes them: what became of a mail is an event.
 
 mod capture;
 mod config;
 mod content;
 mod deliverer;
 mod delivery;
+mod domain_keys;
 mod exchange;
 mod memory;
 mod metrics;
@@ -37,7 +38,7 @@ pub use crate::{
     delivery::Delivery,
     schedule::Retries,
 };
-use crate::{deliverer::Deliverer, router::Router};
+use crate::{deliverer::Deliverer, domain_keys::DomainKeys, router::Router};
 
 /// How long to wait for a database that is away, or being migrated.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
@@ -47,7 +48,8 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let delivery = Delivery::new(&config, &process.metrics.registry("sender")?)?;
     let bus = Bus::connect(&config.nats, "sender", &process).await?;
     let Some(store) = open_store(&config.database, &process).await? else { return Ok(()) };
-    let deliverer = Deliverer { ledger: store.reader, delivery };
+    let domain_keys = DomainKeys::open(&store, config.domain_keys_file.as_deref()).await?;
+    let deliverer = Deliverer { ledger: store.reader, domain_keys, delivery };
     tokio::try_join!(bus.run(Router), bus.run(deliverer))?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use mail_auth::{
     dkim::{Canonicalization, DkimSigner, Done, Signature},
 };
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
+use store::SigningKeys;
 
 use crate::config::{DkimAlgorithm, DkimKey};
 
@@ -51,6 +52,18 @@ impl Keys {
         keys.iter().map(load).collect::<anyhow::Result<_>>().map(Keys)
     }
 
+    /// The keys of a customer's domain.
+    pub(crate) fn of_domain(keys: &SigningKeys) -> anyhow::Result<Keys> {
+        let der = PrivatePkcs8KeyDer::from(keys.rsa_pkcs8.as_slice());
+        let rsa = RsaKey::from_key_der(PrivateKeyDer::Pkcs8(der))
+            .map_err(|err| anyhow!("not an RSA key: {err}"))?;
+        let ed25519 = Ed25519Key::from_pkcs8_maybe_unchecked_der(&keys.ed25519_pkcs8)
+            .map_err(|err| anyhow!("not an Ed25519 key: {err}"))?;
+        let rsa = Signer::Rsa(signer(&keys.domain, &keys.rsa_selector, rsa));
+        let ed25519 = Signer::Ed25519(signer(&keys.domain, &keys.ed25519_selector, ed25519));
+        Ok(Keys([rsa, ed25519].map(|it| (keys.domain.clone(), it)).into()))
+    }
+
     /// The signature fields to put on top of a content whose From field has this domain: empty if
     /// there is no key for it.
     pub(crate) fn sign(&self, domain: &str, content: &[u8]) -> anyhow::Result<String> {
@@ -71,9 +84,11 @@ impl Keys {
 impl Signer {
     fn load(key: &DkimKey) -> anyhow::Result<Signer> {
         Ok(match key.algorithm {
-            DkimAlgorithm::RsaSha256 => Signer::Rsa(signer(key, rsa(&key.private_key_file)?)),
+            DkimAlgorithm::RsaSha256 => {
+                Signer::Rsa(signer(&key.domain, &key.selector, rsa(&key.private_key_file)?))
+            }
             DkimAlgorithm::Ed25519Sha256 => {
-                Signer::Ed25519(signer(key, ed25519(&key.private_key_file)?))
+                Signer::Ed25519(signer(&key.domain, &key.selector, ed25519(&key.private_key_file)?))
             }
         })
     }
@@ -99,10 +114,10 @@ fn ed25519(file: &Path) -> anyhow::Result<Ed25519Key> {
         .map_err(|err| anyhow!("not an Ed25519 key: {err}"))
 }
 
-fn signer<K: SigningKey>(key: &DkimKey, private: K) -> DkimSigner<K, Done> {
+fn signer<K: SigningKey>(domain: &str, selector: &str, private: K) -> DkimSigner<K, Done> {
     DkimSigner::from_key(private)
-        .domain(key.domain.to_ascii_lowercase())
-        .selector(&key.selector)
+        .domain(domain.to_ascii_lowercase())
+        .selector(selector)
         .headers(FIELDS)
         .header_canonicalization(Canonicalization::Relaxed)
         .body_canonicalization(Canonicalization::Relaxed)

@@ -1,6 +1,7 @@
 //! What has to be done from time to time: the directory is put right, inboxes expire and are purged.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +24,9 @@ const ACCOUNT: &str = "acct_postmaster";
 const TIER: i64 = 4;
 
 const ROUND: Duration = Duration::from_secs(60);
+
+/// RFC 2142 sections 4 and 5.
+const OFFICIAL: [&str; 2] = ["postmaster", "abuse"];
 
 /// Purging is done once in so many rounds.
 const PURGE_EVERY: u64 = 60;
@@ -99,16 +103,66 @@ impl House {
 
     async fn put_right(&self) -> anyhow::Result<()> {
         self.store.writer.expire_inboxes(now()).await.context("expire inboxes")?;
+        let mut postmasters = Vec::new();
         for domain in &self.domains {
-            self.directory.add_domain(domain).await?;
-            let inbox_id = self.postmaster(domain).await?;
-            for local in ["postmaster", "abuse"] {
-                let address = canonical(&format!("{local}@{domain}"))?;
-                self.directory.add_inbox(&address, ACCOUNT, &inbox_id).await?;
-            }
+            let postmaster = self.postmaster(domain).await?;
+            self.open(domain, ACCOUNT, &postmaster).await?;
+            postmasters.push(postmaster);
         }
+        self.open_verified(postmasters.first()).await?;
         self.remove_deleted().await?;
         self.add_missing().await
+    }
+
+    /// Makes a domain known, with the addresses that every one has (RFC 2142).
+    async fn open(&self, domain: &str, account_id: &str, inbox_id: &str) -> anyhow::Result<()> {
+        self.directory.add_domain(domain).await?;
+        for local in OFFICIAL {
+            let address = canonical(&format!("{local}@{domain}"))?;
+            self.directory.add_inbox(&address, account_id, inbox_id).await?;
+        }
+        Ok(())
+    }
+
+    /// What is official about a customer's domain goes to its oldest inbox there; before it has one,
+    /// to the operator.
+    async fn open_verified(&self, postmaster: Option<&String>) -> anyhow::Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.reader.verified_domains(after.as_deref(), PAGE).await?;
+            for it in page.iter().filter(|it| !self.domains.contains(&it.domain)) {
+                let oldest = self.store.reader.oldest_inbox(&it.account_id, &it.domain).await?;
+                match (oldest, postmaster) {
+                    (Some(inbox), _) => self.open(&it.domain, &it.account_id, &inbox.id).await?,
+                    (None, Some(postmaster)) => self.open(&it.domain, ACCOUNT, postmaster).await?,
+                    (None, None) => self.directory.add_domain(&it.domain).await?,
+                }
+            }
+            let Some(last) = page.into_iter().last() else { return Ok(()) };
+            after = Some(last.domain);
+        }
+    }
+
+    /// The accounts and domains whose inboxes take no mail any more. The domains are closed.
+    async fn lost(&self) -> anyhow::Result<HashSet<(String, String)>> {
+        let mut lost: HashSet<_> = self.store.reader.lost_domains().await?.into_iter().collect();
+        lost.retain(|(_, domain)| !self.domains.contains(domain));
+        for (_, domain) in &lost {
+            self.close(domain).await?;
+        }
+        Ok(lost)
+    }
+
+    /// Takes a domain back out, unless another account has it now.
+    async fn close(&self, domain: &str) -> anyhow::Result<()> {
+        if self.store.reader.is_verified(domain).await? {
+            return Ok(());
+        }
+        self.directory.remove_domain(domain).await?;
+        for local in OFFICIAL {
+            self.directory.remove_inbox(&canonical(&format!("{local}@{domain}"))?).await?;
+        }
+        Ok(())
     }
 
     /// The inbox that takes a domain's mail to its operators.
@@ -141,11 +195,17 @@ impl House {
     }
 
     async fn add_missing(&self) -> anyhow::Result<()> {
+        let lost = self.lost().await?;
         let mut after: Option<String> = None;
         loop {
             let page = self.store.reader.directory(after.as_deref(), PAGE).await?;
             for it in &page {
-                self.directory.add_inbox(&it.canonical, &it.account_id, &it.inbox_id).await?;
+                let domain = it.canonical.rsplit_once('@').map_or("", |(_, domain)| domain);
+                if lost.contains(&(it.account_id.clone(), domain.to_owned())) {
+                    self.remove(it).await?;
+                } else {
+                    self.directory.add_inbox(&it.canonical, &it.account_id, &it.inbox_id).await?;
+                }
             }
             let Some(last) = page.into_iter().last() else { return Ok(()) };
             after = Some(last.canonical);

@@ -22,6 +22,8 @@ const LONGEST_KEY: usize = 1_000;
 pub(crate) struct Ledger {
     pub(crate) claims: Claims,
     pub(crate) store: Store,
+    /// Those of the operator.
+    pub(crate) domains: Vec<String>,
     pub(crate) metrics: Metrics,
 }
 
@@ -165,7 +167,9 @@ impl Ledger {
         let (Some(account), Some(inbox)) = (account, inbox.map_err(failure)?) else {
             return Ok(None);
         };
-        Ok(Some(Circumstances { account, inbox, thread: None, answered: None }))
+        let is_domain_ours = self.domains.contains(&inbox.domain)
+            || reader.verified_domain(&account.id, &inbox.domain).await.map_err(failure)?.is_some();
+        Ok(Some(Circumstances { account, inbox, is_domain_ours, thread: None, answered: None }))
     }
 
     async fn with_ancestors(

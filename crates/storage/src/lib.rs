@@ -30,7 +30,12 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, "storage", &process).await?;
     let arrivals =
         Arrivals { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
-    let ledger = Ledger { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
+    let ledger = Ledger {
+        claims: bus.claims(),
+        store: store.clone(),
+        domains: config.domains.clone(),
+        metrics: metrics.clone(),
+    };
     let reporter = Reporter { writer: store.writer.clone(), metrics };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
     let outcome = tokio::try_join!(

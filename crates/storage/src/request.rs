@@ -12,6 +12,8 @@ const LONGEST_FIELD: usize = 1_000;
 pub(crate) struct Circumstances {
     pub(crate) account: Account,
     pub(crate) inbox: Inbox,
+    /// Its domain is the operator's, or verified by its account.
+    pub(crate) is_domain_ours: bool,
     /// Of the thread the request names; `None` if there is no such thread.
     pub(crate) thread: Option<Ancestry>,
     /// Of the mail it answers; `None` if that is not in the inbox.
@@ -48,6 +50,14 @@ fn permitted(request: &SendRequest, around: &Circumstances) -> Result<(), Reject
     let inbox = &around.inbox;
     if !inbox.is_active {
         return Err(rejection("inbox_not_found", format!("inbox {} is deleted", inbox.id)));
+    }
+    if !around.is_domain_ours {
+        let message = format!(
+            "the domain {} is not verified, or no more: GET /v1/domains says which DNS records it \
+             needs; nothing can be sent from its inboxes before",
+            inbox.domain
+        );
+        return Err(rejection("domain_not_verified", message));
     }
     if around.account.tier < 1 {
         let message = "accounts of tier 0 can only receive; verify the account to send".to_owned();
@@ -167,6 +177,7 @@ mod tests {
                 created_at: 0,
                 deleted_at: None,
             },
+            is_domain_ours: true,
             thread: None,
             answered: None,
         }
@@ -235,6 +246,13 @@ mod tests {
         around.account.tier = 0;
         let refused = refused(&request(), &around, "insufficient_tier");
         assert_eq!((&*refused.subject, refused.to.len()), ("Hello", 2));
+    }
+
+    #[test]
+    fn a_domain_that_is_not_verified_sends_nothing() {
+        let around = Circumstances { is_domain_ours: false, ..around() };
+        let refused = refused(&request(), &around, "domain_not_verified");
+        assert!(refused.rejection.message.contains("posthouse.localhost"));
     }
 
     #[test]

@@ -35,6 +35,14 @@ impl Dialect {
         }
     }
 
+    /// Ends a SELECT that locks its rows and leaves out those that others have locked.
+    pub(crate) fn lock_free_rows(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
     /// The function that says where a text has another, 0 for nowhere.
     pub(crate) fn position(self) -> &'static str {
         match self {

@@ -30,6 +30,12 @@ pub enum Error {
     },
     #[error("{what} in the database cannot be read")]
     Corrupt { what: &'static str },
+    #[error("make a pair of DKIM keys")]
+    Keys,
+    #[error("the key that DKIM keys are sealed with is not 64 hexadecimal digits")]
+    VaultKey,
+    #[error("a DKIM key in the database is sealed with another key than the one configured")]
+    Sealed,
     #[error("the inbox does not exist")]
     NoInbox,
     #[error("the system gave no random octets")]
@@ -54,6 +60,9 @@ impl Error {
             Error::Url(_)
             | Error::NoInbox
             | Error::Migrate(_)
+            | Error::Keys
+            | Error::VaultKey
+            | Error::Sealed
             | Error::Corrupt { .. }
             | Error::Cursor(_) => false,
         }

@@ -10,6 +10,7 @@ mod cursor;
 mod database;
 mod delivery;
 mod dialect;
+mod domain;
 mod email;
 mod error;
 mod ledger;
@@ -19,6 +20,7 @@ mod moment;
 mod reader;
 mod sql;
 mod threading;
+mod vault;
 mod words;
 mod writer;
 
@@ -26,8 +28,8 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
-    error::Error, ledger::request_digest, migrations::migrate, model::*, moment::rfc3339,
-    reader::Reader, writer::Writer,
+    domain::*, error::Error, ledger::request_digest, migrations::migrate, model::*,
+    moment::rfc3339, reader::Reader, vault::Vault, writer::Writer,
 };
 
 /// A connected database whose schema is current.

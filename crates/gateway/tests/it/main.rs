@@ -4,6 +4,8 @@
 
 mod accounts;
 mod bench;
+mod dns;
+mod domains;
 mod emails;
 mod inboxes;
 mod poll;

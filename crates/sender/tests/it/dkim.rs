@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Folded, long, and with white space that canonicalisation has to deal with.
-const SIGNED: &[u8] = b"From: Agent <agent@example.test>\r\nTo: b@example.org\r\n\
+pub(crate) const SIGNED: &[u8] = b"From: Agent <agent@example.test>\r\nTo: b@example.org\r\n\
     Subject: A  subject that is long enough to be folded,\r\n\tas this one is \r\n\
     Message-ID: <1@example.test>\r\n\r\nFirst  line \r\n.second line\r\n\r\n\r\n";
 
@@ -43,7 +43,7 @@ fn record(selector: &str, kind: &str, public_key: &[u8]) -> String {
     format!("{selector}._domainkey.example IN TXT {}", strings.join(" "))
 }
 
-async fn verify(dns: &Dns, content: &[u8]) -> Vec<DkimResult> {
+pub(crate) async fn verify(dns: &Dns, content: &[u8]) -> Vec<DkimResult> {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut it| {
         it.port = dns.address.port();
         it

@@ -11,14 +11,21 @@ use std::{
 use bus::{Bus, Failure, Stage};
 use contract::{Action, DeliveryDue, DeliveryReported, SubmissionAccepted};
 use local_nats::{LocalNats, Options};
+use mail_auth::DkimResult;
 use sender::{Config, Retries};
 use service::Process;
-use store::{Composed, NewInbox, Outcome, Store, Submitted};
+use store::{
+    Checked, Composed, Domain, DomainKeys, DomainStatus, NewDomain, NewInbox, Outcome, Recorded,
+    Store, Submitted, Vault,
+};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::{
-    CONTENT, now_micros, outcomes,
+    CONTENT,
+    dkim::{self, SIGNED},
+    dns::Dns,
+    now_micros, outcomes,
     peer::{Peer, Setup, say},
     to_smarthost,
 };
@@ -33,7 +40,7 @@ struct Bench {
     bus: Bus,
     reports: Arc<Mutex<Vec<DeliveryReported>>>,
     collector: JoinHandle<anyhow::Result<()>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// Stands in for storage: records what is reported.
@@ -92,7 +99,7 @@ impl Bench {
         let collector = Collector { store: store.clone(), reports: Arc::clone(&reports) };
         let running = bus.clone();
         let collector = tokio::spawn(async move { running.run(collector).await });
-        Bench { config, nats, store, bus, reports, collector, _dir: dir }
+        Bench { config, nats, store, bus, reports, collector, dir }
     }
 
     /// Enters a mail into the ledger, as storage does, and announces it.
@@ -102,6 +109,20 @@ impl Bench {
 
     /// To be sent at this moment.
     async fn accept_for(&self, mail_id: &str, forward_paths: &[&str], send_at_micros: i64) {
+        self.accept_whole(mail_id, CONTENT, forward_paths, send_at_micros).await;
+    }
+
+    async fn accept_content(&self, mail_id: &str, content: &[u8], forward_paths: &[&str]) {
+        self.accept_whole(mail_id, content, forward_paths, 0).await;
+    }
+
+    async fn accept_whole(
+        &self,
+        mail_id: &str,
+        content: &[u8],
+        forward_paths: &[&str],
+        send_at_micros: i64,
+    ) {
         let forward_paths: Vec<String> = forward_paths.iter().map(|it| (*it).to_owned()).collect();
         let (account_id, inbox_id) = (format!("acct_{mail_id}"), format!("ibx_{mail_id}"));
         let writer = &self.store.writer;
@@ -118,8 +139,8 @@ impl Bench {
         };
         writer.create_inbox(&inbox).await.expect("inbox");
         let composed = Composed {
-            octets: CONTENT.to_vec(),
-            message: mail::parse(CONTENT, 1000),
+            octets: content.to_vec(),
+            message: mail::parse(content, 1000),
             verdict: contract::Verdict::default(),
             reverse_path: inbox.address.clone(),
             forward_paths: forward_paths.clone(),
@@ -187,6 +208,85 @@ fn greylisting(times: usize) -> Setup {
         let put_off = line.starts_with("RCPT") && tries.fetch_add(1, Ordering::Relaxed) < times;
         put_off.then(|| say("451 4.7.1 come back later")).flatten()
     })
+}
+
+/// An account proves this domain to be its own.
+async fn verified(store: &Store, name: &str) -> Domain {
+    store.writer.ensure_account("acct_owner", 4).await.expect("account");
+    let vault = Vault::new(&store.writer.secret("domain-keys").await.expect("secret"));
+    let wanted = NewDomain {
+        id: "dom_1".to_owned(),
+        account_id: "acct_owner".to_owned(),
+        domain: name.to_owned(),
+        dkim_selector: "ph1".to_owned(),
+        next_check_at: i64::MAX,
+        max_domains: None,
+    };
+    let keys = DomainKeys::generate().expect("keys");
+    store.writer.add_domain(&wanted, &keys, &vault.expect("vault")).await.expect("add");
+    let checked = Checked {
+        status: DomainStatus::Verified,
+        checks: Vec::new(),
+        misses: 0,
+        next_check_at: None,
+    };
+    match store.writer.record_check("dom_1", &checked).await.expect("record") {
+        Recorded::Domain(domain) => *domain,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The DKIM records that the API tells, as lines of a zone file.
+fn zone(domain: &Domain) -> String {
+    let line = |(selector, text): (String, String)| {
+        let strings = text.as_bytes().chunks(255);
+        let strings = strings.map(|it| format!("\"{}\"", String::from_utf8_lossy(it)));
+        let strings = strings.collect::<Vec<_>>().join(" ");
+        format!("{selector}._domainkey.{}. IN TXT {strings}", domain.domain)
+    };
+    domain.dkim_records().map(line).join("\n")
+}
+
+#[tokio::test]
+async fn mail_of_a_verified_domain_is_signed_with_its_keys() {
+    let peer = Peer::start(Setup::default()).await;
+    let bench = Bench::new(&peer).await;
+    let domain = verified(&bench.store, "example.test").await;
+    let dns = Dns::start(&zone(&domain)).await;
+    let running = Running::start(&bench.config);
+    bench.accept_content("eml_1", SIGNED, &["b@example.org"]).await;
+    bench.eventually_reported(1).await;
+    let received = peer.seen().contents.remove(0);
+    let received = String::from_utf8(received).expect("ASCII").replace("\r\n..", "\r\n.");
+    let results = dkim::verify(&dns, received.as_bytes()).await;
+    assert_eq!(results, [DkimResult::Pass, DkimResult::Pass], "{received}");
+    assert!(received.contains("a=rsa-sha256") && received.contains("a=ed25519-sha256"));
+
+    // Mail of other domains is not.
+    bench.accept("eml_2", &["b@example.org"]).await;
+    bench.eventually_reported(2).await;
+    assert!(!String::from_utf8_lossy(&peer.seen().contents[1]).contains("DKIM"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn keys_sealed_with_another_key_make_mail_wait() {
+    let peer = Peer::start(Setup::default()).await;
+    let bench = Bench::new(&peer).await;
+    verified(&bench.store, "example.test").await;
+    let file = bench.dir.path().join("domain-keys");
+    std::fs::write(&file, "07".repeat(32)).expect("write");
+    let wrong = Config { domain_keys_file: Some(file), ..bench.config.clone() };
+    let running = Running::start(&wrong);
+    bench.accept_content("eml_1", SIGNED, &["b@example.org"]).await;
+    bench.accept("eml_2", &["b@example.org"]).await;
+    let reports = bench.eventually_reported(1).await;
+    assert_eq!(reports[0].mail_id, "eml_2");
+    running.stop().await;
+    let running = Running::start(&bench.config);
+    bench.eventually_reported(2).await;
+    assert_eq!(bench.dead().await, 0);
+    running.stop().await;
 }
 
 #[tokio::test]

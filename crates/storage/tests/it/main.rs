@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod directory;
+mod domains;
 mod outbound;
 mod replicas;
 

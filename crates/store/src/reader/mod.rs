@@ -1,3 +1,4 @@
+pub(crate) mod domains;
 mod emails;
 mod outbound;
 mod search;
@@ -91,6 +92,17 @@ impl Reader {
     pub async fn inboxes(&self, account_id: &str) -> Result<Vec<Inbox>, Error> {
         let condition = "account_id = $1 AND deleted_at IS NULL ORDER BY created_at DESC, id DESC";
         self.find_inboxes(condition, &[account_id]).await
+    }
+
+    /// The first of the account's active inboxes on a domain.
+    pub async fn oldest_inbox(
+        &self,
+        account_id: &str,
+        domain: &str,
+    ) -> Result<Option<Inbox>, Error> {
+        let condition = "account_id = $1 AND domain = $2 AND deleted_at IS NULL \
+                         ORDER BY created_at, id LIMIT 1";
+        Ok(self.find_inboxes(condition, &[account_id, domain]).await?.into_iter().next())
     }
 
     /// The active inbox with this canonical address, whoever owns it.

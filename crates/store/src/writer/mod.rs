@@ -1,4 +1,5 @@
 mod accounts;
+mod domains;
 mod emails;
 mod inboxes;
 mod mail;

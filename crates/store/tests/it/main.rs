@@ -3,6 +3,7 @@
 mod accounts;
 mod concurrency;
 mod corpus;
+mod domains;
 mod emails;
 mod fixture;
 mod inboxes;
