@@ -195,6 +195,11 @@ pub(crate) async fn add(
         next_check_at: registrar.checker.first_check_at(),
         max_domains,
     };
+    // Known ones before keys are made, which is the only costly thing here.
+    let own = registrar.reader.domains(&wanted.account_id).await?;
+    if let Some(known) = own.into_iter().find(|it| it.domain == wanted.domain) {
+        return Ok(Json(registrar.show(known)));
+    }
     let keys = tokio::task::spawn_blocking(DomainKeys::generate).await;
     let keys = keys.map_err(Problem::internal)??;
     match registrar.writer.add_domain(&wanted, &keys, &registrar.vault).await? {

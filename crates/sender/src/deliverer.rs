@@ -36,8 +36,11 @@ impl Stage for Deliverer {
             return Ok(Vec::new());
         }
         let domain = content::from_domain(content::header_section(&outgoing.octets));
-        let keys = self.domain_keys.of(&domain).await.map_err(Failure::Transient)?;
-        let report = self.delivery.attempt_with(&outgoing.octets, &due, &keys).await;
+        let keys = match self.domain_keys.of(&domain).await {
+            Err(err) if is_transient(&err) => return Err(Failure::Transient(err)),
+            keys => keys,
+        };
+        let report = self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref()).await;
         Ok(records(due, report))
     }
 }
@@ -46,6 +49,10 @@ fn failure(err: store::Error) -> Failure {
     let transient = err.is_transient();
     let err = anyhow::Error::new(err).context("read the mail to deliver");
     if transient { Failure::Transient(err) } else { Failure::Permanent(err) }
+}
+
+fn is_transient(err: &anyhow::Error) -> bool {
+    err.downcast_ref::<store::Error>().is_some_and(store::Error::is_transient)
 }
 
 /// The next attempt goes first. Were the report recorded and the schedule lost to a crash, the repeated

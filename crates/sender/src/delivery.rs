@@ -66,15 +66,15 @@ impl Delivery {
     /// Attempts a delivery. Whatever happens, there is a report on every recipient, and a time for
     /// the next attempt if one is delayed.
     pub async fn attempt(&self, octets: &[u8], due: &DeliveryDue) -> DeliveryReported {
-        self.attempt_with(octets, due, &Keys::default()).await
+        self.attempt_with(octets, due, Ok(&Keys::default())).await
     }
 
-    /// As `attempt`; signed also with the keys of the sending domain's owner.
+    /// As `attempt`; signed also with the keys of the sending domain's owner, if they can be had.
     pub(crate) async fn attempt_with(
         &self,
         octets: &[u8],
         due: &DeliveryDue,
-        owners: &Keys,
+        owners: Result<&Keys, &anyhow::Error>,
     ) -> DeliveryReported {
         let attempted_at = now_micros();
         self.metrics.started(due.attempt, due.accepted_at_micros, attempted_at);
@@ -108,7 +108,7 @@ impl Delivery {
         &self,
         octets: &[u8],
         due: &DeliveryDue,
-        owners: &Keys,
+        owners: Result<&Keys, &anyhow::Error>,
         recipients: &[Recipient],
     ) -> Result<Letter, Outcome> {
         let reverse_path = match due.reverse_path.as_str() {
@@ -123,9 +123,10 @@ impl Delivery {
         let domain = content::from_domain(header_section);
         // A key that cannot sign is for the operator to mend, and the mail waits.
         let sign = |keys: &Keys| keys.sign(&domain, &content);
-        let signatures = sign(owners)
+        let unsigned = |err: &anyhow::Error| Outcome::delayed("4.7.0", format!("DKIM: {err:#}"));
+        let signatures = sign(owners.map_err(unsigned)?)
             .and_then(|signatures| Ok(signatures + &sign(&self.keys)?))
-            .map_err(|err| Outcome::delayed("4.7.0", format!("DKIM: {err:#}")))?;
+            .map_err(|err| unsigned(&err))?;
         let international = !reverse_path.is_ascii()
             || !header_section.is_ascii()
             || recipients.iter().any(|it| !it.address.is_ascii());
