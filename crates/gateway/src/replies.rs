@@ -44,8 +44,8 @@ pub(crate) struct Reply {
     validate_only: bool,
 }
 
-/// Who gets an email passed on, and what is added to it. Not `Reply` and more: schemas that refuse what
-/// they do not name cannot be put together.
+/// Who gets an email passed on, and what is added to it.
+// Not `Reply` and more: schemas that refuse what they do not name cannot be put together.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct Forward {
