@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, Router, extract::State, routing::post};
 use contract::{Message, SendAttachment, SendBody, SendRequest};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use store::{Inbox, Reader};
 use utoipa::ToSchema;
 
@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 }
 
 /// What an answer adds to the mail answered. The fields are those of a request to send.
-#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct Reply {
     body: SendBody,
@@ -45,15 +45,25 @@ pub(crate) struct Reply {
 }
 
 /// Who gets an email passed on, and what is added to it.
-#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+// Not `Reply` and more: schemas that refuse what they do not name cannot be put together.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct Forward {
     #[schema(required)]
     to: Vec<String>,
     /// The original in the text, and its attachments beside it, instead of the whole as one attachment.
     inline: bool,
-    #[serde(flatten)]
-    more: Reply,
+    /// Stands above the email.
+    body: SendBody,
+    cc: Vec<String>,
+    bcc: Vec<String>,
+    attachments: Vec<SendAttachment>,
+    headers: BTreeMap<String, String>,
+    reply_to: String,
+    #[schema(format = DateTime)]
+    send_at: String,
+    ttl_seconds: Option<u32>,
+    validate_only: bool,
 }
 
 /// An email that is answered or passed on.
@@ -204,28 +214,27 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
 /// A conversation of its own: it goes to other people.
 fn passed_on(original: Original, forward: Forward) -> SendRequest {
     let Original { inbox, octets, message, .. } = original;
-    let Forward { to, inline, more } = forward;
-    let mut attachments = more.attachments;
-    let body = if inline {
+    let mut attachments = forward.attachments;
+    let body = if forward.inline {
         attachments.extend(mail::attachments(&message, &octets));
-        with_quote(more.body, &mail::quoted(&message))
+        with_quote(forward.body, &mail::quoted(&message))
     } else {
         attachments.push(mail::enclosed(&message, octets));
-        with_notice(more.body)
+        with_notice(forward.body)
     };
     SendRequest {
         from: inbox.address,
-        to,
-        cc: more.cc,
+        to: forward.to,
+        cc: forward.cc,
         subject: mail::forward_subject(&message.subject),
         body: Some(body),
-        bcc: more.bcc,
+        bcc: forward.bcc,
         attachments,
-        headers: more.headers,
-        reply_to: more.reply_to,
-        send_at: more.send_at,
-        ttl_seconds: more.ttl_seconds,
-        validate_only: more.validate_only,
+        headers: forward.headers,
+        reply_to: forward.reply_to,
+        send_at: forward.send_at,
+        ttl_seconds: forward.ttl_seconds,
+        validate_only: forward.validate_only,
         ..SendRequest::default()
     }
 }
