@@ -17,7 +17,7 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, emails, gateway::Gateway, inboxes, poll, problem::ProblemBody, search,
-    send, threads,
+    send, suppressions, threads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -80,6 +80,7 @@ pub(crate) enum Errors {
         (name = "inboxes", description = "Addresses that take mail"),
         (name = "emails", description = "Mail received and sent"),
         (name = "threads", description = "Conversations"),
+        (name = "suppressions", description = "Addresses that get no mail"),
         (name = "service", description = "The service itself"),
     ),
     paths(
@@ -89,6 +90,7 @@ pub(crate) enum Errors {
         attachments::url, attachments::fetch,
         threads::list, threads::read,
         send::send, search::search,
+        suppressions::list, suppressions::add, suppressions::lift,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -158,6 +160,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (19, 19));
+        assert_eq!((ids.len(), count), (22, 22));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     repeats::Repeats,
     search, send,
     signups::{Signups, TrustedProxies},
-    threads,
+    suppressions, threads,
     tier::Tiers,
     waiters::Waiters,
 };
@@ -98,6 +98,7 @@ impl Gateway {
             .merge(attachments::routes())
             .merge(threads::routes())
             .merge(send::routes())
+            .merge(suppressions::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

@@ -26,6 +26,7 @@ mod send;
 mod server;
 mod signups;
 mod start;
+mod suppressions;
 mod threads;
 mod tier;
 mod time;

@@ -107,7 +107,7 @@ impl Ledger {
         // What the scanner could not read it has rejected; then this is as much as can be shown.
         let request: SendRequest = serde_json::from_slice(&octets).unwrap_or_default();
         let digest = digest::digest(&digest::SHA256, &octets);
-        let around = self.with_ancestors(around, &request).await?;
+        let around = self.with_request(around, &request).await?;
         let judged = submission.clone();
         let decide = move || request::decide(&judged, &request, &around);
         submitted.push(Submitted {
@@ -133,10 +133,12 @@ impl Ledger {
         let (Some(account), Some(inbox)) = (account, inbox.map_err(failure)?) else {
             return Ok(None);
         };
-        Ok(Some(Circumstances { account, inbox, thread: None, answered: None }))
+        let (thread, answered, suppressed) = (None, None, Vec::new());
+        Ok(Some(Circumstances { account, inbox, thread, answered, suppressed }))
     }
 
-    async fn with_ancestors(
+    /// Adds what depends on the request: what it answers, and who must not get it.
+    async fn with_request(
         &self,
         around: Circumstances,
         request: &SendRequest,
@@ -150,7 +152,10 @@ impl Ledger {
             "" => None,
             id => reader.ancestry_of_message(inbox_id, id).await.map_err(failure)?,
         };
-        Ok(Circumstances { thread, answered, ..around })
+        // Addresses that are none are refused below.
+        let paths = request::forward_paths(request).unwrap_or_default();
+        let suppressed = reader.suppressed(&around.account.id, &paths).await.map_err(failure)?;
+        Ok(Circumstances { thread, answered, suppressed, ..around })
     }
 
     fn announce(&self, submission: &SubmissionScanned, entered: Entered) -> Vec<Record> {

@@ -18,6 +18,7 @@ mod model;
 mod moment;
 mod reader;
 mod sql;
+mod suppression;
 mod threading;
 mod words;
 mod writer;
@@ -26,7 +27,13 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
-    error::Error, migrations::migrate, model::*, moment::rfc3339, reader::Reader, writer::Writer,
+    error::Error,
+    migrations::migrate,
+    model::*,
+    moment::rfc3339,
+    reader::Reader,
+    suppression::{Evidence, SUPPRESSED, Suppression, Weight},
+    writer::Writer,
 };
 
 /// A connected database whose schema is current.

@@ -27,9 +27,14 @@ type Script = (i64, &'static str, &'static str);
 
 // Not `sqlx::migrate!`: the macro would have SQLite and the PostgreSQL driver compiled a second time,
 // for the compiler's own use.
-const SQLITE: &[Script] = &[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))];
-const POSTGRES: &[Script] =
-    &[(1, "initial", include_str!("../migrations/postgres/0001_initial.sql"))];
+const SQLITE: &[Script] = &[
+    (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+    (2, "suppression", include_str!("../migrations/sqlite/0002_suppression.sql")),
+];
+const POSTGRES: &[Script] = &[
+    (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+    (2, "suppression", include_str!("../migrations/postgres/0002_suppression.sql")),
+];
 
 /// Brings the schema up to date. Safe to call from several processes at once.
 pub async fn migrate(url: &str) -> Result<(), Error> {

@@ -8,4 +8,5 @@ mod emails;
 mod inboxes;
 mod poll;
 mod send;
+mod suppressions;
 mod transport;

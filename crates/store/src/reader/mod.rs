@@ -1,6 +1,7 @@
 mod emails;
 mod outbound;
 mod search;
+mod suppressions;
 mod threads;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
