@@ -17,7 +17,7 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, poll,
-    problem::ProblemBody, replies, search, send, threads,
+    problem::ProblemBody, replies, search, send, suppressions, threads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -81,6 +81,7 @@ pub(crate) enum Errors {
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
         (name = "threads", description = "Conversations"),
+        (name = "suppressions", description = "Addresses that get no mail"),
         (name = "service", description = "The service itself"),
     ),
     paths(
@@ -93,6 +94,7 @@ pub(crate) enum Errors {
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
         send::send, replies::reply, replies::reply_all, replies::forward, search::search,
+        suppressions::list, suppressions::add, suppressions::lift,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -162,6 +164,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (30, 30));
+        assert_eq!((ids.len(), count), (33, 33));
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     repeats::Repeats,
     replies, search, send,
     signups::{Signups, TrustedProxies},
-    threads,
+    suppressions, threads,
     tier::Tiers,
     waiters::Waiters,
 };
@@ -110,6 +110,7 @@ impl Gateway {
             .merge(threads::routes())
             .merge(send::routes())
             .merge(replies::routes())
+            .merge(suppressions::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

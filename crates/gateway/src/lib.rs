@@ -32,6 +32,7 @@ mod send;
 mod server;
 mod signups;
 mod start;
+mod suppressions;
 mod threads;
 mod tier;
 mod time;

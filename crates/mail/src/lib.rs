@@ -2,7 +2,9 @@
 
 mod address;
 mod answer;
+mod auto_reply;
 mod check;
+mod classify;
 mod compose;
 mod custom;
 mod encoding;
@@ -10,6 +12,7 @@ mod fields;
 mod html;
 mod message;
 mod mime;
+mod report;
 mod surface;
 mod syntax;
 mod timing;
@@ -20,9 +23,12 @@ pub use crate::{
         Recipients, answered_id, attachments, enclosed, forward_subject, quoted, recipients,
         reply_subject,
     },
+    auto_reply::auto_reply_allowed,
     check::{bare_id, check, forward_paths},
+    classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
+    report::{Report, ReportAction, ReportKind, ReportedRecipient, report},
     surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
 };

@@ -10,6 +10,7 @@ use mail_parser::{ContentType, parsers::MessageStream};
 use crate::{
     encoding::{decode_base64, decode_charset, decode_quoted_printable},
     fields::Fields,
+    html,
     syntax::is_token,
 };
 
@@ -151,6 +152,12 @@ impl<'a> Entity<'a> {
         let charset = self.content_type.as_ref().and_then(|it| it.attribute("charset"));
         let text = decode_charset(octets, charset);
         text.replace("\r\n", "\n").replace('\0', "")
+    }
+
+    /// What a person reads of a text, at most about `limit` octets.
+    pub(crate) fn readable(&self, limit: usize) -> String {
+        let text = self.text();
+        if self.is("text/html") { html::read(&text, limit).visible } else { text }
     }
 
     fn boundary(&self) -> Option<&str> {

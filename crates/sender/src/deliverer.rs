@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use bus::{Failure, Stage};
-use contract::{Action, DeliveryDue, DeliveryReported, Emit as _, Record};
-use store::Reader;
+use contract::{Action, DeliveryDue, DeliveryReported, Emit as _, RecipientReport, Record};
+use store::{Reader, SUPPRESSED, Suppression};
 
 use crate::{Delivery, content, domain_keys::DomainKeys};
 
@@ -40,8 +40,48 @@ impl Stage for Deliverer {
             Err(err) if is_transient(&err) => return Err(Failure::Transient(err)),
             keys => keys,
         };
-        let report = self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref()).await;
+        // What was learned since the mail was accepted counts as well.
+        let suppressed = self.ledger.suppressed(&due.account_id, &due.forward_paths).await;
+        let suppressed = leave_out(&mut due, &suppressed.map_err(failure)?);
+        let mut report = if due.forward_paths.is_empty() {
+            nothing_tried(&due)
+        } else {
+            self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref()).await
+        };
+        report.recipients.extend(suppressed);
         Ok(records(due, report))
+    }
+}
+
+/// Takes the suppressed recipients out; returns what is reported of them.
+fn leave_out(due: &mut DeliveryDue, suppressed: &[Suppression]) -> Vec<RecipientReport> {
+    let of = |path: &str| suppressed.iter().find(|it| it.address == path.to_lowercase());
+    let report = |path: &String| {
+        let suppression = of(path)?;
+        Some(RecipientReport {
+            forward_path: path.clone(),
+            action: Action::Failed.into(),
+            // Other address status: the diagnostic has the reason (RFC 3463 section 3.2).
+            status: "5.1.0".to_owned(),
+            diagnostic: format!("{SUPPRESSED}{}: {}", suppression.reason, suppression.evidence),
+            ..RecipientReport::default()
+        })
+    };
+    let reports = due.forward_paths.iter().filter_map(report).collect();
+    due.forward_paths.retain(|it| of(it).is_none());
+    reports
+}
+
+fn nothing_tried(due: &DeliveryDue) -> DeliveryReported {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    DeliveryReported {
+        mail_id: due.mail_id.clone(),
+        account_id: due.account_id.clone(),
+        inbox_id: due.inbox_id.clone(),
+        domain: due.domain.clone(),
+        attempt: due.attempt,
+        attempted_at_micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        ..DeliveryReported::default()
     }
 }
 

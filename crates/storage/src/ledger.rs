@@ -115,7 +115,7 @@ impl Ledger {
             Failure::Permanent(anyhow!("the request of {} is gone", submission.mail_id))
         })?;
         let is_dry_run = request.validate_only;
-        let around = self.with_ancestors(around, &request).await?;
+        let around = self.with_request(around, &request).await?;
         let judged = submission.clone();
         let decide = move || request::decide(&judged, &request, &around);
         let outcome = tokio::task::spawn_blocking(decide).await.context("compose a mail")?;
@@ -169,10 +169,12 @@ impl Ledger {
         };
         let is_domain_ours = self.domains.contains(&inbox.domain)
             || reader.verified_domain(&account.id, &inbox.domain).await.map_err(failure)?.is_some();
-        Ok(Some(Circumstances { account, inbox, is_domain_ours, thread: None, answered: None }))
+        let (thread, answered, suppressed) = (None, None, Vec::new());
+        Ok(Some(Circumstances { account, inbox, is_domain_ours, thread, answered, suppressed }))
     }
 
-    async fn with_ancestors(
+    /// Adds what depends on the request: what it answers, and who must not get it.
+    async fn with_request(
         &self,
         around: Circumstances,
         request: &SendRequest,
@@ -186,7 +188,10 @@ impl Ledger {
             "" => None,
             id => reader.ancestry_of_message(inbox_id, id).await.map_err(failure)?,
         };
-        Ok(Circumstances { thread, answered, ..around })
+        // Addresses that are none are refused below.
+        let paths = mail::forward_paths(request).unwrap_or_default();
+        let suppressed = reader.suppressed(&around.account.id, &paths).await.map_err(failure)?;
+        Ok(Circumstances { thread, answered, suppressed, ..around })
     }
 
     fn announce(

@@ -2,8 +2,9 @@
 
 use anyhow::anyhow;
 use bus::{BatchStage, Failure};
-use contract::{DeliveryReported, Emit as _, Record};
-use store::Writer;
+use contract::{Action, DeliveryReported, Emit as _, RecipientReport, Record};
+use mail::Suppression;
+use store::{Evidence, Reported, SUPPRESSED, Weight, Writer};
 
 use crate::{events, failure, metrics::Metrics};
 
@@ -22,8 +23,13 @@ impl BatchStage for Reporter {
     async fn handle(&self, reports: Vec<DeliveryReported>) -> Result<Vec<Vec<Record>>, Failure> {
         let work = self.writer.report(&reports);
         let reported = self.metrics.transaction(STAGE, reports.len(), work).await;
+        let reported = reported.map_err(failure)?;
+        // After the statuses: what is noted twice counts once, and what is missing is noted when the
+        // reports come again.
+        let evidence: Vec<Evidence> = reported.iter().flatten().flat_map(evidence).collect();
+        self.writer.note_evidence(&evidence).await.map_err(failure)?;
         let mut outs = Vec::new();
-        for (report, reported) in reports.iter().zip(reported.map_err(failure)?) {
+        for (report, reported) in reports.iter().zip(reported) {
             let reported = reported.ok_or_else(|| {
                 let (mail_id, domain) = (&report.mail_id, &report.domain);
                 Failure::Permanent(anyhow!("mail {mail_id} to {domain} is not in the ledger"))
@@ -34,5 +40,68 @@ impl BatchStage for Reporter {
             outs.push(events::reported(&reported).records());
         }
         Ok(outs)
+    }
+}
+
+/// What failed recipients say about mail to come.
+fn evidence(reported: &Reported) -> Vec<Evidence> {
+    let failed = |it: &&RecipientReport| {
+        it.action() == Action::Failed && !it.diagnostic.starts_with(SUPPRESSED)
+    };
+    let of = |it: &RecipientReport| {
+        let class = mail::classify(&it.status, &it.diagnostic);
+        let weight = match class.suppression() {
+            Suppression::AtOnce => Weight::Fact,
+            Suppression::Count => Weight::Strike,
+            Suppression::Never => return None,
+        };
+        Some(Evidence {
+            account_id: reported.account_id.clone(),
+            address: it.forward_path.clone(),
+            source: reported.report.mail_id.clone(),
+            reason: class.as_str().to_owned(),
+            evidence: it.diagnostic.clone(),
+            weight,
+        })
+    };
+    reported.report.recipients.iter().filter(failed).filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(status: &str, diagnostic: &str, expected: Option<(&str, Weight)>) {
+        let recipient = RecipientReport {
+            forward_path: "bob@example.net".to_owned(),
+            action: Action::Failed.into(),
+            status: status.to_owned(),
+            diagnostic: diagnostic.to_owned(),
+            ..RecipientReport::default()
+        };
+        let reported = Reported {
+            report: DeliveryReported {
+                mail_id: "eml_1".to_owned(),
+                recipients: vec![recipient],
+                ..DeliveryReported::default()
+            },
+            account_id: "acct_1".to_owned(),
+            email: contract::Email::default(),
+            idempotency_key: String::new(),
+            repeated: false,
+        };
+        let found = evidence(&reported);
+        let found = found.first().map(|it| (it.reason.as_str(), it.weight));
+        assert_eq!(found, expected, "{status} {diagnostic}");
+    }
+
+    #[test]
+    fn only_facts_about_the_recipient_count() {
+        check("5.1.1", "550 5.1.1 no such user", Some(("recipient_unknown", Weight::Fact)));
+        check("5.2.2", "552 5.2.2 mailbox full", Some(("mailbox_full", Weight::Strike)));
+        check("5.1.1", "550 5.1.1 blocked using zen.spamhaus.org", None);
+        check("5.7.1", "554 5.7.1 rejected as spam", None);
+        check("5.1.1", "suppressed: recipient_unknown", None);
     }
 }

@@ -2,7 +2,7 @@
 
 use contract::{Mailbox, Rejection, SendRequest, SubmissionScanned};
 use mail::{Address, ComposeError, Draft, DraftAttachment};
-use store::{Account, Ancestry, Composed, Inbox, Outcome, Rejected};
+use store::{Account, Ancestry, Composed, Inbox, Outcome, Rejected, Suppression};
 
 /// What of a refused request is kept.
 const MOST_RECIPIENTS: usize = 50;
@@ -18,6 +18,8 @@ pub(crate) struct Circumstances {
     pub(crate) thread: Option<Ancestry>,
     /// Of the mail it answers; `None` if that is not in the inbox.
     pub(crate) answered: Option<Ancestry>,
+    /// Those of its recipients that the account must not send to.
+    pub(crate) suppressed: Vec<Suppression>,
 }
 
 /// What the request becomes.
@@ -74,7 +76,20 @@ fn permitted(request: &SendRequest, around: &Circumstances) -> Result<(), Reject
         let message = format!("threadId: the inbox has no thread {:?}", request.thread_id);
         return Err(rejection("thread_not_found", message));
     }
-    Ok(())
+    reachable(request, &around.suppressed)
+}
+
+/// Refuses a mail that nobody would get; where some would, the sender leaves out the others.
+fn reachable(request: &SendRequest, suppressed: &[Suppression]) -> Result<(), Rejection> {
+    let recipients = mail::forward_paths(request)?;
+    let of = |path: &String| suppressed.iter().find(|it| it.address == path.to_lowercase());
+    let all: Option<Vec<&Suppression>> = recipients.iter().map(of).collect();
+    let Some(first) = all.and_then(|it| it.first().copied()) else { return Ok(()) };
+    let message = format!(
+        "no recipient may be sent to; {} is suppressed as {}: {}",
+        first.address, first.reason, first.evidence
+    );
+    Err(rejection("recipient_suppressed", message))
 }
 
 fn canonical(address: &str) -> Option<String> {
@@ -180,6 +195,18 @@ mod tests {
             is_domain_ours: true,
             thread: None,
             answered: None,
+            suppressed: Vec::new(),
+        }
+    }
+
+    fn suppressed(address: &str) -> Suppression {
+        Suppression {
+            address: address.to_owned(),
+            reason: "recipient_unknown".to_owned(),
+            evidence: "550 5.1.1 no".to_owned(),
+            source: "eml_1".to_owned(),
+            created_at: 0,
+            expires_at: None,
         }
     }
 
@@ -253,6 +280,16 @@ mod tests {
         let around = Circumstances { is_domain_ours: false, ..around() };
         let refused = refused(&request(), &around, "domain_not_verified");
         assert!(refused.rejection.message.contains("posthouse.localhost"));
+    }
+
+    #[test]
+    fn a_mail_that_nobody_may_get_is_refused() {
+        let mut around = around();
+        around.suppressed = vec![suppressed("bob@example.net")];
+        composed(&request(), &around);
+        around.suppressed.push(suppressed("carol@example.org"));
+        let refused = refused(&request(), &around, "recipient_suppressed");
+        assert!(refused.rejection.message.contains("550 5.1.1 no"));
     }
 
     #[test]

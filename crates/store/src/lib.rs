@@ -19,6 +19,7 @@ mod model;
 mod moment;
 mod reader;
 mod sql;
+mod suppression;
 mod threading;
 mod vault;
 mod words;
@@ -28,8 +29,16 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
-    domain::*, error::Error, ledger::request_digest, migrations::migrate, model::*,
-    moment::rfc3339, reader::Reader, vault::Vault, writer::Writer,
+    domain::*,
+    error::Error,
+    ledger::request_digest,
+    migrations::migrate,
+    model::*,
+    moment::rfc3339,
+    reader::Reader,
+    suppression::{Evidence, SUPPRESSED, Suppression, Weight},
+    vault::Vault,
+    writer::Writer,
 };
 
 /// A connected database whose schema is current.

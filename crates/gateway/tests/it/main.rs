@@ -11,4 +11,5 @@ mod inboxes;
 mod poll;
 mod replies;
 mod send;
+mod suppressions;
 mod transport;

@@ -4,6 +4,7 @@
 mod addresses;
 mod consensus;
 mod corpus;
+mod reports;
 mod round_trip;
 
 mod torture;

@@ -15,8 +15,8 @@ use mail_auth::DkimResult;
 use sender::{Config, Retries};
 use service::Process;
 use store::{
-    Checked, Composed, Domain, DomainKeys, DomainStatus, NewDomain, NewInbox, Outcome, Recorded,
-    Store, Submitted, Vault,
+    Checked, Composed, Domain, DomainKeys, DomainStatus, Evidence, NewDomain, NewInbox, Outcome,
+    Recorded, Store, Submitted, Vault, Weight,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -325,6 +325,33 @@ async fn a_delayed_recipient_is_tried_again_and_nobody_else() {
     assert_eq!(outcomes(&reports[1]), ["Delivered 2.0.0"]);
     assert!(reports[1].attempted_at_micros >= reports[0].next_attempt_at_micros);
     assert_eq!(peer.seen().contents.len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_suppressed_meanwhile_is_not_tried_again() {
+    let peer = Peer::start(greylisting(2)).await;
+    let bench = Bench::new(&peer).await;
+    let running = Running::start(&bench.config);
+    bench.accept("eml_1", &["A@example.org", "b@example.org"]).await;
+    let reports = bench.eventually_reported(1).await;
+    assert_eq!(outcomes(&reports[0]), ["Delayed 4.7.1", "Delayed 4.7.1"]);
+    let wish = Evidence {
+        account_id: "acct_eml_1".to_owned(),
+        address: "a@example.org".to_owned(),
+        source: "wish".to_owned(),
+        reason: "manual".to_owned(),
+        evidence: "asked us not to".to_owned(),
+        weight: Weight::Wish,
+    };
+    bench.store.writer.note_evidence(&[wish]).await.expect("suppress");
+    let reports = bench.eventually_reported(2).await;
+    let [b, a] = reports[1].recipients.as_slice() else { panic!("{:?}", reports[1]) };
+    assert_eq!((b.action(), &*b.forward_path), (Action::Delivered, "b@example.org"));
+    assert_eq!((a.action(), &*a.forward_path), (Action::Failed, "A@example.org"));
+    assert_eq!(a.diagnostic, "suppressed: manual: asked us not to");
+    let paths = peer.seen().contents.len();
+    assert_eq!(paths, 1);
     running.stop().await;
 }
 

@@ -203,3 +203,41 @@ async fn a_dry_run_is_answered_and_leaves_nothing() {
     assert!(events[3].data.as_ref().is_some_and(|it| it.repeated && !it.body_differs));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn who_is_known_not_to_exist_gets_no_more_mail() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let running = bench.start().await;
+    let request = submission(&inbox, "first", 1_000_000);
+    bench.deliver(&request, "first").await;
+    bench.wait_for_events(1).await;
+    let recipient = RecipientReport {
+        forward_path: "bob@example.net".to_owned(),
+        action: Action::Failed.into(),
+        status: "5.1.1".to_owned(),
+        diagnostic: "550 5.1.1 <bob@example.net>: user unknown".to_owned(),
+        ..RecipientReport::default()
+    };
+    let report = DeliveryReported {
+        mail_id: request.mail_id.clone(),
+        domain: "example.net".to_owned(),
+        attempt: 1,
+        recipients: vec![recipient],
+        ..DeliveryReported::default()
+    };
+    bench.deliver(&report, "report").await;
+    bench.wait_for_events(2).await;
+    bench.deliver(&submission(&inbox, "second", 2_000_000), "second").await;
+    let events = bench.wait_for_events(3).await;
+    assert_eq!(names(&events), ["email.queued", "email.bounced", "email.rejected"]);
+    let error = events[2].data.as_ref().and_then(|it| it.error.clone()).expect("an error");
+    assert_eq!(error.code, "recipient_suppressed");
+    assert!(error.message.contains("user unknown"), "{}", error.message);
+
+    assert!(bench.store.writer.lift_suppression(ACCOUNT, "bob@example.net").await.expect("lift"));
+    bench.deliver(&submission(&inbox, "third", 3_000_000), "third").await;
+    let events = bench.wait_for_events(4).await;
+    assert_eq!(events[3].event, "email.queued");
+    running.stop().await;
+}

@@ -2,6 +2,7 @@ pub(crate) mod domains;
 mod emails;
 mod outbound;
 mod search;
+mod suppressions;
 mod threads;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};

@@ -5,7 +5,7 @@ use crate::{
     Created, Error, Inbox, NewInbox,
     moment::now,
     reader::{self, INBOX},
-    sql,
+    sql, suppression,
 };
 
 impl Writer {
@@ -37,6 +37,7 @@ impl Writer {
         if insert(&mut transaction, inbox).await.map_err(&failed)? == 0 {
             return Ok(Created::AddressCollision);
         }
+        absolve(&mut transaction, &inbox.address).await?;
         let created = find(&mut transaction, &inbox.account_id, &inbox.id).await?;
         commit(transaction).await?;
         created.map(Created::Inbox).ok_or(Error::Corrupt { what: "a new inbox" })
@@ -76,6 +77,20 @@ impl Writer {
         .map_err(Error::query("delete expired inboxes"))?;
         Ok(done.rows_affected())
     }
+}
+
+/// An address that exists from now on is no longer known not to. What somebody wished stays.
+async fn absolve(connection: &mut AnyConnection, address: &str) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE suppressions SET lifted_at = $2 \
+         WHERE address = $1 AND lifted_at IS NULL AND expires_at IS NOT NULL",
+    )
+    .bind(suppression::key(address))
+    .bind(now())
+    .execute(connection)
+    .await
+    .map_err(Error::query("lift suppressions of a new inbox"))?;
+    Ok(())
 }
 
 async fn insert(connection: &mut AnyConnection, inbox: &NewInbox) -> sqlx::Result<u64> {

@@ -6,6 +6,7 @@ mod mail;
 mod outbound;
 mod purge;
 mod reports;
+mod suppressions;
 mod threads;
 
 use sqlx::{Any, Transaction};

@@ -13,4 +13,5 @@ mod purge;
 mod reports;
 mod schema;
 mod search;
+mod suppressions;
 mod threads;

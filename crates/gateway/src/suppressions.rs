@@ -1,0 +1,170 @@
+//! Suppressions: addresses that get no mail from an account, and why.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{delete as delete_method, get},
+};
+use mail::Address;
+use serde::{Deserialize, Serialize};
+use store::{Evidence, Reader, Weight, Writer};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    caller::Caller,
+    documentation::{Empty, Errors},
+    gateway::Gateway,
+    octets::Octets,
+    params::{Params, Segments},
+    problem::Problem,
+};
+
+/// What a note may have.
+const MAX_NOTE: usize = 1_000;
+
+pub(crate) fn routes() -> Router<Gateway> {
+    Router::new()
+        .route("/v1/suppressions", get(list).post(add))
+        .route("/v1/suppressions/{address}", delete_method(lift))
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Suppression {
+    /// In lower case.
+    #[schema(example = "bob@example.net")]
+    address: String,
+    /// What is held against it, or "manual".
+    #[schema(example = "recipient_unknown")]
+    reason: String,
+    /// What its host said, or the note it was added with.
+    #[schema(example = "550 5.1.1 no such user")]
+    evidence: String,
+    /// The email that found it out; null if it was added by hand.
+    #[schema(required)]
+    email_id: Option<String>,
+    created_at: String,
+    /// Null if it stays until it is lifted.
+    #[schema(required)]
+    expires_at: Option<String>,
+}
+
+impl From<store::Suppression> for Suppression {
+    fn from(it: store::Suppression) -> Suppression {
+        Suppression {
+            address: it.address,
+            reason: it.reason,
+            evidence: it.evidence,
+            email_id: Some(it.source).filter(|it| it.starts_with("eml_")),
+            created_at: store::rfc3339(it.created_at),
+            expires_at: it.expires_at.map(store::rfc3339),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Suppressions {
+    data: Vec<Suppression>,
+    has_more: bool,
+    /// Gives the next page; null on the last one.
+    #[schema(required)]
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SuppressionRequest {
+    #[schema(example = "bob@example.net")]
+    address: String,
+    /// For people: why.
+    #[serde(default)]
+    #[schema(max_length = 1000)]
+    note: String,
+}
+
+/// The addresses that get no mail from this account, newest first
+#[utoipa::path(
+    get, path = "/v1/suppressions", operation_id = "listSuppressions", tag = "suppressions",
+    params(
+        ("limit" = Option<u32>, Query, description = "20 without, 100 at most"),
+        ("cursor" = Option<String>, Query, description = "Of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = Suppressions), Errors)
+)]
+pub(crate) async fn list(
+    Caller(account): Caller,
+    params: Params,
+    State(reader): State<Reader>,
+) -> Result<Json<Suppressions>, Problem> {
+    let (limit, cursor) = (params.limit()?, params.text("cursor"));
+    let page = reader.suppressions(&account.id, limit, cursor.as_deref()).await?;
+    Ok(Json(Suppressions {
+        data: page.items.into_iter().map(Suppression::from).collect(),
+        has_more: page.cursor.is_some(),
+        cursor: page.cursor,
+    }))
+}
+
+/// Send no more mail to an address
+///
+/// Until it is lifted. One that is suppressed already stays so.
+#[utoipa::path(
+    post, path = "/v1/suppressions", operation_id = "addSuppression", tag = "suppressions",
+    request_body = SuppressionRequest,
+    responses((status = 200, description = "It is suppressed", body = Suppression), Errors)
+)]
+pub(crate) async fn add(
+    Caller(account): Caller,
+    State(reader): State<Reader>,
+    State(writer): State<Writer>,
+    body: Octets,
+) -> Result<Json<Suppression>, Problem> {
+    let request: SuppressionRequest = body.json()?;
+    let address = address(&request.address)?;
+    if request.note.len() > MAX_NOTE {
+        let message = format!("note: longer than {MAX_NOTE} octets");
+        return Err(Problem::invalid_request(message));
+    }
+    let wish = Evidence {
+        account_id: account.id.clone(),
+        address: address.clone(),
+        source: format!("wish_{}", Uuid::now_v7().simple()),
+        reason: "manual".to_owned(),
+        evidence: request.note,
+        weight: Weight::Wish,
+    };
+    writer.note_evidence(&[wish]).await?;
+    let added = reader.suppressed(&account.id, &[address]).await?.pop();
+    let lifted = || Problem::unavailable("somebody lifted it at the same moment; try again");
+    added.map(|it| Json(it.into())).ok_or_else(lifted)
+}
+
+/// Let mail go to an address again
+///
+/// What spoke against it stays on record, with the moment it was lifted, and counts no more.
+#[utoipa::path(
+    delete, path = "/v1/suppressions/{address}", operation_id = "liftSuppression",
+    tag = "suppressions",
+    params(("address" = String, Path)),
+    responses((status = 200, description = "It is lifted", body = Empty), Errors)
+)]
+pub(crate) async fn lift(
+    Caller(account): Caller,
+    Segments(text): Segments<String>,
+    State(writer): State<Writer>,
+) -> Result<Json<Empty>, Problem> {
+    let address = address(&text)?;
+    if !writer.lift_suppression(&account.id, &address).await? {
+        return Err(Problem::not_found(format!("you suppress no address {text:?}")));
+    }
+    tracing::info!(account.id = %account.id, "an account lifted a suppression");
+    Ok(Json(Empty {}))
+}
+
+fn address(text: &str) -> Result<String, Problem> {
+    let address: Address =
+        text.parse().map_err(|err| Problem::invalid_request(format!("address: {err}")))?;
+    Ok(address.to_string())
+}
