@@ -175,11 +175,16 @@ async fn a_lost_domain_is_known_by_its_inboxes() {
         let mut inbox = new_inbox(ACCOUNT, "agent");
         inbox.domain = NAME.to_owned();
         store.writer.create_inbox(&inbox).await?;
+        let oldest = store.reader.oldest_inbox(ACCOUNT, NAME).await?;
+        assert_eq!(oldest.map(|it| it.id).as_deref(), Some("ibx_agent"));
+        assert_eq!(store.reader.oldest_inbox("acct_2", NAME).await?, None);
+        anyhow::ensure!(store.reader.is_verified(NAME).await?);
         assert_eq!(store.reader.lost_domains().await?, []);
         let verified = store.reader.verified_domains(None, 10).await?;
         assert_eq!(verified.iter().map(|it| &*it.id).collect::<Vec<_>>(), ["dom_1"]);
         assert_eq!(store.reader.verified_domains(Some(NAME), 10).await?, []);
         store.writer.delete_domain(ACCOUNT, "dom_1").await?;
+        anyhow::ensure!(!store.reader.is_verified(NAME).await?);
         let lost = (ACCOUNT.to_owned(), NAME.to_owned());
         assert_eq!(store.reader.lost_domains().await?, [lost]);
         Ok(())
