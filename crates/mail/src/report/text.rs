@@ -89,6 +89,12 @@ const FAILURES: &[&str] = &[
     "送信できません",
     "届けることができません",
     "退信",
+    "kunde inte levereras",
+    "kunne ikke leveres",
+    "teslim edilemedi",
+    "doručení se nezdařilo",
+    "не удалось доставить",
+    "nepodařilo doručit",
     "无法投递",
     "無法傳送",
     "반송",
@@ -209,9 +215,9 @@ pub(super) fn sections(notification: &Notification) -> Sections {
         for (at, address) in addresses(line) {
             let place = place(&line[..at]);
             found |= place == Place::Line;
-            list.push(Section { address: address.to_owned(), place, text: (*line).to_owned() });
-            if list.len() >= super::MAX_RECIPIENTS {
-                break;
+            if list.len() < super::MAX_RECIPIENTS {
+                let (address, text) = (address.to_owned(), (*line).to_owned());
+                list.push(Section { address, place, text });
             }
         }
         // What follows a line that names an address is about that address; replies stand alone.
