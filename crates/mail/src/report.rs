@@ -181,3 +181,84 @@ fn enclosed(text: &str) -> Group {
     let lines = text.lines().skip_while(|it| it.trim().is_empty());
     Group::read(lines.take_while(|it| !it.trim().is_empty()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn only(content: &str) -> (Report, ReportedRecipient) {
+        let report = report(content.as_bytes()).expect("a report");
+        let [recipient] = report.recipients.as_slice() else { panic!("{report:?}") };
+        let recipient = recipient.clone();
+        (report, recipient)
+    }
+
+    const DSN: &str = "From: MAILER-DAEMON@mx.test\n\
+        Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
+        --b\n\nSorry.\n--b\nContent-Type: message/delivery-status\n\n\
+        Reporting-MTA: dns; mx.test\nOriginal-Envelope-Id: e1\n\n\
+        Original-Recipient: rfc822;bob@x.test\nFinal-Recipient: rfc822; bob@y.test\n\
+        Action: failed\nStatus: 5.0.0\nRemote-MTA: dns; in.y.test\n\
+        Diagnostic-Code: smtp; 550 5.1.1\n <bob@y.test>: user unknown\n\n--b\n\
+        Content-Type: text/rfc822-headers\n\nMessage-ID: <m@a.test>\nTo: bob@x.test\n--b--\n";
+
+    #[test]
+    fn a_delivery_status_notification() {
+        let (report, it) = only(DSN);
+        assert_eq!((&*it.address, &*it.original_address), ("bob@y.test", "bob@x.test"));
+        assert_eq!((&*report.reporting_host, &*report.envelope_id), ("mx.test", "e1"));
+        assert_eq!((&*report.message_id, &*it.remote_host), ("m@a.test", "in.y.test"));
+        assert_eq!(it.diagnostic, "550 5.1.1 <bob@y.test>: user unknown");
+        assert_eq!(report.class(&it), Class::RecipientUnknown);
+        let (report, it) = only(&DSN.replace("Action: failed", "Action: delayed"));
+        assert!(!it.is_final() && report.kind == ReportKind::Delivery);
+        let (report, it) = only(&DSN.replace("Action: failed", "Action: relayed"));
+        assert_eq!(report.class(&it), Class::Delivered);
+    }
+
+    #[test]
+    fn a_bounce_in_free_text() {
+        let (report, it) = only(
+            "From: MAILER-DAEMON@mx.test\nTo: agent@a.test\nSubject: failure notice\n\n\
+             Hi. I wasn't able to deliver your message. Ask help@mx.test.\n\n<bob@x.test>:\n\
+             192.0.2.1 does not like recipient.\nRemote host said: 550 no such user\n\n\
+             --- Below this line is a copy of the message.\n\nReturn-Path: <agent@a.test>\n\
+             Message-ID: <m@a.test>\nTo: bob@x.test, carol@x.test\n\nHello\n",
+        );
+        assert_eq!((&*it.address, &*report.message_id), ("bob@x.test", "m@a.test"));
+        assert_eq!(report.class(&it), Class::RecipientUnknown);
+    }
+
+    #[test]
+    fn a_complaint_and_a_receipt() {
+        let (report, it) = only(
+            "Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\
+             Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nUser-Agent: x\n\
+             Original-Rcpt-To: <bob@x.test>\n\n--b\nContent-Type: message/rfc822\n\n\
+             Message-ID: <m@a.test>\n\nHello\n--b--\n",
+        );
+        assert_eq!((&*it.address, &*report.message_id), ("bob@x.test", "m@a.test"));
+        assert_eq!(report.class(&it), Class::Complaint);
+        let (report, it) = only(
+            "Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n\
+             --b\nContent-Type: message/disposition-notification\n\n\
+             Final-Recipient: rfc822;bob@x.test\nOriginal-Message-ID: <m@a.test>\n\
+             Disposition: manual-action/MDN-sent-manually; Displayed\n--b--\n",
+        );
+        assert_eq!(report.kind, ReportKind::Disposition { disposition: "displayed".to_owned() });
+        assert_eq!((&*it.address, &*report.message_id), ("bob@x.test", "m@a.test"));
+    }
+
+    #[test]
+    fn people_who_speak_of_bounces_send_none() {
+        for content in [
+            "From: bob@x.test\nSubject: Undelivered mail?\n\nIt says <carol@x.test>: unknown user\n",
+            "From: MAILER-DAEMON@x.test\nSubject: Re: failure notice\n\n<carol@x.test>: no\n",
+            "From: postmaster@x.test\nSubject: Welcome\n\nWrite to carol@x.test\n",
+            "",
+        ] {
+            assert_eq!(report(content.as_bytes()), None, "{content}");
+        }
+    }
+}

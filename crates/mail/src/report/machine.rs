@@ -138,7 +138,10 @@ fn complaint_without_report(notification: &Notification) -> Option<Report> {
 
 fn disposition(groups: &[Group]) -> Option<Report> {
     let find = |name: &str| groups.iter().find_map(|it| it.get(name));
-    let disposition = untyped(find("disposition")?).to_ascii_lowercase();
+    // The mode, the type, and modifiers: `automatic-action/MDN-sent-automatically; deleted/expired`.
+    let disposition = find("disposition")?.rsplit(';').next().unwrap_or_default();
+    let disposition = disposition.split('/').next().unwrap_or_default().trim();
+    let disposition = disposition.to_ascii_lowercase();
     let recipient = find("final-recipient").or(find("original-recipient")).map(address);
     let original = find("original-recipient").map(address).unwrap_or_default();
     let mut recipients = about(recipient.into_iter().collect());

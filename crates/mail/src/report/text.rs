@@ -89,6 +89,12 @@ const FAILURES: &[&str] = &[
     "送信できません",
     "届けることができません",
     "退信",
+    "kunde inte levereras",
+    "kunne ikke leveres",
+    "teslim edilemedi",
+    "doručení se nezdařilo",
+    "не удалось доставить",
+    "nepodařilo doručit",
     "无法投递",
     "無法傳送",
     "반송",
@@ -209,9 +215,9 @@ pub(super) fn sections(notification: &Notification) -> Sections {
         for (at, address) in addresses(line) {
             let place = place(&line[..at]);
             found |= place == Place::Line;
-            list.push(Section { address: address.to_owned(), place, text: (*line).to_owned() });
-            if list.len() >= super::MAX_RECIPIENTS {
-                break;
+            if list.len() < super::MAX_RECIPIENTS {
+                let (address, text) = (address.to_owned(), (*line).to_owned());
+                list.push(Section { address, place, text });
             }
         }
         // What follows a line that names an address is about that address; replies stand alone.
@@ -263,6 +269,19 @@ pub(super) fn failed_recipients(
     notification: &Notification,
     sections: &Sections,
 ) -> Vec<ReportedRecipient> {
+    let mut seen: Vec<String> = Vec::new();
+    for address in candidates(notification, sections) {
+        let is_known = seen.iter().any(|it| it.eq_ignore_ascii_case(&address));
+        if !is_known && seen.len() < super::MAX_RECIPIENTS {
+            seen.push(address);
+        }
+    }
+    let alone = seen.len() == 1;
+    seen.into_iter().map(|it| recipient(it, alone, notification, sections)).collect()
+}
+
+/// The addresses found at the most telling place at which there are any.
+fn candidates(notification: &Notification, sections: &Sections) -> Vec<String> {
     let header = &notification.header;
     let listed: Vec<&str> = header
         .all("x-failed-recipients")
@@ -298,7 +317,7 @@ pub(super) fn failed_recipients(
         _ => Vec::new(),
     };
     let own_lines = at(Place::Line).into_iter().map(str::to_owned).collect();
-    let candidates = [
+    [
         known_lines,
         listed,
         lines,
@@ -307,18 +326,10 @@ pub(super) fn failed_recipients(
         first.into_iter().map(str::to_owned).collect(),
         own_lines,
         enclosed,
-    ];
-    let chosen = candidates.into_iter().find(|it| !it.is_empty()).unwrap_or_default();
-    let mut seen: Vec<String> = Vec::new();
-    for address in chosen {
-        if seen.len() < super::MAX_RECIPIENTS
-            && !seen.iter().any(|it| it.eq_ignore_ascii_case(&address))
-        {
-            seen.push(address);
-        }
-    }
-    let alone = seen.len() == 1;
-    seen.into_iter().map(|it| recipient(it, alone, notification, sections)).collect()
+    ]
+    .into_iter()
+    .find(|it| !it.is_empty())
+    .unwrap_or_default()
 }
 
 fn recipient(

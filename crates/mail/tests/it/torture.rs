@@ -143,6 +143,9 @@ fn hostile_structure_costs_little() {
         "\n".repeat(1_000_000),
         format!("Message-ID: <{0}>\nSubject: {0}\n\n", "a".repeat(100_000)),
         format!("Message-ID: {}\n\n", "a".repeat(100_000)),
+        format!("From: mailer-daemon\nSubject: failure notice\n\n{}", "a@b.test\n".repeat(100_000)),
+        format!("From: mailer-daemon\nSubject: failure notice\n\n{}", "@".repeat(1_000_000)),
+        format!("Final-Recipient: a@b\nAction: x\n\n{}", "Final-Recipient: a@b\n\n".repeat(50_000)),
     ] {
         quick(&content);
     }
@@ -177,6 +180,7 @@ fn hostile_size_costs_little() {
 fn quick(content: &str) {
     let begun = Instant::now();
     sound(content.as_bytes());
+    mail::report(content.as_bytes());
     let start = &content[..content.len().min(60)];
     eprintln!("{:?} {start:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?} {start:?}", begun.elapsed());
