@@ -20,6 +20,9 @@ pub(crate) const ACK_WAIT: Duration = Duration::from_secs(15);
 /// How many messages all replicas of a stage together may have in hand or waiting for a retry.
 const MAX_ACK_PENDING: i64 = 5_000;
 
+/// Whoever needed a claim has removed it long before, or its message has left DEAD.
+const CLAIMS_AGE: Duration = Duration::from_secs(45 * 24 * 60 * 60);
+
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// Why the topology is not known to be right.
@@ -227,6 +230,7 @@ fn streams(replicas: usize) -> Vec<stream::Config> {
     configs.push(stream::Config {
         name: format!("OBJ_{CLAIMS}"),
         subjects: vec![format!("$O.{CLAIMS}.C.>"), format!("$O.{CLAIMS}.M.>")],
+        max_age: CLAIMS_AGE,
         allow_rollup: true,
         discard: DiscardPolicy::New,
         duplicate_window: DUPLICATE_WINDOW,
