@@ -13,8 +13,11 @@ const FILES: [&str; 4] = [
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 3] = ["SendRequest", "SendBody", "SendAttachment"];
-const WRITTEN_AS_JSON: [&str; 7] = [
+const WRITTEN_AS_JSON: [&str; 10] = [
     "Event",
+    "InboxEvent",
+    "Standing",
+    "Figures",
     "Email",
     "EmailAttachment",
     "EmailSecurity",

@@ -17,7 +17,7 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, poll,
-    problem::ProblemBody, replies, search, send, suppressions, threads,
+    problem::ProblemBody, replies, reputation, search, send, suppressions, threads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -86,7 +86,7 @@ pub(crate) enum Errors {
     ),
     paths(
         accounts::sign_up, accounts::account, accounts::verify,
-        inboxes::create, inboxes::list, inboxes::look, inboxes::delete,
+        inboxes::create, inboxes::list, inboxes::look, inboxes::delete, reputation::reputation,
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete,
         emails::list, emails::read, emails::raw, poll::poll,
@@ -164,6 +164,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (33, 33));
+        assert_eq!((ids.len(), count), (34, 34));
     }
 }

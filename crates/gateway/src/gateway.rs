@@ -20,7 +20,7 @@ use crate::{
     poll,
     problem::Problem,
     repeats::Repeats,
-    replies, search, send,
+    replies, reputation, search, send,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
@@ -111,6 +111,7 @@ impl Gateway {
             .merge(send::routes())
             .merge(replies::routes())
             .merge(suppressions::routes())
+            .merge(reputation::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

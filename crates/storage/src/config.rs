@@ -2,6 +2,7 @@ use std::{fmt, net::SocketAddr};
 
 use serde::Deserialize;
 use service::{Configuration, LogFormat};
+use store::{Brakes, Breakers};
 
 #[derive(Clone, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -18,6 +19,10 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
     pub log: LogFormat,
+    /// When an inbox is warned, and when it is stopped.
+    pub breakers: Breakers,
+    /// What is refused as too much of the same.
+    pub brakes: Brakes,
 }
 
 impl Default for Config {
@@ -29,6 +34,8 @@ impl Default for Config {
             purge_after_days: 7,
             admin: None,
             log: LogFormat::Human,
+            breakers: Breakers::default(),
+            brakes: Brakes::default(),
         }
     }
 }
@@ -53,7 +60,7 @@ impl Configuration for Config {
                 return Err(format!("domains: write {domain:?} as {wanted:?}"));
             }
         }
-        Ok(())
+        self.breakers.check().map_err(|err| format!("breakers.{err}"))
     }
 }
 
@@ -65,6 +72,8 @@ impl fmt::Debug for Config {
             .field("purge_after_days", &self.purge_after_days)
             .field("admin", &self.admin)
             .field("log", &self.log)
+            .field("breakers", &self.breakers)
+            .field("brakes", &self.brakes)
             .finish_non_exhaustive()
     }
 }
@@ -91,9 +100,11 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_named() {
+        let breakers = Breakers { bounce_stop: 10.0, ..Breakers::default() };
         let domain = |it: &str| Config { domains: vec![it.to_owned()], ..Config::default() };
         for (config, key) in [
             (Config { database: "mysql:x".to_owned(), ..Config::default() }, "database"),
+            (Config { breakers, ..Config::default() }, "breakers.bounce_stop"),
             (domain("a b"), "domains"),
             (domain("Example.com"), "domains"),
         ] {

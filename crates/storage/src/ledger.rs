@@ -5,7 +5,7 @@ use bus::{BatchStage, Claims, Failure};
 use contract::{
     Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
 };
-use store::{Entered, Outcome, Store, Submitted, request_digest};
+use store::{Entered, Manner, Outcome, Store, Submitted, request_digest};
 
 use crate::{
     events, failure,
@@ -117,24 +117,39 @@ impl Ledger {
         let is_dry_run = request.validate_only;
         let around = self.with_request(around, &request).await?;
         let judged = submission.clone();
-        let decide = move || request::decide(&judged, &request, &around);
-        let outcome = tokio::task::spawn_blocking(decide).await.context("compose a mail")?;
-        if is_dry_run {
-            return Ok(Step::Answer(Box::new(match outcome {
-                Outcome::Composed(mail) => events::validated(submission, &mail),
-                Outcome::Rejected(rejected) => events::refused(submission, rejected.rejection),
-            })));
-        }
-        submitted.push(Submitted {
+        let decide = move || (Manner::of(&request), request::decide(&judged, &request, &around));
+        let decided = tokio::task::spawn_blocking(decide).await;
+        let (manner, outcome) = decided.context("compose a mail")?;
+        let new = Submitted {
             mail_id: submission.mail_id.clone(),
             account_id: submission.account_id.clone(),
             inbox_id: inbox_id.clone(),
             idempotency_key: key.clone(),
             request_digest: digest.clone(),
             requested_at,
+            manner,
             outcome,
-        });
+        };
+        if is_dry_run {
+            return self.rehearse(submission, &new).await;
+        }
+        submitted.push(new);
         Ok(Step::Enter { digest })
+    }
+
+    /// Says what would become of a request.
+    async fn rehearse(
+        &self,
+        submission: &SubmissionScanned,
+        new: &Submitted,
+    ) -> Result<Step, Failure> {
+        let objection = self.store.writer.objection(new).await.map_err(failure)?;
+        let event = match (objection, &new.outcome) {
+            (Some(rejection), _) => events::refused(submission, rejection),
+            (None, Outcome::Composed(mail)) => events::validated(submission, mail),
+            (None, Outcome::Rejected(it)) => events::refused(submission, it.rejection.clone()),
+        };
+        Ok(Step::Answer(Box::new(event)))
     }
 
     /// `None` if its claim is gone, as it is when a request comes again that was entered before.
@@ -200,8 +215,10 @@ impl Ledger {
         entered: Entered,
         digest: Option<&str>,
     ) -> Vec<Record> {
-        if entered.repeated {
-            self.metrics.note_repeats(STAGE, 1);
+        match &entered.entry.rejection {
+            _ if entered.repeated => self.metrics.note_repeats(STAGE, 1),
+            Some(rejection) => self.metrics.note_rejection(&rejection.code),
+            None => (),
         }
         let accepted = entered.to_send.then(|| SubmissionAccepted {
             mail_id: entered.entry.email_id.clone(),

@@ -4,6 +4,7 @@
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
+mod announcer;
 mod arrivals;
 mod config;
 mod events;
@@ -17,16 +18,24 @@ mod request;
 
 use bus::{Bus, Failure};
 use service::Process;
+use store::Policy;
 
 pub use crate::config::Config;
 use crate::{
-    arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, reporter::Reporter,
+    announcer::Announcer, arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics,
+    reporter::Reporter,
 };
 
 /// Migrates the database, and stores until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let metrics = Metrics::register(&process.metrics.registry("storage")?)?;
-    let Some(store) = open::open(&config.database, &process).await? else { return Ok(()) };
+    let policy = Policy {
+        breakers: config.breakers.clone(),
+        brakes: config.brakes.clone(),
+        is_bounce: reporter::is_bounce,
+    };
+    let opened = open::open(&config.database, policy, &process).await?;
+    let Some(store) = opened else { return Ok(()) };
     let bus = Bus::connect(&config.nats, "storage", &process).await?;
     let arrivals =
         Arrivals { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
@@ -36,13 +45,16 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         domains: config.domains.clone(),
         metrics: metrics.clone(),
     };
-    let reporter = Reporter { writer: store.writer.clone(), metrics };
+    let reporter = Reporter { writer: store.writer.clone(), metrics: metrics.clone() };
+    let announcer =
+        Announcer { bus: bus.clone(), store: store.clone(), metrics, process: process.clone() };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
     let outcome = tokio::try_join!(
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
         house.keep(),
+        announcer.keep(),
         bus.sweep()
     );
     store.close().await;

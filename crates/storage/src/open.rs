@@ -10,12 +10,17 @@ use std::{
 
 use anyhow::Context as _;
 use service::Process;
-use store::Store;
+use store::{Policy, Store};
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Migrates and opens the database, waiting while it is away. `None` at shutdown.
-pub(crate) async fn open(url: &str, process: &Process) -> anyhow::Result<Option<Store>> {
+/// Migrates and opens the database, waiting while it is away, and writes there what senders are judged
+/// by. `None` at shutdown.
+pub(crate) async fn open(
+    url: &str,
+    policy: Policy,
+    process: &Process,
+) -> anyhow::Result<Option<Store>> {
     let is_open = Arc::new(AtomicBool::new(false));
     process.health.add("storage: database", {
         let is_open = Arc::clone(&is_open);
@@ -25,7 +30,10 @@ pub(crate) async fn open(url: &str, process: &Process) -> anyhow::Result<Option<
     loop {
         let opened = async {
             store::migrate(url).await?;
-            Store::open(url).await
+            let store = Store::open(url).await?;
+            let writer = store.writer.judging(policy.clone());
+            writer.publish_policy().await?;
+            Ok::<_, store::Error>(Store { writer, ..store })
         };
         match opened.await {
             Ok(store) => {

@@ -6,6 +6,7 @@
 //! Each statement is written once, for both: the schema has only texts, 64-bit integers and octets,
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
+mod brakes;
 mod cursor;
 mod database;
 mod delivery;
@@ -17,8 +18,10 @@ mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod policy;
 mod reader;
 mod sql;
+mod standing;
 mod suppression;
 mod threading;
 mod vault;
@@ -29,16 +32,22 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
+    brakes::{Brakes, Manner},
     domain::*,
     error::Error,
     ledger::request_digest,
     migrations::migrate,
     model::*,
     moment::rfc3339,
-    reader::Reader,
+    policy::Policy,
+    reader::{
+        Reader,
+        standings::{StandingChange, Whose},
+    },
+    standing::{Breakers, InboxState, Reason, Standing, Tally},
     suppression::{Evidence, SUPPRESSED, Suppression, Weight},
     vault::Vault,
-    writer::Writer,
+    writer::{Switched, Writer},
 };
 
 /// A connected database whose schema is current.

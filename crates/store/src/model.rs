@@ -3,6 +3,8 @@
 
 use contract::{DeliveryReported, Email, MailScanned, Message, Verdict};
 
+use crate::Manner;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
     pub id: String,
@@ -198,6 +200,7 @@ pub struct Submitted {
     pub idempotency_key: String,
     pub request_digest: String,
     pub requested_at: i64,
+    pub manner: Manner,
     pub outcome: Outcome,
 }
 

@@ -2,6 +2,7 @@ pub(crate) mod domains;
 mod emails;
 mod outbound;
 mod search;
+pub(crate) mod standings;
 mod suppressions;
 mod threads;
 

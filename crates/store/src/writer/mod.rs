@@ -1,4 +1,5 @@
 mod accounts;
+mod brakes;
 mod domains;
 mod emails;
 mod inboxes;
@@ -6,22 +7,27 @@ mod mail;
 mod outbound;
 mod purge;
 mod reports;
+mod standings;
 mod suppressions;
 mod threads;
 
+use std::sync::Arc;
+
 use sqlx::{Any, Transaction};
 
-use crate::{Error, database::Database};
+pub use self::standings::Switched;
+use crate::{Error, Policy, database::Database};
 
 /// Writes. Each call is one transaction, but for purging, which takes its time.
 #[derive(Clone)]
 pub struct Writer {
     database: Database,
+    policy: Option<Arc<Policy>>,
 }
 
 impl Writer {
     pub(crate) fn new(database: Database) -> Writer {
-        Writer { database }
+        Writer { database, policy: None }
     }
 
     pub(crate) async fn close(&self) {

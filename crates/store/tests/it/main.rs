@@ -1,6 +1,7 @@
 //! The store on real databases: every test runs on SQLite and on PostgreSQL.
 
 mod accounts;
+mod brakes;
 mod concurrency;
 mod corpus;
 mod domains;
@@ -13,5 +14,6 @@ mod purge;
 mod reports;
 mod schema;
 mod search;
+mod standings;
 mod suppressions;
 mod threads;
