@@ -1,5 +1,7 @@
 //! Commands for those who run the services: each does one thing, says what it did, and ends.
 
+mod inbox;
+
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use gateway::token;
@@ -19,6 +21,9 @@ pub(crate) enum Command {
     /// Give accounts further tokens.
     #[command(subcommand)]
     Token(Token),
+    /// See how an inbox stands, stop it, let it send again.
+    #[command(subcommand)]
+    Inbox(inbox::Command),
 }
 
 #[derive(Subcommand)]
@@ -89,6 +94,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
             create_account(id, tier, &database).await
         }
         Command::Token(Token::Add { account, database }) => add_token(&account, &database).await,
+        Command::Inbox(command) => inbox::run(command).await,
     }
 }
 
