@@ -8,10 +8,11 @@ use crate::{
     address::{Address, InvalidAddress},
     custom,
     syntax::{self, is_message_id},
-    timing,
+    timing, whole,
 };
 
-const MAX_RECIPIENTS: usize = 50;
+/// Of one mail.
+pub const MAX_RECIPIENTS: usize = 50;
 const MAX_ATTACHMENTS: usize = 10;
 /// What most receivers take, base64 not counted.
 const MAX_OCTETS: usize = 25 * 1024 * 1024;
@@ -27,6 +28,10 @@ const MAX_SHOWN: usize = 100;
 /// `too_large`. Who may send as `from` is not decided here. `now` is in microseconds since 1970.
 pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     check_recipients(request)?;
+    if !request.content.is_empty() {
+        whole::check(request)?;
+        return check_timing(request, now);
+    }
     check_subject(&request.subject)?;
     check_body(request)?;
     if !request.reply_to.is_empty() {

@@ -16,6 +16,7 @@ mod report;
 mod surface;
 mod syntax;
 mod timing;
+mod whole;
 
 pub use crate::{
     address::{Address, InvalidAddress},
@@ -24,11 +25,12 @@ pub use crate::{
         reply_subject,
     },
     auto_reply::auto_reply_allowed,
-    check::{bare_id, check, forward_paths},
+    check::{MAX_RECIPIENTS, bare_id, check, forward_paths},
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report},
     surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
+    whole::{Flaw, MAX_CONTENT, Whole},
 };
