@@ -19,7 +19,7 @@ mod topology;
 pub use crate::{
     claims::{Claims, INLINE_LIMIT},
     connect::Bus,
-    directory::{Directory, Resolution},
+    directory::{Directory, Resolution, token_hash},
     failure::Failure,
     feed::Feed,
     publish::PublishError,

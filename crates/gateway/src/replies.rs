@@ -208,6 +208,7 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
         send_at: more.send_at,
         ttl_seconds: more.ttl_seconds,
         validate_only: more.validate_only,
+        ..SendRequest::default()
     })
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Command {
     /// Make accounts.
     #[command(subcommand)]
     Account(Account),
-    /// Give accounts further tokens.
+    /// Give accounts further tokens, and take them back.
     #[command(subcommand)]
     Token(Token),
 }
@@ -73,6 +73,20 @@ pub(crate) enum Token {
         #[command(flatten)]
         database: Database,
     },
+    /// Show an account's tokens: their ids, and when they were made.
+    List {
+        account: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Take a token back. The API refuses it at once, SMTP within seconds.
+    Revoke {
+        account: String,
+        /// As `list` shows it.
+        id: String,
+        #[command(flatten)]
+        database: Database,
+    },
 }
 
 /// Runs a command and returns what it has to say.
@@ -89,6 +103,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
             create_account(id, tier, &database).await
         }
         Command::Token(Token::Add { account, database }) => add_token(&account, &database).await,
+        Command::Token(Token::List { account, database }) => list_tokens(&account, &database).await,
+        Command::Token(Token::Revoke { account, id, database }) => {
+            revoke_token(&account, &id, &database).await
+        }
     }
 }
 
@@ -137,6 +155,37 @@ async fn add_token(id: &str, Database { database }: &Database) -> anyhow::Result
     let token = token::generate().context("make a token")?;
     store.writer.add_token(id, &token::hash(&token)).await.context("add the token")?;
     Ok(format!("token {token}"))
+}
+
+/// So much of a token's hash is its id.
+const TOKEN_ID_DIGITS: usize = 12;
+
+async fn list_tokens(account: &str, Database { database }: &Database) -> anyhow::Result<String> {
+    let store = Store::open(database).await.context("open the database")?;
+    let tokens = store.reader.tokens(account).await.context("read the tokens")?;
+    let lines = tokens.iter().map(|it| {
+        let id: String = it.hash.chars().take(TOKEN_ID_DIGITS).collect();
+        format!("{id} made {}", store::rfc3339(it.created_at))
+    });
+    let lines: Vec<String> = lines.collect();
+    ensure!(!lines.is_empty(), "{account} has no tokens");
+    Ok(lines.join("\n"))
+}
+
+async fn revoke_token(
+    account: &str,
+    id: &str,
+    Database { database }: &Database,
+) -> anyhow::Result<String> {
+    ensure!(id.len() >= TOKEN_ID_DIGITS, "{id} is no token's id: `posthouse token list` shows them");
+    let store = Store::open(database).await.context("open the database")?;
+    let tokens = store.reader.tokens(account).await.context("read the tokens")?;
+    let mut found = tokens.iter().filter(|it| it.hash.starts_with(id));
+    let (Some(token), None) = (found.next(), found.next()) else {
+        bail!("{account} has no token {id}: `posthouse token list {account}` shows those it has");
+    };
+    store.writer.revoke_token(account, &token.hash).await.context("revoke the token")?;
+    Ok(format!("token {id} is revoked"))
 }
 
 /// What stands in a NATS subject as one token, and in a path unescaped.

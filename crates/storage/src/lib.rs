@@ -14,6 +14,8 @@ mod open;
 mod portions;
 mod reporter;
 mod request;
+mod tokens;
+mod whole;
 
 use bus::{Bus, Failure};
 use service::Process;
@@ -21,6 +23,7 @@ use service::Process;
 pub use crate::config::Config;
 use crate::{
     arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, reporter::Reporter,
+    tokens::Tokens,
 };
 
 /// Migrates the database, and stores until shutdown.
@@ -38,11 +41,17 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     };
     let reporter = Reporter { writer: store.writer.clone(), metrics };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
+    let tokens = Tokens {
+        directory: bus.directory(),
+        reader: store.reader.clone(),
+        process: process.clone(),
+    };
     let outcome = tokio::try_join!(
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
         house.keep(),
+        tokens.keep(),
         bus.sweep()
     );
     store.close().await;

@@ -41,3 +41,19 @@ async fn the_directory_knows_who_takes_mail() {
     assert_eq!(resolve("a@b.example", "b.example").await, Resolution::UnknownRecipient);
     directory.remove_inbox("never@b.example").await.expect("remove what is not there");
 }
+
+#[tokio::test]
+async fn the_directory_knows_whose_tokens_are_good() {
+    let bench = Bench::new().await;
+    let directory = bench.bus.directory();
+    let account = async |token: &str| {
+        directory.account_of_token(&bus::token_hash(token)).await.expect("look up")
+    };
+    assert_eq!(account("secret").await, None);
+    directory.add_token(&bus::token_hash("secret"), "acct_1").await.expect("add");
+    assert_eq!(account("secret").await.as_deref(), Some("acct_1"));
+    assert_eq!(account("secreT").await, None);
+    directory.remove_token(&bus::token_hash("secret")).await.expect("remove");
+    assert_eq!(account("secret").await, None);
+    directory.remove_token(&bus::token_hash("never")).await.expect("remove what is not there");
+}
