@@ -13,5 +13,6 @@ mod pipeline_out;
 mod sdk;
 mod smtp_source;
 mod subjects;
+mod submission;
 mod survives_kill;
 mod survives_kill_outbound;

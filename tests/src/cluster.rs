@@ -52,6 +52,8 @@ struct Member {
     program: Program,
     admin: SocketAddr,
     listen: SocketAddr,
+    /// Of an intake: where mail is handed in, with STARTTLS and with TLS at once.
+    submission: [SocketAddr; 2],
 }
 
 impl Cluster {
@@ -118,9 +120,14 @@ impl Cluster {
         let admin = free_port()?;
         let nats = &self.nats.url;
         let captured = self.captured();
+        let submission = [free_port()?, free_port()?];
         let own = match service {
             "intake" => {
-                format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n")
+                let [start, implicit] = submission;
+                format!(
+                    "listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n\
+                     submission = '{start}'\nsubmissions = '{implicit}'\n"
+                )
             }
             "scanner" => format!("hostname = 'mx.{DOMAIN}'\n"),
             "storage" => format!("database = '{database}'\ndomains = ['{DOMAIN}']\n"),
@@ -133,7 +140,7 @@ impl Cluster {
         let arguments = vec!["--config".into(), path.display().to_string()];
         let program = binary(&format!("posthouse-{service}"))?;
         let program = Program::start(&name, program, arguments, self.folder.path())?;
-        self.members.insert(name, Member { program, admin, listen });
+        self.members.insert(name, Member { program, admin, listen, submission });
         Ok(())
     }
 
@@ -154,6 +161,11 @@ impl Cluster {
     /// Where each intake takes mail.
     pub fn smtp(&self) -> Vec<SocketAddr> {
         self.replicas("intake").iter().map(|it| self.members[it].listen).collect()
+    }
+
+    /// Where the first intake takes mail to be sent: with STARTTLS, and with TLS from the first octet.
+    pub fn submission(&self) -> [SocketAddr; 2] {
+        self.members["intake-1"].submission
     }
 
     pub async fn connect(&self) -> anyhow::Result<Smtp> {

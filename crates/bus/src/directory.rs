@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use aws_lc_rs::digest::{SHA256, digest};
 use async_nats::jetstream::{
     self,
     kv::{self, DeleteErrorKind},
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use contract::topology::DIRECTORY;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use tokio::sync::OnceCell;

@@ -361,10 +361,14 @@ mod tests {
 
     #[test]
     fn hidden_recipients_and_foreign_trace_go() {
-        let kept = "From: ada@x.test\r\nDate: Tue, 24 Nov 2026 01:02:03 +0100\r\nMessage-ID: <1@y>\r\n";
+        let kept =
+            "From: ada@x.test\r\nDate: Tue, 24 Nov 2026 01:02:03 +0100\r\nMessage-ID: <1@y>\r\n";
         let removed = "Bcc: hidden@y.test,\r\n other@y.test\r\nreturn-path: <a@b>\r\nResent-Bcc: a@b\r\n\
                        Delivered-To: a@b\r\nReceived-SPF: pass\r\nAuthentication-Results: mx; spf=pass\r\n";
-        finished(&format!("{removed}{kept}BCC: x@y.test\r\n\r\nBcc: b\r\n"), &format!("{kept}\r\nBcc: b\r\n"));
+        finished(
+            &format!("{removed}{kept}BCC: x@y.test\r\n\r\nBcc: b\r\n"),
+            &format!("{kept}\r\nBcc: b\r\n"),
+        );
     }
 
     #[test]
@@ -380,9 +384,11 @@ mod tests {
 
     #[test]
     fn lines_may_end_with_lf_alone_if_all_do() {
-        let kept = "Date: Tue, 24 Nov 2026 01:02:03 +0100\nMessage-ID: <1@y>\nFrom: ada@x.test\n\nHi\n.";
+        let kept =
+            "Date: Tue, 24 Nov 2026 01:02:03 +0100\nMessage-ID: <1@y>\nFrom: ada@x.test\n\nHi\n.";
         finished(kept, &format!("{}\r\n", kept.replace('\n', "\r\n")));
-        let header_only = "From: ada@x.test\nMessage-ID: <1@y>\nDate: Tue, 24 Nov 2026 01:02:03 +0100";
+        let header_only =
+            "From: ada@x.test\nMessage-ID: <1@y>\nDate: Tue, 24 Nov 2026 01:02:03 +0100";
         finished(header_only, &format!("{}\r\n\r\n", header_only.replace('\n', "\r\n")));
         refused(b"From: ada@x.test\r\n\r\na\nb\r\n", Flaw::BareLineEnd(3));
         refused(b"From: ada@x.test\r\n\r\na\rb\r\n", Flaw::BareLineEnd(3));
@@ -438,9 +444,8 @@ mod tests {
         }
         refused(b"From: ada@x.test\r\nfrom: boss@y.test\r\n\r\n", Flaw::Twice("from"));
         refused(b"From: ada@x.test\r\nSender: a@b, c@d\r\n\r\n", Flaw::NotOneAddress("Sender"));
-        let author = |content: &str| {
-            Whole::read(content.as_bytes()).expect("read").check_author(OURS)
-        };
+        let author =
+            |content: &str| Whole::read(content.as_bytes()).expect("read").check_author(OURS);
         assert_eq!(author("From: boss@y.test\r\n\r\n"), Err(Flaw::Foreign("From")));
         let sender = "From: ada@x.test\r\nSender: boss@y.test\r\n\r\n";
         assert_eq!(author(sender), Err(Flaw::Foreign("Sender")));

@@ -177,7 +177,10 @@ async fn revoke_token(
     id: &str,
     Database { database }: &Database,
 ) -> anyhow::Result<String> {
-    ensure!(id.len() >= TOKEN_ID_DIGITS, "{id} is no token's id: `posthouse token list` shows them");
+    ensure!(
+        id.len() >= TOKEN_ID_DIGITS,
+        "{id} is no token's id: `posthouse token list` shows them"
+    );
     let store = Store::open(database).await.context("open the database")?;
     let tokens = store.reader.tokens(account).await.context("read the tokens")?;
     let mut found = tokens.iter().filter(|it| it.hash.starts_with(id));

@@ -293,10 +293,7 @@ mod tests {
     fn a_whole_message_of_somebody_else_is_refused() {
         let foreign = whole("Subject: Hi\r\nFrom: ceo@posthouse.localhost\r\n\r\n");
         let refused = refused(&foreign, &around(), "invalid_request");
-        assert_eq!(
-            refused.rejection.message,
-            "content: From is not the address of the inbox"
-        );
+        assert_eq!(refused.rejection.message, "content: From is not the address of the inbox");
         assert_eq!((&*refused.subject, &*refused.to), ("Hi", &["bob@example.net".to_owned()][..]));
     }
 
