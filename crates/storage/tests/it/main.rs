@@ -5,6 +5,8 @@ mod directory;
 mod domains;
 mod outbound;
 mod replicas;
+mod tokens;
+mod whole;
 
 use std::time::{Duration, Instant};
 
