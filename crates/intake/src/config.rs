@@ -41,7 +41,7 @@ pub struct Config {
     /// human or json.
     pub log: LogFormat,
 
-    /// The certificate chain for STARTTLS, PEM. Without it and `tls_key` one is made at every start,
+    /// The certificate chain, PEM. Without it and `tls_key` one is made at every start,
     /// which is enough for the senders that encrypt to anybody.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate, PEM.

@@ -25,6 +25,14 @@ impl Door {
     pub(crate) fn is_submission(self) -> bool {
         self != Door::World
     }
+
+    pub(crate) fn purpose(self) -> &'static str {
+        match self {
+            Door::World => "mail from the world",
+            Door::Submission => "submission with STARTTLS",
+            Door::Submissions => "submission with TLS",
+        }
+    }
 }
 
 /// The listeners of a server, each with what it is for.

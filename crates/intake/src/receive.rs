@@ -86,7 +86,7 @@ impl Session {
     fn receipt(&self, framing: Framing) -> Receipt {
         let config = &self.shared.config;
         let limits = Limits {
-            size: config.max_size_bytes,
+            size: self.max_size(),
             header: config.max_header_bytes,
             line: config.max_line_bytes,
             // What goes out has one reading only.

@@ -54,7 +54,7 @@ pub async fn serve(
         sessions: JoinSet::new(),
     };
     for (door, address) in addresses {
-        tracing::info!("{door:?}: SMTP on {address}");
+        tracing::info!("SMTP on {address}: {}", door.purpose());
     }
     loop {
         tokio::select! {

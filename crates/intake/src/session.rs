@@ -30,7 +30,7 @@ use crate::{
     receive::Chunks,
     reply::{self, Reply},
     sequence::{Sequence, Step},
-    submit::Author,
+    submit::{self, Author},
     tls,
     wire::{Stop, Wire},
 };
@@ -100,6 +100,15 @@ impl Session {
             unknown_recipients: 0,
             mails: 0,
             ends_at,
+        }
+    }
+
+    /// The largest content taken.
+    pub(crate) fn max_size(&self) -> usize {
+        let most = self.shared.config.max_size_bytes;
+        match self.door {
+            Door::World => most,
+            Door::Submission | Door::Submissions => most.min(submit::MAX_SIZE),
         }
     }
 
@@ -243,7 +252,8 @@ impl Session {
         let text = format!(
             "{}\nPIPELINING\nSIZE {}{start_tls}{auth}\nENHANCEDSTATUSCODES\n8BITMIME\nSMTPUTF8\n\
              CHUNKING",
-            config.hostname, config.max_size_bytes,
+            config.hostname,
+            self.max_size(),
         );
         Reply::saying(250, "", text)
     }
@@ -263,7 +273,7 @@ impl Session {
         if mail.auth && !self.door.is_submission() {
             return reply::UNKNOWN_PARAMETER;
         }
-        if mail.size.is_some_and(|size| size > config.max_size_bytes as u64) {
+        if mail.size.is_some_and(|size| size > self.max_size() as u64) {
             return reply::TOO_LARGE;
         }
         if !mail.smtputf8 && !mail.reverse_path.is_ascii() {

@@ -19,6 +19,9 @@ use crate::{
     trace,
 };
 
+/// What those who judge the request take, without the trace field on top.
+pub(crate) const MAX_SIZE: usize = mail::MAX_CONTENT - 1024 * 1024;
+
 /// The inbox that the mail in hand is from.
 #[derive(Clone, Default)]
 pub(crate) struct Author {

@@ -12,8 +12,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use crate::{address::Address, fields::Fields, syntax::is_message_id};
 
-/// The largest message: what intake takes from the world by default.
-pub const MAX_CONTENT: usize = 35 * 1024 * 1024;
+/// The largest message: what intake takes from the world by default, and room for its trace field.
+pub const MAX_CONTENT: usize = 36 * 1024 * 1024;
+/// Without Received fields, which others add.
 const MAX_HEADER: usize = 256 * 1024;
 /// RFC 5322 section 2.1.1, without CRLF.
 const MAX_LINE: usize = 998;
@@ -40,7 +41,7 @@ const REMOVED: [&str; 6] =
 /// Why a message cannot go out. Names no values, so that it can stand in a reply.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Flaw {
-    #[error("the message is larger than 35 MiB")]
+    #[error("the message is larger than 36 MiB")]
     TooLarge,
     #[error("the header section is larger than 256 KiB")]
     HeaderTooLarge,
@@ -128,7 +129,8 @@ impl<'a> Whole<'a> {
         }
         check_lines(&content)?;
         let (fields, body) = fields(&content)?;
-        if body > MAX_HEADER {
+        let written = fields.iter().filter(|it| it.name != "received").map(|it| it.whole.len());
+        if written.sum::<usize>() > MAX_HEADER {
             return Err(Flaw::HeaderTooLarge);
         }
         for name in UNIQUE {
@@ -409,6 +411,8 @@ mod tests {
         Whole::read(b"From: ada@x.test\r\n\r\n\xff\r\n").expect("8 bit in the body");
         let header = format!("From: ada@x.test\r\n{}\r\n", "X: y\r\n".repeat(50_000));
         refused(header.as_bytes(), Flaw::HeaderTooLarge);
+        let traced = header.replace("X:", "Received:");
+        Whole::read(traced.as_bytes()).expect("trace does not count");
     }
 
     #[test]
