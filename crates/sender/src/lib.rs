@@ -9,6 +9,7 @@ mod content;
 mod deliverer;
 mod delivery;
 mod domain_keys;
+mod dot;
 mod exchange;
 mod memory;
 mod metrics;
@@ -38,7 +39,7 @@ pub use crate::{
     delivery::Delivery,
     schedule::Retries,
 };
-use crate::{deliverer::Deliverer, domain_keys::DomainKeys, router::Router};
+use crate::{deliverer::Deliverer, domain_keys::DomainKeys, dot::Dots, router::Router};
 
 /// How long to wait for a database that is away, or being migrated.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
@@ -49,7 +50,8 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, "sender", &process).await?;
     let Some(store) = open_store(&config.database, &process).await? else { return Ok(()) };
     let domain_keys = DomainKeys::open(&store, config.domain_keys_file.as_deref()).await?;
-    let deliverer = Deliverer { ledger: store.reader, domain_keys, delivery };
+    let dots = Dots::new(&bus);
+    let deliverer = Deliverer { ledger: store.reader, domain_keys, delivery, dots };
     tokio::try_join!(bus.run(Router), bus.run(deliverer))?;
     Ok(())
 }

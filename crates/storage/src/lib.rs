@@ -1,5 +1,5 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
-//! and `outbound.accepted`; `outbound.reported` → statuses. Each announces events on
+//! and `outbound.accepted`; `outbound.reported` and `outbound.resolved` → statuses. Each announces events on
 //! `mail.v1.event.>`, after the commit that makes them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
@@ -14,6 +14,7 @@ mod open;
 mod portions;
 mod reporter;
 mod request;
+mod resolver;
 
 use bus::{Bus, Failure};
 use service::Process;
@@ -21,6 +22,7 @@ use service::Process;
 pub use crate::config::Config;
 use crate::{
     arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, reporter::Reporter,
+    resolver::Resolver,
 };
 
 /// Migrates the database, and stores until shutdown.
@@ -37,11 +39,13 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         metrics: metrics.clone(),
     };
     let reporter = Reporter { writer: store.writer.clone(), metrics };
+    let resolver = Resolver { writer: store.writer.clone() };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
     let outcome = tokio::try_join!(
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
+        bus.run(resolver),
         house.keep(),
         bus.sweep()
     );

@@ -10,6 +10,7 @@ mod emails;
 mod inboxes;
 mod poll;
 mod replies;
+mod resolve;
 mod send;
 mod suppressions;
 mod transport;

@@ -9,6 +9,7 @@ mod faults;
 mod peer;
 mod pipeline;
 mod tls;
+mod unknown;
 
 use std::{
     net::SocketAddr,
