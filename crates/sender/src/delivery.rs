@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bus::Bucket;
 use contract::{Action, DeliveryDue, DeliveryReported, OnUnknown, RecipientReport};
 use mail::Address;
 use prometheus::Registry;
@@ -15,9 +16,11 @@ use crate::{
     capture::{self, Capture},
     config::{Config, TlsPolicy},
     content,
+    dns::Dns,
     dot::Dot,
     exchange::{Exchange, Exchanges},
     metrics::Metrics,
+    mta_sts::MtaSts,
     reply::{Next, Outcome},
     route::{Route, Routes, Smarthost},
     schedule::{self, Retries},
@@ -29,6 +32,7 @@ use crate::{
 pub struct Delivery {
     routes: Routes,
     exchanges: Exchanges,
+    mta_sts: MtaSts,
     client: Client,
     keys: Keys,
     retries: Retries,
@@ -56,14 +60,21 @@ impl Delivery {
     /// Reads the files that the configuration names; an error says which.
     pub fn new(config: &Config, registry: &Registry) -> anyhow::Result<Delivery> {
         let metrics = Metrics::new(registry)?;
+        let dns = Dns::new(config)?;
         Ok(Delivery {
             routes: Routes::load(config)?,
-            exchanges: Exchanges::new(config)?,
+            exchanges: Exchanges::new(config, dns.clone()),
+            mta_sts: MtaSts::new(config, dns, registry)?,
             client: Client::new(&config.hostname, config.timeouts, metrics.connections.clone())?,
             keys: Keys::load(&config.dkim)?,
             retries: config.retries.clone(),
             metrics,
         })
+    }
+
+    /// Has the policies that are fetched outlive this process, and other senders know them.
+    pub(crate) fn share_policies(&mut self, bucket: Bucket) {
+        self.mta_sts.share(bucket);
     }
 
     /// Attempts a delivery. Whatever happens, there is a report on every recipient, and a time for
@@ -151,14 +162,17 @@ impl Delivery {
                 Ok(targets) => self.try_targets(&targets, letter, recipients).await,
                 Err(outcome) => settle_all(recipients, &outcome),
             },
-            Route::Mx => match self.exchanges.of(&due.domain).await {
-                Ok(exchanges) => {
-                    let targets: Vec<_> = exchanges.into_iter().map(Target::from).collect();
-                    self.try_targets(&targets, letter, recipients).await;
-                }
+            Route::Mx => match self.mx_targets(&due.domain).await {
+                Ok(targets) => self.try_targets(&targets, letter, recipients).await,
                 Err(outcome) => settle_all(recipients, &outcome),
             },
         }
+    }
+
+    async fn mx_targets(&self, domain: &str) -> Result<Vec<Target>, Outcome> {
+        let (exchanges, policy) =
+            tokio::join!(self.exchanges.of(domain), self.mta_sts.policy(domain));
+        self.mta_sts.targets(policy.as_deref(), exchanges?)
     }
 
     /// One host after the other, until none of the recipients has anything to hope for from the next.

@@ -10,14 +10,15 @@ mod events;
 mod house;
 mod ledger;
 mod metrics;
-mod open;
 mod portions;
 mod reporter;
 mod request;
 mod resolver;
 
+use anyhow::Context as _;
 use bus::{Bus, Failure};
 use service::Process;
+use store::{Schema, Store};
 
 pub use crate::config::Config;
 use crate::{
@@ -28,7 +29,8 @@ use crate::{
 /// Migrates the database, and stores until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let metrics = Metrics::register(&process.metrics.registry("storage")?)?;
-    let Some(store) = open::open(&config.database, &process).await? else { return Ok(()) };
+    let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
+    let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let bus = Bus::connect(&config.nats, "storage", &process).await?;
     let arrivals =
         Arrivals { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };

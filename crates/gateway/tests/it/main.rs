@@ -4,7 +4,6 @@
 
 mod accounts;
 mod bench;
-mod dns;
 mod domains;
 mod emails;
 mod inboxes;

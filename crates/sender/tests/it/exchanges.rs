@@ -3,11 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sender::Config;
+use test_dns::Dns;
 
 use crate::{
-    CONTENT, check, delivery,
-    dns::Dns,
-    due,
+    CONTENT, check, delivery, due,
     peer::{Answer, Peer, Setup, say},
     send,
 };

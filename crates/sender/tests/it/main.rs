@@ -1,11 +1,12 @@
 //! The sender against small SMTP and DNS servers, and against a real nats-server and database.
 
+mod authority;
 mod capture;
 mod dkim;
-mod dns;
 mod envelope;
 mod exchanges;
 mod faults;
+mod mta_sts;
 mod peer;
 mod pipeline;
 mod tls;

@@ -19,12 +19,12 @@ use store::{
     Recorded, Store, Submitted, Vault, Weight,
 };
 use tempfile::TempDir;
+use test_dns::Dns;
 use tokio::task::JoinHandle;
 
 use crate::{
     CONTENT,
     dkim::{self, SIGNED},
-    dns::Dns,
     now_micros, outcomes,
     peer::{Peer, Setup, say},
     to_smarthost,
