@@ -7,7 +7,6 @@ mod envelope;
 mod exchanges;
 mod faults;
 mod mta_sts;
-mod peer;
 mod pipeline;
 mod tls;
 mod unknown;
@@ -19,6 +18,7 @@ use std::{
 
 use contract::{DeliveryDue, DeliveryReported, RecipientReport};
 use sender::{Config, Delivery, Route, Smarthost, TlsPolicy};
+use test_peer as peer;
 
 const CONTENT: &[u8] =
     b"From: Agent <agent@example.com>\r\nTo: b@example.org\r\nSubject: Hello\r\n\
