@@ -3,6 +3,7 @@
 mod architecture;
 mod configs;
 mod corpora;
+mod deliveries;
 mod dev;
 mod isolation;
 mod nats_send;
@@ -11,6 +12,7 @@ mod operator;
 mod pipeline_in;
 mod pipeline_out;
 mod sdk;
+mod signatures;
 mod smtp_source;
 mod subjects;
 mod submission;

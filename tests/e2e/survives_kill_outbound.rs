@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
+use async_nats::{HeaderMap, jetstream};
 use e2e::{Agent, Api, Cluster, Inbox, Plan, eventually};
+use serde_json::json;
+use test_dns::Dns;
+use test_peer::{Peer, Setup};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::pipeline_out::{captured, mail};
@@ -99,4 +103,117 @@ async fn insist(agent: Agent, gateways: [Api; 2], inbox: Inbox, n: usize) -> any
         sleep(Duration::from_millis(100)).await;
     }
     bail!("no gateway took mail {n}")
+}
+
+/// What a sender has in hand at once.
+const IN_HAND: usize = 64;
+
+const SENDERS: [&str; 2] = ["sender-1", "sender-2"];
+
+/// How many mails the senders and the nats-server are killed among.
+fn mail_count() -> anyhow::Result<usize> {
+    match std::env::var("POSTHOUSE_TEST_OUTBOUND_MAILS") {
+        Ok(count) => count.parse().context("read POSTHOUSE_TEST_OUTBOUND_MAILS"),
+        Err(_) => Ok(1_000),
+    }
+}
+
+/// Publishes requests under keys of their own, and returns when JetStream has them all.
+async fn submit(
+    cluster: &Cluster,
+    agent: &Agent,
+    from: &Inbox,
+    mails: usize,
+) -> anyhow::Result<()> {
+    let client = async_nats::connect(&cluster.nats.url).await.context("connect to NATS")?;
+    let jetstream = jetstream::new(client);
+    let subject = format!("mail.v1.send.{}.{}", agent.account, from.id);
+    for n in 0..mails {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", format!("key-{n}"));
+        let request = json!({
+            "to": [format!("r{n}@world.test")], "subject": format!("Mail {n}"),
+            "body": { "text": "All work and no play makes Jack a dull boy.\r\n".repeat(20) },
+        });
+        let ack =
+            jetstream.publish_with_headers(subject.clone(), headers, request.to_string().into());
+        ack.await.context("publish")?.await.context("wait for the ack")?;
+    }
+    Ok(())
+}
+
+/// The octets of each mail that arrived, by its Message-ID.
+fn by_message_id(contents: Vec<Vec<u8>>) -> anyhow::Result<BTreeMap<String, Vec<Vec<u8>>>> {
+    let mut mails: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for content in contents {
+        let text = String::from_utf8_lossy(&content);
+        let field = text.lines().find_map(|it| it.strip_prefix("Message-ID: "));
+        let id = field.context("find a Message-ID")?.to_owned();
+        mails.entry(id).or_default().push(content);
+    }
+    Ok(mails)
+}
+
+/// Two senders and the nats-server are killed in the middle of the deliveries, in turn. Every mail arrives,
+/// and only those again that a killed sender, or both when it was the nats-server, had in hand; those are
+/// the same mails, Message-ID included.
+#[tokio::test(flavor = "multi_thread")]
+async fn survives_kill_sender_and_nats_in_the_middle_of_deliveries() -> anyhow::Result<()> {
+    let mails = mail_count()?;
+    let peer = Peer::start(Setup::default()).await;
+    let dns = Dns::start("world IN MX 10 mx.world\nmx.world IN A 127.0.0.1").await;
+    let plan = Plan {
+        replicas: 2,
+        dns: Some(dns.address),
+        mx_port: Some(peer.address.port()),
+        ..Plan::default()
+    };
+    let mut cluster = Cluster::plan(plan).await?.context("SQLite is always there")?;
+    let agent = cluster.api()?.sign_up().await?;
+    let from = agent.inbox().await?;
+    submit(&cluster, &agent, &from, mails).await?;
+
+    let patience = PATIENCE + Duration::from_millis(mails as u64 * 50);
+    let mut most_again = 0;
+    for (round, victim) in ["sender-1", "nats", "sender-2", "nats"].into_iter().enumerate() {
+        let enough = mails * (round + 1) / 6;
+        eventually(patience, "deliveries to proceed", async || {
+            Ok((peer.content_count() >= enough).then_some(()))
+        })
+        .await?;
+        ensure!(peer.content_count() < mails, "killed too late to be in the middle");
+        if victim == "nats" {
+            cluster.nats.kill().await?;
+            cluster.nats.restart().await?;
+            most_again += IN_HAND * SENDERS.len();
+        } else {
+            cluster.kill(victim).await?;
+            cluster.restart(victim).await?;
+            most_again += IN_HAND;
+        }
+    }
+    for name in SENDERS {
+        cluster.ready(name).await?;
+    }
+    eventually(patience, "every mail to arrive", async || {
+        Ok((peer.content_count() >= mails).then_some(()))
+    })
+    .await?;
+    let emails = eventually(patience, "every mail to be known as sent", async || {
+        let emails = agent.emails(&from).await?;
+        let sent = emails.iter().filter(|it| it["status"] == "sent").count();
+        Ok((sent == mails).then_some(emails))
+    })
+    .await?;
+    let arrived = by_message_id(peer.seen().contents)?;
+    ensure!(arrived.len() == mails, "{} of {mails} mails arrived", arrived.len());
+    for email in &emails {
+        let id = email["messageId"].as_str().context("read a Message-ID")?;
+        let copies = arrived.get(id).with_context(|| format!("{id} did not arrive"))?;
+        ensure!(copies.windows(2).all(|it| it[0] == it[1]), "{id} changed");
+    }
+    let again = arrived.values().map(|it| it.len() - 1).sum::<usize>();
+    ensure!(again <= most_again, "{again} mails came again, {most_again} were in hand at most");
+    eprintln!("{mails} mails, {again} came twice, of at most {most_again} in hand");
+    cluster.stop().await
 }

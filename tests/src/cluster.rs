@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -23,16 +23,33 @@ pub enum Backend {
 }
 
 /// What a cluster is made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub backend: Backend,
     /// Of each service.
     pub replicas: usize,
+    /// The name server that everybody asks; that of the system if `None`.
+    pub dns: Option<SocketAddr>,
+    /// Where intakes listen: at a loopback address unless told otherwise. Who comes from one of those has
+    /// no SPF result.
+    pub intake_ip: IpAddr,
+    /// Mail to domains that are not served here goes to their exchangers at this port; into files if
+    /// `None`.
+    pub mx_port: Option<u16>,
+    /// Tables that end the configuration of every sender.
+    pub sender: String,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { backend: Backend::Sqlite, replicas: 1 }
+        Plan {
+            backend: Backend::Sqlite,
+            replicas: 1,
+            dns: None,
+            intake_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            mx_port: None,
+            sender: String::new(),
+        }
     }
 }
 
@@ -92,14 +109,17 @@ impl Cluster {
             folder,
         };
         // The sender delivers to the first intake, wherever that comes to listen.
-        let smarthost = free_port()?;
+        let intake =
+            || Ok::<_, anyhow::Error>(SocketAddr::new(plan.intake_ip, free_port()?.port()));
+        let smarthost = intake()?;
         for service in SERVICES {
             for n in 1..=plan.replicas {
                 let listen = match (service, n) {
                     ("intake", 1) => smarthost,
+                    ("intake", _) => intake()?,
                     _ => free_port()?,
                 };
-                cluster.add(service, n, listen, smarthost)?;
+                cluster.add(&plan, service, n, listen, smarthost)?;
             }
         }
         for name in cluster.names() {
@@ -110,6 +130,7 @@ impl Cluster {
 
     fn add(
         &mut self,
+        plan: &Plan,
         service: &str,
         n: usize,
         listen: SocketAddr,
@@ -119,8 +140,8 @@ impl Cluster {
         let name = format!("{service}-{n}");
         let admin = free_port()?;
         let nats = &self.nats.url;
-        let captured = self.captured();
         let submission = [free_port()?, free_port()?];
+        let dns = plan.dns.map(|it| format!("dns = ['{it}']\n")).unwrap_or_default();
         let own = match service {
             "intake" => {
                 let [start, implicit] = submission;
@@ -129,10 +150,16 @@ impl Cluster {
                      submission = '{start}'\nsubmissions = '{implicit}'\n"
                 )
             }
-            "scanner" => format!("hostname = 'mx.{DOMAIN}'\n"),
+            "scanner" => format!("hostname = 'mx.{DOMAIN}'\n{dns}"),
             "storage" => format!("database = '{database}'\ndomains = ['{DOMAIN}']\n"),
-            "sender" => sender(smarthost, &captured, database),
-            _ => format!("listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n"),
+            "sender" => {
+                let route = default_route(plan.mx_port, &self.captured());
+                let tables = own_route(smarthost) + &plan.sender;
+                format!("database = '{database}'\nhostname = 'mx.{DOMAIN}'\n{dns}{route}{tables}")
+            }
+            _ => format!(
+                "listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n{dns}"
+            ),
         };
         let path = self.folder.path().join(format!("{name}.toml"));
         fs::write(&path, format!("nats = '{nats}'\nadmin = '{admin}'\n{own}"))
@@ -240,13 +267,21 @@ impl Drop for Cluster {
     }
 }
 
-/// Own mail goes round by SMTP, the rest stays here.
-fn sender(smarthost: SocketAddr, captured: &Path, database: &str) -> String {
-    let (captured, host, port) = (captured.display(), smarthost.ip(), smarthost.port());
+fn default_route(mx_port: Option<u16>, captured: &Path) -> String {
+    match mx_port {
+        Some(port) => format!("mx_port = {port}\nallow_private_targets = true\n"),
+        None => {
+            let captured = captured.display();
+            format!("default_route = {{ via = 'capture', directory = '{captured}' }}\n")
+        }
+    }
+}
+
+/// Own mail goes round by SMTP.
+fn own_route(smarthost: SocketAddr) -> String {
+    let (host, port) = (smarthost.ip(), smarthost.port());
     format!(
-        "database = '{database}'\nhostname = 'mx.{DOMAIN}'\n\
-         default_route = {{ via = 'capture', directory = '{captured}' }}\n\
-         [[routes]]\ndomains = ['{DOMAIN}']\nvia = 'smarthost'\nhost = '{host}'\nport = {port}\n"
+        "[[routes]]\ndomains = ['{DOMAIN}']\nvia = 'smarthost'\nhost = '{host}'\nport = {port}\n"
     )
 }
 

@@ -4,6 +4,7 @@
 mod api;
 mod cluster;
 mod corpora;
+mod dkimpy;
 mod load;
 mod ports;
 mod postgres;
@@ -19,6 +20,7 @@ pub use crate::{
     api::{Agent, Answer, Api, Inbox},
     cluster::{Backend, Cluster, DOMAIN, Plan, SERVICES, operate},
     corpora::{corpora, emails_of, skip},
+    dkimpy::Dkimpy,
     load::{Load, Sent},
     ports::free_port,
     postgres::Postgres,

@@ -3,6 +3,7 @@
 //! One runner does it for every stage. Nobody else acks.
 
 mod breaker;
+mod bucket;
 mod claims;
 mod connect;
 mod directory;
@@ -17,6 +18,7 @@ mod sweep;
 mod topology;
 
 pub use crate::{
+    bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::Bus,
     directory::{Directory, Resolution, token_hash},

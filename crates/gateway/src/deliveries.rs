@@ -34,7 +34,7 @@ struct DeliveryAttempt {
     /// 1 for the first.
     attempt: i64,
     /// "delivered": the remote server took responsibility. "delayed": it is tried again. "failed": it
-    /// is not.
+    /// is not. "unknown": all was sent and the reply was lost.
     #[schema(example = "delivered")]
     action: String,
     /// Enhanced status code (RFC 3463).

@@ -17,7 +17,7 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, poll,
-    problem::ProblemBody, replies, search, send, suppressions, threads,
+    problem::ProblemBody, replies, resolve, search, send, suppressions, threads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -93,7 +93,8 @@ pub(crate) enum Errors {
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
-        send::send, replies::reply, replies::reply_all, replies::forward, search::search,
+        send::send, replies::reply, replies::reply_all, replies::forward, resolve::resolve,
+        search::search,
         suppressions::list, suppressions::add, suppressions::lift,
         health, describe,
     ),
@@ -164,6 +165,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (33, 33));
+        assert_eq!((ids.len(), count), (34, 34));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     poll,
     problem::Problem,
     repeats::Repeats,
-    replies, search, send,
+    replies, resolve, search, send,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
@@ -110,6 +110,7 @@ impl Gateway {
             .merge(threads::routes())
             .merge(send::routes())
             .merge(replies::routes())
+            .merge(resolve::routes())
             .merge(suppressions::routes())
             .merge(search::routes())
             .merge(documentation::routes())

@@ -26,6 +26,7 @@ mod poll;
 mod problem;
 mod repeats;
 mod replies;
+mod resolve;
 mod resolver;
 mod search;
 mod send;

@@ -41,6 +41,7 @@ pub(crate) struct Reply {
     #[schema(format = DateTime)]
     send_at: String,
     ttl_seconds: Option<u32>,
+    on_unknown: String,
     validate_only: bool,
 }
 
@@ -63,6 +64,7 @@ pub(crate) struct Forward {
     #[schema(format = DateTime)]
     send_at: String,
     ttl_seconds: Option<u32>,
+    on_unknown: String,
     validate_only: bool,
 }
 
@@ -207,6 +209,7 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
         reply_to: more.reply_to,
         send_at: more.send_at,
         ttl_seconds: more.ttl_seconds,
+        on_unknown: more.on_unknown,
         validate_only: more.validate_only,
         ..SendRequest::default()
     })
@@ -235,6 +238,7 @@ fn passed_on(original: Original, forward: Forward) -> SendRequest {
         reply_to: forward.reply_to,
         send_at: forward.send_at,
         ttl_seconds: forward.ttl_seconds,
+        on_unknown: forward.on_unknown,
         validate_only: forward.validate_only,
         ..SendRequest::default()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Rejection, SendAttachment, SendRequest};
+use contract::{OnUnknown, Rejection, SendAttachment, SendRequest};
 
 use crate::{
     address::{Address, InvalidAddress},
@@ -43,6 +43,7 @@ pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     check_attachments(&request.attachments)?;
     check_headers(&request.headers)?;
     check_timing(request, now)?;
+    on_unknown(request)?;
     check_size(request)
 }
 
@@ -58,6 +59,15 @@ pub fn forward_paths(request: &SendRequest) -> Result<Vec<String>, Rejection> {
         }
     }
     Ok(paths)
+}
+
+/// What is to follow when nobody knows whether the mail was taken.
+pub fn on_unknown(request: &SendRequest) -> Result<OnUnknown, Rejection> {
+    match request.on_unknown.as_str() {
+        "" | "retry" => Ok(OnUnknown::Retry),
+        "hold" => Ok(OnUnknown::Hold),
+        other => Err(invalid("onUnknown", other, "is neither \"retry\" nor \"hold\"")),
+    }
 }
 
 /// A message identifier without the angle brackets that users may leave around it.
@@ -327,6 +337,22 @@ mod tests {
         refused(
             |it| it.headers.extend(["X-A", "x-a"].map(|name| (name.to_owned(), "v".to_owned()))),
             "headers: \"x-a\" is there twice: case makes no difference",
+        );
+    }
+
+    #[test]
+    fn the_unknown_is_sent_again_or_held() {
+        let of = |text: &str| {
+            let mut request = request();
+            request.on_unknown = text.to_owned();
+            check(&request, NOW).and_then(|()| on_unknown(&request))
+        };
+        assert_eq!(of(""), Ok(OnUnknown::Retry));
+        assert_eq!(of("retry"), Ok(OnUnknown::Retry));
+        assert_eq!(of("hold"), Ok(OnUnknown::Hold));
+        refused(
+            |it| it.on_unknown = "Hold".to_owned(),
+            "onUnknown: \"Hold\" is neither \"retry\" nor \"hold\"",
         );
     }
 

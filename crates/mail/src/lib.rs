@@ -25,7 +25,7 @@ pub use crate::{
         reply_subject,
     },
     auto_reply::auto_reply_allowed,
-    check::{MAX_RECIPIENTS, bare_id, check, forward_paths},
+    check::{MAX_RECIPIENTS, bare_id, check, forward_paths, on_unknown},
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use bus::{Claims, Failure, Stage};
-use contract::{Rejection, SendRequest, Submission, SubmissionScanned};
+use contract::{OnUnknown, Rejection, SendRequest, Submission, SubmissionScanned};
 use mail::Timing;
 
 use crate::judge::Judge;
@@ -35,12 +35,14 @@ impl Stage for SubmissionScanner {
             verdict: None,
             send_at_micros: 0,
             expires_at_micros: 0,
+            on_unknown: OnUnknown::Unspecified.into(),
         };
         match read(&octets, scanned.requested_at_micros) {
             Ok(request) => {
                 let timing = Timing::of(&request, scanned.requested_at_micros);
                 scanned.send_at_micros = timing.send_at.unwrap_or(0);
                 scanned.expires_at_micros = timing.expires_at.unwrap_or(0);
+                scanned.set_on_unknown(mail::on_unknown(&request).unwrap_or_default());
                 let judged =
                     self.judge.verdict(move |limit| mail::request_surfaces(&request, limit));
                 scanned.verdict = Some(judged.await?);

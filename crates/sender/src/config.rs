@@ -32,6 +32,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// When delayed mail is tried again.
     pub retries: Retries,
+    /// What domains demand of those who send to them (RFC 8461).
+    pub mta_sts: MtaSts,
     /// The keys that mail is signed with, by the domain of its From field.
     pub dkim: Vec<DkimKey>,
     /// A file with 64 hexadecimal digits: the key that customers' DKIM keys in the database are sealed
@@ -116,6 +118,19 @@ pub struct Timeouts {
     pub end_of_data_seconds: u64,
 }
 
+/// Policies that domains publish on who takes their mail, and over which TLS.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct MtaSts {
+    /// Whether policies are asked for, and kept to.
+    pub enabled: bool,
+    /// The port of policy hosts.
+    pub port: u16,
+    /// A PEM file of certificate authorities to trust instead of the public ones: for policy hosts, and for
+    /// exchangers whose certificate a policy demands.
+    pub ca_file: Option<PathBuf>,
+}
+
 /// A DKIM key. A domain with several has all of them sign.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -151,9 +166,16 @@ impl Default for Config {
             allow_private_targets: false,
             timeouts: Timeouts::default(),
             retries: Retries::default(),
+            mta_sts: MtaSts::default(),
             dkim: Vec::new(),
             domain_keys_file: None,
         }
+    }
+}
+
+impl Default for MtaSts {
+    fn default() -> MtaSts {
+        MtaSts { enabled: true, port: 443, ca_file: None }
     }
 }
 
@@ -351,7 +373,7 @@ mod tests {
         let lines = sample.lines().map(|it| it.strip_prefix("#: ").unwrap_or(it));
         let config = read(&lines.collect::<Vec<_>>().join("\n")).expect("read");
         config.check().expect("valid");
-        assert!(config.admin.is_some());
+        assert!(config.admin.is_some() && config.mta_sts.ca_file.is_some());
         assert!(config.routes.iter().any(|it| matches!(it.route, Route::Mx {})));
         assert!(config.routes.iter().any(|it| matches!(it.route, Route::Capture { .. })));
         assert!(config.routes.iter().any(|it| matches!(

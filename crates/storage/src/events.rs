@@ -1,8 +1,11 @@
 //! Events for agents. The identity is derived from what happened, so that whoever announces it again
 //! announces the same.
 
-use contract::{Action, Email, EmailError, Event, RecipientResult, Rejection, SubmissionScanned};
-use store::{Composed, Entered, Reported, Stored, rfc3339};
+use contract::{
+    Action, Email, EmailError, Event, OutcomeResolved, RecipientResult, Rejection, Resolution,
+    SubmissionScanned,
+};
+use store::{Composed, Entered, Reported, Resolved, Stored, rfc3339};
 use uuid::Uuid;
 
 pub(crate) fn received(stored: Stored) -> Event {
@@ -88,6 +91,7 @@ pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
         (Action::Delivered, "email.sent"),
         (Action::Delayed, "email.deferred"),
         (Action::Failed, "email.bounced"),
+        (Action::Unknown, "email.unknown"),
     ];
     let of_class = |(action, name): (Action, &str)| {
         let concerned: Vec<&str> = report
@@ -107,6 +111,22 @@ pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
         Some(event(&parts, name, timestamp, &reported.account_id, email.clone()))
     };
     classes.into_iter().filter_map(of_class).collect()
+}
+
+/// What an agent's decision made of recipients; nothing, if it was about none.
+pub(crate) fn resolved(decision: &OutcomeResolved, resolved: Resolved) -> Option<Event> {
+    if resolved.recipients.is_empty() {
+        return None;
+    }
+    let name = match decision.resolution() {
+        Resolution::Retry => "email.deferred",
+        _ => "email.sent",
+    };
+    let mut email = resolved.email;
+    email.recipients.retain(|it| resolved.recipients.iter().any(|(path, _)| *path == it.address));
+    let at = decision.resolved_at_micros;
+    let parts = [&*decision.mail_id, "resolved", &at.to_string()];
+    Some(event(&parts, name, rfc3339(at), &resolved.account_id, email))
 }
 
 fn event(parts: &[&str], name: &str, timestamp: String, account_id: &str, email: Email) -> Event {

@@ -212,6 +212,7 @@ impl Ledger {
             accepted_at_micros: entered.entry.requested_at,
             send_at_micros: submission.send_at_micros,
             expires_at_micros: submission.expires_at_micros,
+            on_unknown: submission.on_unknown,
         });
         let mut records = accepted.records();
         let differs = digest.is_some_and(|it| it != entered.entry.request_digest);

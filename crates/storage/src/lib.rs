@@ -1,5 +1,5 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
-//! and `outbound.accepted`; `outbound.reported` → statuses. Each announces events on
+//! and `outbound.accepted`; `outbound.reported` and `outbound.resolved` → statuses. Each announces events on
 //! `mail.v1.event.>`, after the commit that makes them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
@@ -10,26 +10,29 @@ mod events;
 mod house;
 mod ledger;
 mod metrics;
-mod open;
 mod portions;
 mod reporter;
 mod request;
+mod resolver;
 mod tokens;
 mod whole;
 
+use anyhow::Context as _;
 use bus::{Bus, Failure};
 use service::Process;
+use store::{Schema, Store};
 
 pub use crate::config::Config;
 use crate::{
     arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, reporter::Reporter,
-    tokens::Tokens,
+    resolver::Resolver, tokens::Tokens,
 };
 
 /// Migrates the database, and stores until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let metrics = Metrics::register(&process.metrics.registry("storage")?)?;
-    let Some(store) = open::open(&config.database, &process).await? else { return Ok(()) };
+    let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
+    let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let bus = Bus::connect(&config.nats, "storage", &process).await?;
     let arrivals =
         Arrivals { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
@@ -40,6 +43,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         metrics: metrics.clone(),
     };
     let reporter = Reporter { writer: store.writer.clone(), metrics };
+    let resolver = Resolver { writer: store.writer.clone() };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
     let tokens = Tokens {
         directory: bus.directory(),
@@ -50,6 +54,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
+        bus.run(resolver),
         house.keep(),
         tokens.keep(),
         bus.sweep()

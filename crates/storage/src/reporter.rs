@@ -1,4 +1,5 @@
-//! `outbound.reported` → statuses → `email.sent`, `email.deferred`, `email.bounced`
+//! `outbound.reported` → statuses → `email.sent`, `email.deferred`, `email.bounced`,
+//! `email.unknown`
 
 use anyhow::anyhow;
 use bus::{BatchStage, Failure};

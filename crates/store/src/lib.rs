@@ -22,6 +22,7 @@ mod sql;
 mod suppression;
 mod threading;
 mod vault;
+mod wait;
 mod words;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use crate::{
     reader::Reader,
     suppression::{Evidence, SUPPRESSED, Suppression, Weight},
     vault::Vault,
+    wait::Schema,
     writer::Writer,
 };
 

@@ -140,7 +140,7 @@ pub struct Delivery {
     /// 1 for the first.
     pub attempt: i64,
     pub attempted_at: i64,
-    /// "delivered", "delayed" or "failed".
+    /// "delivered", "delayed", "failed" or "unknown".
     pub action: String,
     /// Enhanced status code (RFC 3463).
     pub status: String,
@@ -164,7 +164,7 @@ pub struct LedgerEntry {
     pub idempotency_key: String,
     /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
-    /// "scheduled", "queued", "sent", "deferred", "bounced" or "rejected".
+    /// "scheduled", "queued", "sent", "deferred", "unknown", "bounced" or "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
@@ -263,6 +263,18 @@ pub struct Outgoing {
     pub octets: Vec<u8>,
     /// The forward-paths nobody has delivered to or given up on yet.
     pub open: Vec<String>,
+    /// Those of which nobody knows whether they were delivered to.
+    pub unknown: Vec<String>,
+}
+
+/// What a decision on a mail of unknown outcome was about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    pub account_id: String,
+    pub email: Email,
+    pub reverse_path: String,
+    /// The forward-paths it was decided for, each with the number of its last attempt.
+    pub recipients: Vec<(String, u32)>,
 }
 
 /// What a thread adds to a mail that continues it.

@@ -246,6 +246,8 @@ pub struct SubmissionScanned {
     /// When it is given up, if the request says so; else 0.
     #[prost(int64, tag = "10")]
     pub expires_at_micros: i64,
+    #[prost(enumeration = "OnUnknown", tag = "11")]
+    pub on_unknown: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rejection {
@@ -277,6 +279,8 @@ pub struct SubmissionAccepted {
     /// Given up then, unless the sender gives up earlier; 0 leaves it to the sender.
     #[prost(int64, tag = "8")]
     pub expires_at_micros: i64,
+    #[prost(enumeration = "OnUnknown", tag = "9")]
+    pub on_unknown: i32,
 }
 /// One submission has to go to one destination domain now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -304,6 +308,8 @@ pub struct DeliveryDue {
     /// As in SubmissionAccepted.
     #[prost(int64, tag = "9")]
     pub expires_at_micros: i64,
+    #[prost(enumeration = "OnUnknown", tag = "11")]
+    pub on_unknown: i32,
 }
 /// What one delivery attempt came to.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -344,6 +350,25 @@ pub struct RecipientReport {
     /// The negotiated TLS version; empty without TLS.
     #[prost(string, tag = "6")]
     pub tls: ::prost::alloc::string::String,
+    /// Unknown, and not tried again until the agent says so.
+    #[prost(bool, tag = "7")]
+    pub held: bool,
+}
+/// An agent decided what is to be made of the recipients of a mail whose outcome is unknown and that are
+/// held.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutcomeResolved {
+    #[prost(string, tag = "1")]
+    pub mail_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub account_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub inbox_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "Resolution", tag = "4")]
+    pub resolution: i32,
+    /// When it was decided, in microseconds since 1970.
+    #[prost(int64, tag = "5")]
+    pub resolved_at_micros: i64,
 }
 /// What became of a recipient, in RFC 3464's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -356,6 +381,8 @@ pub enum Action {
     Delayed = 2,
     /// It will not work.
     Failed = 3,
+    /// All of the mail was sent and the reply was lost: the remote server may have it.
+    Unknown = 4,
 }
 impl Action {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -368,6 +395,7 @@ impl Action {
             Self::Delivered => "ACTION_DELIVERED",
             Self::Delayed => "ACTION_DELAYED",
             Self::Failed => "ACTION_FAILED",
+            Self::Unknown => "ACTION_UNKNOWN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -377,6 +405,71 @@ impl Action {
             "ACTION_DELIVERED" => Some(Self::Delivered),
             "ACTION_DELAYED" => Some(Self::Delayed),
             "ACTION_FAILED" => Some(Self::Failed),
+            "ACTION_UNKNOWN" => Some(Self::Unknown),
+            _ => None,
+        }
+    }
+}
+/// What follows when it is not known whether a remote server took a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OnUnknown {
+    /// As retry.
+    Unspecified = 0,
+    /// It is sent again, with the same Message-ID.
+    Retry = 1,
+    /// It is not sent again before the agent says so.
+    Hold = 2,
+}
+impl OnUnknown {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ON_UNKNOWN_UNSPECIFIED",
+            Self::Retry => "ON_UNKNOWN_RETRY",
+            Self::Hold => "ON_UNKNOWN_HOLD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ON_UNKNOWN_UNSPECIFIED" => Some(Self::Unspecified),
+            "ON_UNKNOWN_RETRY" => Some(Self::Retry),
+            "ON_UNKNOWN_HOLD" => Some(Self::Hold),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Resolution {
+    Unspecified = 0,
+    /// It counts as delivered.
+    Sent = 1,
+    /// It is sent again.
+    Retry = 2,
+}
+impl Resolution {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESOLUTION_UNSPECIFIED",
+            Self::Sent => "RESOLUTION_SENT",
+            Self::Retry => "RESOLUTION_RETRY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESOLUTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESOLUTION_SENT" => Some(Self::Sent),
+            "RESOLUTION_RETRY" => Some(Self::Retry),
             _ => None,
         }
     }
@@ -435,6 +528,10 @@ pub struct SendRequest {
     #[serde(with = "crate::base64")]
     #[schema(value_type = String, format = Byte)]
     pub content: ::prost::alloc::vec::Vec<u8>,
+    /// What to do when all of the mail was sent and the reply was lost, so that nobody knows whether it was
+    /// taken: "retry" (also if empty) sends it again, "hold" waits for the agent to decide.
+    #[prost(string, tag = "15")]
+    pub on_unknown: ::prost::alloc::string::String,
 }
 /// At least one of the two.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -470,8 +567,8 @@ pub struct Event {
     /// The same for every copy of one occurrence.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// email.received, email.queued, email.sent, email.deferred, email.bounced, email.rejected,
-    /// email.validated.
+    /// email.received, email.queued, email.sent, email.deferred, email.bounced, email.unknown,
+    /// email.rejected, email.validated.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -612,7 +709,7 @@ pub struct SecurityReason {
 pub struct RecipientResult {
     #[prost(string, tag = "1")]
     pub address: ::prost::alloc::string::String,
-    /// delivered, delayed or failed.
+    /// delivered, delayed, failed or unknown.
     #[prost(string, tag = "2")]
     pub action: ::prost::alloc::string::String,
     /// Enhanced status code (RFC 3463).

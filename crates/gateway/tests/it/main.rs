@@ -4,12 +4,12 @@
 
 mod accounts;
 mod bench;
-mod dns;
 mod domains;
 mod emails;
 mod inboxes;
 mod poll;
 mod replies;
+mod resolve;
 mod send;
 mod suppressions;
 mod transport;

@@ -99,14 +99,14 @@ pub(crate) fn ledger(bench: &Bench, rejection: Option<Rejection>) -> Running {
     Running { requests, task: tokio::spawn(async move { bus.run(stage).await }) }
 }
 
-fn mail_from(inbox: &Inbox) -> Value {
+pub(crate) fn mail_from(inbox: &Inbox) -> Value {
     json!({
         "from": inbox.address, "to": ["a@example.com"], "subject": "Hello",
         "body": { "text": "Hi" },
     })
 }
 
-async fn send(agent: &Agent<'_>, key: &str, mail: &Value) -> Answer {
+pub(crate) async fn send(agent: &Agent<'_>, key: &str, mail: &Value) -> Answer {
     let request = agent.request(Method::POST, "/v1/emails/send").header("Idempotency-Key", key);
     Answer::to(request.json(mail)).await
 }
@@ -169,6 +169,7 @@ async fn the_delivery_log_is_the_owners() {
         diagnostic: "450 4.2.1 later".to_owned(),
         remote_host: "mx.example.com".to_owned(),
         tls: String::new(),
+        held: false,
     };
     let report = DeliveryReported {
         mail_id: id.to_owned(),

@@ -7,11 +7,10 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfi
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator};
 use rcgen::{KeyPair, PKCS_ED25519, PKCS_RSA_SHA256, PublicKeyData as _, RsaKeySize};
 use sender::{Config, DkimAlgorithm, DkimKey};
+use test_dns::Dns;
 
 use crate::{
-    check, delivery,
-    dns::Dns,
-    due,
+    check, delivery, due,
     peer::{Peer, Setup},
     to_smarthost,
 };

@@ -3,11 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sender::Config;
+use test_dns::Dns;
 
 use crate::{
-    CONTENT, check, delivery,
-    dns::Dns,
-    due,
+    CONTENT, check, delivery, due,
     peer::{Answer, Peer, Setup, say},
     send,
 };
@@ -68,7 +67,7 @@ async fn the_next_exchanger_is_not_asked_about_a_decision() {
         ("RCPT", Answer::Say("450 4.7.1 greylisted".to_owned()), "Delayed 4.7.1"),
         ("RCPT", Answer::Say("550 5.1.1 unknown".to_owned()), "Failed 5.1.1"),
         (".", Answer::Say("554 5.7.1 spam".to_owned()), "Failed 5.7.1"),
-        (".", Answer::Close, "Delayed 4.4.2"),
+        (".", Answer::Close, "Unknown 4.4.2"),
     ];
     for (line, answer, expected) in deciding {
         let first = Setup::script(move |it| it.starts_with(line).then(|| answer.clone()));

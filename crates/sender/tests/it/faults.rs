@@ -79,7 +79,7 @@ async fn a_delayed_recipient_delays_no_other() {
 async fn the_outcome_is_unknown_after_the_dot() {
     let peer = Peer::start(at(".", Answer::Close)).await;
     let report = send(&to_smarthost(peer.address), &["b@example.org"]).await;
-    check(&report, &["Delayed 4.4.2"]);
+    check(&report, &["Unknown 4.4.2"]);
     assert!(report.recipients[0].diagnostic.contains("unknown"), "{report:?}");
     check_next(&report, 1);
     assert_eq!(peer.seen().connections, 1);
@@ -89,7 +89,7 @@ async fn the_outcome_is_unknown_after_the_dot() {
 async fn the_outcome_is_unknown_when_the_reply_takes_too_long() {
     let peer = Peer::start(at(".", Answer::Hang)).await;
     let report = send(&to_impatient(peer.address), &["b@example.org"]).await;
-    check(&report, &["Delayed 4.4.2"]);
+    check(&report, &["Unknown 4.4.2"]);
     assert!(report.recipients[0].diagnostic.contains("unknown"), "{report:?}");
 }
 

@@ -79,14 +79,23 @@ impl Reader {
             .await
             .map_err(&failed)?;
         let Some(row) = row else { return Ok(None) };
-        let open = "SELECT forward_path FROM recipients \
-                    WHERE mail_id = $1 AND action IN ('', 'delayed') ORDER BY position";
-        let open = sqlx::query_scalar(open)
+        let statement = "SELECT forward_path, action FROM recipients WHERE mail_id = $1 \
+                         AND action IN ('', 'delayed', 'unknown') ORDER BY position";
+        let rows = sqlx::query(statement)
             .bind(sql::text(mail_id))
             .fetch_all(&self.database.read)
             .await
             .map_err(&failed)?;
-        Ok(Some(Outgoing { octets: row.try_get("octets").map_err(&failed)?, open }))
+        let octets = row.try_get("octets").map_err(&failed)?;
+        let mut outgoing = Outgoing { octets, open: Vec::new(), unknown: Vec::new() };
+        for row in rows {
+            let path = row.try_get("forward_path").map_err(&failed)?;
+            match row.try_get::<String, _>("action").map_err(&failed)?.as_str() {
+                "unknown" => outgoing.unknown.push(path),
+                _ => outgoing.open.push(path),
+            }
+        }
+        Ok(Some(outgoing))
     }
 }
 
@@ -94,7 +103,7 @@ fn delivery(row: &AnyRow) -> sqlx::Result<Delivery> {
     let action: String = row.try_get("action")?;
     let next_attempt_at: i64 = row.try_get("next_attempt_at")?;
     // The attempt's; those of its recipients who are settled have none.
-    let is_delayed = action == State::Delayed.as_str();
+    let is_open = [State::Delayed, State::Unknown].iter().any(|it| it.as_str() == action);
     Ok(Delivery {
         recipient: row.try_get("forward_path")?,
         domain: row.try_get("domain")?,
@@ -105,6 +114,6 @@ fn delivery(row: &AnyRow) -> sqlx::Result<Delivery> {
         diagnostic: row.try_get("diagnostic")?,
         remote_host: row.try_get("remote_host")?,
         tls: row.try_get("tls")?,
-        next_attempt_at: Some(next_attempt_at).filter(|it| is_delayed && *it > 0),
+        next_attempt_at: Some(next_attempt_at).filter(|it| is_open && *it > 0),
     })
 }

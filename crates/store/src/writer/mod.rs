@@ -6,6 +6,7 @@ mod mail;
 mod outbound;
 mod purge;
 mod reports;
+mod resolutions;
 mod suppressions;
 mod threads;
 

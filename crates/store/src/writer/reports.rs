@@ -240,7 +240,7 @@ async fn insert_attempts(connection: &mut AnyConnection, rows: &[Row<'_>]) -> Re
             .bind(sql::text(&row.recipient.remote_host))
             .bind(sql::text(&row.recipient.tls))
             .bind(row.report.attempted_at_micros)
-            .bind(row.report.next_attempt_at_micros)
+            .bind(if row.recipient.held { 0 } else { row.report.next_attempt_at_micros })
             .bind(i64::from(row.applied))
     })
     .await

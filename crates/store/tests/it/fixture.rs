@@ -211,6 +211,7 @@ pub(crate) fn report(
         diagnostic: format!("reply {attempt}"),
         remote_host: "mx.example.net".to_owned(),
         tls: "TLSv1.3".to_owned(),
+        held: false,
     });
     DeliveryReported {
         mail_id: mail_id.to_owned(),

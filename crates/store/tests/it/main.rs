@@ -11,6 +11,7 @@ mod outbound;
 mod postgres;
 mod purge;
 mod reports;
+mod resolutions;
 mod schema;
 mod search;
 mod suppressions;
