@@ -94,7 +94,7 @@ pub(crate) enum Errors {
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
         send::send, replies::reply, replies::reply_all, replies::forward, search::search,
-        suppressions::list, suppressions::add, suppressions::lift,
+        suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -164,6 +164,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (33, 33));
+        assert_eq!((ids.len(), count), (34, 34));
     }
 }

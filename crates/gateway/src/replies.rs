@@ -42,6 +42,7 @@ pub(crate) struct Reply {
     send_at: String,
     ttl_seconds: Option<u32>,
     validate_only: bool,
+    notify: Vec<String>,
 }
 
 /// Who gets an email passed on, and what is added to it.
@@ -64,6 +65,7 @@ pub(crate) struct Forward {
     send_at: String,
     ttl_seconds: Option<u32>,
     validate_only: bool,
+    notify: Vec<String>,
 }
 
 /// An email that is answered or passed on.
@@ -208,6 +210,7 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
         send_at: more.send_at,
         ttl_seconds: more.ttl_seconds,
         validate_only: more.validate_only,
+        notify: more.notify,
     })
 }
 
@@ -235,6 +238,7 @@ fn passed_on(original: Original, forward: Forward) -> SendRequest {
         send_at: forward.send_at,
         ttl_seconds: forward.ttl_seconds,
         validate_only: forward.validate_only,
+        notify: forward.notify,
         ..SendRequest::default()
     }
 }

@@ -12,7 +12,9 @@ mod fields;
 mod html;
 mod message;
 mod mime;
+mod notification;
 mod report;
+mod return_path;
 mod surface;
 mod syntax;
 mod timing;
@@ -28,7 +30,12 @@ pub use crate::{
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
+    notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report},
+    return_path::{
+        RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
+        mail_of_message_id, return_paths,
+    },
     surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
 };

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::anyhow;
 use bus::{Failure, Stage};
 use contract::{Action, DeliveryDue, DeliveryReported, Emit as _, RecipientReport, Record};
-use store::{Reader, SUPPRESSED, Suppression};
+use store::{Reader, Suppression};
 
 use crate::{Delivery, content, domain_keys::DomainKeys};
 
@@ -63,7 +63,8 @@ fn leave_out(due: &mut DeliveryDue, suppressed: &[Suppression]) -> Vec<Recipient
             action: Action::Failed.into(),
             // Other address status: the diagnostic has the reason (RFC 3463 section 3.2).
             status: "5.1.0".to_owned(),
-            diagnostic: format!("{SUPPRESSED}{}: {}", suppression.reason, suppression.evidence),
+            diagnostic: format!("suppressed: {}: {}", suppression.reason, suppression.evidence),
+            suppressed: true,
             ..RecipientReport::default()
         })
     };

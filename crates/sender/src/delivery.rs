@@ -241,6 +241,7 @@ impl Recipient {
             diagnostic: self.outcome.diagnostic,
             remote_host: self.remote_host,
             tls: self.tls.to_owned(),
+            suppressed: false,
         }
     }
 }

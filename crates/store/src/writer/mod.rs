@@ -1,11 +1,13 @@
 mod accounts;
 mod domains;
 mod emails;
+mod findings;
 mod inboxes;
 mod mail;
 mod outbound;
 mod purge;
 mod reports;
+mod secrets;
 mod suppressions;
 mod threads;
 
