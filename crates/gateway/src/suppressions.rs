@@ -103,7 +103,7 @@ pub(crate) struct EvidenceOnRecord {
     /// Null if it was not lifted.
     #[schema(required)]
     lifted_at: Option<String>,
-    /// The account that lifted it.
+    /// The account that lifted it, or "new inbox": the address came into being here.
     #[schema(required)]
     lifted_by: Option<String>,
 }

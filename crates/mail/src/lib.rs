@@ -31,7 +31,7 @@ pub use crate::{
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
-    report::{Report, ReportAction, ReportKind, ReportedRecipient, report},
+    report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
     return_path::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
         mail_of_message_id, return_paths,

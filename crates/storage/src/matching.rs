@@ -169,7 +169,8 @@ fn recipients(
     }
     let known = sent.forward_paths.iter().filter_map(|path| Some((path.clone(), named(path)?)));
     let known: Vec<_> = known.collect();
-    match (report.recipients.is_empty(), known.is_empty()) {
+    let names_nobody = report.recipients.iter().all(|it| it.address.is_empty());
+    match (names_nobody, known.is_empty()) {
         (true, _) => Err(Dropped::NoRecipient),
         (_, true) => Err(Dropped::UnknownRecipient),
         _ => Ok(known),

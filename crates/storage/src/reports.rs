@@ -185,8 +185,12 @@ fn may_be_report(arrival: &Arrival) -> bool {
 /// `None` if it is no report.
 async fn read(arrival: &Arrival) -> Result<Option<Reading>, Failure> {
     let octets = arrival.octets[..arrival.octets.len().min(MAX_READ)].to_vec();
+    let is_at_return_path = matching::paths(&arrival.scanned, Purpose::ReturnPath).next().is_some();
     let read = move || {
-        let report = mail::report(&octets)?;
+        let report = match is_at_return_path {
+            true => mail::report_to_return_path(&octets),
+            false => mail::report(&octets),
+        }?;
         Some(Reading { report, return_paths: mail::return_paths(&octets) })
     };
     Ok(tokio::task::spawn_blocking(read).await.context("read a report")?)

@@ -91,7 +91,7 @@ pub struct Noted {
     pub created_at: i64,
     pub expires_at: Option<i64>,
     pub lifted_at: Option<i64>,
-    /// An account.
+    /// An account, or "new inbox": the address came into being here.
     pub lifted_by: Option<String>,
 }
 

@@ -174,6 +174,16 @@ async fn a_late_bounce_is_applied_once_and_suppresses() {
 }
 
 #[tokio::test]
+async fn the_return_path_names_whom_the_bounce_does_not() {
+    let sent = Sent::new("").await;
+    let path = to(&sent.accepted.reverse_path, Purpose::ReturnPath);
+    let bounce = "From: MAILER-DAEMON@mx.example.net\nSubject: Oznameni\n\n550 5.1.1 Neznamy\n";
+    assert_eq!(sent.report(mail("report_1", path, bounce)).await, ["email.bounced"]);
+    assert_eq!(sent.suppressed().await, Some(("recipient_unknown".to_owned(), Scope::Account)));
+    sent.running.stop().await;
+}
+
+#[tokio::test]
 async fn delays_and_deliveries_are_told() {
     let sent = Sent::new("").await;
     let path = || to(&sent.accepted.reverse_path.to_uppercase(), Purpose::ReturnPath);

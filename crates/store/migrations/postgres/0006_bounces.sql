@@ -24,7 +24,7 @@ ALTER TABLE recipients ADD COLUMN reported TEXT NOT NULL DEFAULT '';
 -- What the request wants to be notified of: some of 'failure', 'delay', 'success', with commas.
 ALTER TABLE ledger ADD COLUMN notify TEXT NOT NULL DEFAULT '';
 
--- Who lifted it: an account, or 'operator'.
+-- Who lifted it: an account, or 'new inbox' where the address came into being here.
 ALTER TABLE suppressions ADD COLUMN lifted_by TEXT;
 
 -- Addresses that nobody here may send to.

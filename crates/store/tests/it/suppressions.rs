@@ -104,10 +104,19 @@ async fn an_inbox_of_that_address_absolves_it_but_no_wish() {
         let wished = "wished@posthouse.localhost".to_owned();
         let fact = evidence(&known, "eml_1", Weight::Fact);
         let wish = evidence(&wished, "manual", Weight::Wish);
-        store.writer.note_evidence(&[fact, wish]).await?;
+        let annoyed = "annoyed@posthouse.localhost".to_owned();
+        let complaint = Evidence {
+            reason: "complaint".to_owned(),
+            ..evidence(&annoyed, "eml_1/complaint", Weight::Fact)
+        };
+        store.writer.note_evidence(&[fact, wish, complaint]).await?;
         assert!(is_suppressed(&store, &known).await?);
         inbox(&store, "known").await?;
         inbox(&store, "wished").await?;
+        inbox(&store, "annoyed").await?;
+        assert!(is_suppressed(&store, &annoyed).await?);
+        let record = store.reader.evidence(ACCOUNT, &known).await?;
+        assert_eq!(record[0].lifted_by.as_deref(), Some("new inbox"));
         assert!(!is_suppressed(&store, &known).await?);
         assert!(is_suppressed(&store, &wished).await?);
         Ok(())
