@@ -1,6 +1,7 @@
 //! What users see of the whole, one file per behaviour.
 
 mod architecture;
+mod bounces;
 mod configs;
 mod corpora;
 mod deliveries;

@@ -238,6 +238,15 @@ impl Cluster {
         .await
     }
 
+    /// What a member counts, as Prometheus reads it.
+    pub async fn metrics(&self, name: &str) -> anyhow::Result<String> {
+        let member = self.members.get(name).with_context(|| format!("find {name}"))?;
+        let admin = Api::new(member.admin)?;
+        let answer = admin.call(reqwest::Method::GET, "/metrics", None, &[], None).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(String::from_utf8(answer.octets)?)
+    }
+
     fn member(&mut self, name: &str) -> anyhow::Result<&mut Member> {
         self.members.get_mut(name).with_context(|| format!("find {name}"))
     }

@@ -35,6 +35,9 @@ pub struct Config {
     /// The domains served. `<postmaster>` without a domain (RFC 5321 section 4.5.1) means the first
     /// one's. Which addresses take mail is in the directory, not here.
     pub domains: Vec<String>,
+    /// The local parts to which feedback loops send complaints (RFC 5965), at every domain served,
+    /// where no inbox has the address. Each is in lower case.
+    pub complaint_local_parts: Vec<String>,
     pub nats: String,
     /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
     pub admin: Option<SocketAddr>,
@@ -112,6 +115,7 @@ impl Default for Config {
             submissions: None,
             hostname: "localhost".to_owned(),
             domains: vec!["posthouse.localhost".to_owned()],
+            complaint_local_parts: vec!["complaints".to_owned(), "fbl".to_owned()],
             nats: "nats://127.0.0.1:4222".to_owned(),
             admin: None,
             log: LogFormat::Human,
@@ -150,6 +154,11 @@ impl Default for Config {
 impl Config {
     pub(crate) fn is_exempt(&self, peer: IpAddr) -> bool {
         self.exempt_peers.iter().any(|it| it.contains(peer))
+    }
+
+    pub(crate) fn takes_complaints(&self, address: &mail::Address) -> bool {
+        let local = address.local();
+        self.complaint_local_parts.iter().any(|it| it.eq_ignore_ascii_case(local))
     }
 
     pub(crate) fn memory_timeout(&self) -> Duration {
@@ -194,6 +203,15 @@ impl Config {
         for domain in &self.domains {
             if format!("postmaster@{domain}").parse::<mail::Address>().is_err() {
                 return Err(format!("domains: {domain:?} is no domain"));
+            }
+        }
+        for local in &self.complaint_local_parts {
+            let address = format!("{local}@localhost").parse::<mail::Address>();
+            if !address.is_ok_and(|it| it.canonical() == format!("{local}@localhost")) {
+                return Err(format!(
+                    "complaint_local_parts: {local:?} is not a local part in lower case, without \
+                     dots and \"+\""
+                ));
             }
         }
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
@@ -321,6 +339,7 @@ mod tests {
         check(|it| it.hostname = "mx example".to_owned(), "hostname");
         check(|it| it.domains.clear(), "domains = []");
         check(|it| it.domains.push("a b".to_owned()), "\"a b\" is no domain");
+        check(|it| it.complaint_local_parts.push("a+b".to_owned()), "complaint_local_parts");
         check(|it| it.max_recipients = 99, "max_recipients = 99");
         check(|it| it.max_memory_bytes = it.max_size_bytes, "max_memory_bytes");
         check(

@@ -240,6 +240,6 @@ impl Fault {
     }
 }
 
-fn micros_since_1970(time: OffsetDateTime) -> i64 {
+pub(crate) fn micros_since_1970(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1_000_000 + i64::from(time.microsecond())
 }

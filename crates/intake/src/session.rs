@@ -6,8 +6,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bus::Resolution;
-use contract::{Envelope, ForwardPath, Peer};
+use contract::{Envelope, ForwardPath, Peer, Purpose};
 use mail::Address;
+use time::OffsetDateTime;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -27,7 +28,7 @@ use crate::{
     memory::Memory,
     metrics::Metrics,
     post::Post,
-    receive::Chunks,
+    receive::{self, Chunks},
     reply::{self, Reply},
     sequence::{Sequence, Step},
     submit::{self, Author},
@@ -319,22 +320,15 @@ impl Session {
             return Box::pin(self.addressee(&address)).await;
         }
         // Boxed, so that a session that only waits for commands has not the size of a lookup.
-        let (account_id, inbox_id) = match Box::pin(self.shared.post.resolve(&address)).await {
-            Some(Resolution::Inbox { account_id, inbox_id }) => (account_id, inbox_id),
-            Some(Resolution::UnknownRecipient) => return reply::UNKNOWN_RECIPIENT,
-            Some(Resolution::UnknownDomain) => return reply::NO_RELAY,
-            None => return reply::LOOKUP_FAILED,
+        let resolution = Box::pin(self.shared.post.resolve(&address)).await;
+        let path = match destination(resolution, &address, &self.shared.config) {
+            Ok(path) => ForwardPath { address: forward_path.to_owned(), ..path },
+            Err(reply) => return reply,
         };
         self.sequence.advance(Step::Rcpt);
         self.recipients += 1;
-        // Two addresses of one inbox are one copy.
-        if self.envelope.forward_paths.iter().all(|it| it.inbox_id != inbox_id) {
-            self.envelope.forward_paths.push(ForwardPath {
-                address: forward_path.to_owned(),
-                account_id,
-                inbox_id,
-                email_id: format!("eml_{}", Uuid::now_v7().simple()),
-            });
+        if self.envelope.forward_paths.iter().all(|it| !is_same(it, &path)) {
+            self.envelope.forward_paths.push(path);
         }
         reply::RECIPIENT_OK
     }
@@ -370,5 +364,40 @@ impl Session {
         if reply.code >= 400 {
             self.shared.metrics.rejections.with_label_values(&[reply.status]).inc();
         }
+    }
+}
+
+/// What an address means, but for the address itself. Return paths come first: an inbox named "b" must
+/// not get reports.
+fn destination(
+    resolution: Option<Resolution>,
+    address: &Address,
+    config: &Config,
+) -> Result<ForwardPath, Reply> {
+    let to =
+        |purpose: Purpose| Ok(ForwardPath { purpose: purpose.into(), ..ForwardPath::default() });
+    let now = receive::micros_since_1970(OffsetDateTime::now_utc());
+    match resolution {
+        None => Err(reply::LOOKUP_FAILED),
+        Some(Resolution::UnknownDomain) => Err(reply::NO_RELAY),
+        Some(_) if mail::is_return_path(address, now) => to(Purpose::ReturnPath),
+        Some(Resolution::Inbox { account_id, inbox_id }) => Ok(ForwardPath {
+            account_id,
+            inbox_id,
+            email_id: format!("eml_{}", Uuid::now_v7().simple()),
+            ..ForwardPath::default()
+        }),
+        Some(Resolution::UnknownRecipient) if config.takes_complaints(address) => {
+            to(Purpose::Complaints)
+        }
+        Some(Resolution::UnknownRecipient) => Err(reply::UNKNOWN_RECIPIENT),
+    }
+}
+
+/// Two addresses of one inbox are one copy; what is for no inbox goes by its address.
+fn is_same(one: &ForwardPath, other: &ForwardPath) -> bool {
+    match one.inbox_id.as_str() {
+        "" => one.address == other.address,
+        inbox_id => inbox_id == other.inbox_id,
     }
 }

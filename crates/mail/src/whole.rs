@@ -83,12 +83,14 @@ pub(crate) fn check(request: &SendRequest) -> Result<(), Rejection> {
         validate_only: request.validate_only,
         send_at: request.send_at.clone(),
         ttl_seconds: request.ttl_seconds,
+        on_unknown: request.on_unknown.clone(),
+        notify: request.notify.clone(),
         content: request.content.clone(),
         ..SendRequest::default()
     };
     if *request != known {
-        let message = "content: with it go only from, to, sendAt, ttlSeconds and validateOnly; \
-                       the rest is in the message";
+        let message = "content: with it go only from, to, sendAt, ttlSeconds, validateOnly, onUnknown \
+                       and notify; the rest is in the message";
         return Err(Rejection { code: "invalid_request".to_owned(), message: message.to_owned() });
     }
     Whole::read(&request.content)?;

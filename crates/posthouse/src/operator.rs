@@ -6,6 +6,8 @@ use gateway::token;
 use store::Store;
 use uuid::Uuid;
 
+use crate::bounces::{self, ReturnPaths, Suppressions};
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Make the streams, consumers and buckets that the services need.
@@ -19,6 +21,12 @@ pub(crate) enum Command {
     /// Give accounts further tokens, and take them back.
     #[command(subcommand)]
     Token(Token),
+    /// The addresses that nobody can send to.
+    #[command(subcommand)]
+    Suppressions(Suppressions),
+    /// The key that return paths are made with.
+    #[command(subcommand)]
+    ReturnPaths(ReturnPaths),
 }
 
 #[derive(Subcommand)]
@@ -47,7 +55,7 @@ pub(crate) struct Database {
     /// Where the database is: `sqlite:<file>` or `postgres://…`.
     #[arg(long, env = "POSTHOUSE_DATABASE", default_value = "sqlite:.posthouse/posthouse.db")]
     #[arg(hide_env_values = true)]
-    database: String,
+    pub(crate) database: String,
 }
 
 #[derive(Subcommand)]
@@ -107,6 +115,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
         Command::Token(Token::Revoke { account, id, database }) => {
             revoke_token(&account, &id, &database).await
         }
+        Command::Suppressions(command) => bounces::suppressions(command).await,
+        Command::ReturnPaths(command) => bounces::return_paths(command).await,
     }
 }
 

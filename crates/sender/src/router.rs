@@ -61,12 +61,23 @@ fn by_destination(
     (destinations, invalid)
 }
 
+/// A recipient alone at a destination has a return path of his own: what comes back there is about him,
+/// whatever it says.
+fn reverse_path(submission: &SubmissionAccepted, forward_paths: &[String]) -> String {
+    let own = match forward_paths {
+        [only] => submission.forward_paths.iter().position(|it| it == only),
+        _ => None,
+    };
+    let own = own.and_then(|it| submission.reverse_paths.get(it));
+    own.unwrap_or(&submission.reverse_path).clone()
+}
+
 fn due(submission: &SubmissionAccepted, domain: String, forward_paths: Vec<String>) -> DeliveryDue {
     DeliveryDue {
         mail_id: submission.mail_id.clone(),
         account_id: submission.account_id.clone(),
         inbox_id: submission.inbox_id.clone(),
-        reverse_path: submission.reverse_path.clone(),
+        reverse_path: reverse_path(submission, &forward_paths),
         domain,
         forward_paths,
         attempt: 1,
@@ -128,6 +139,25 @@ mod tests {
         assert_eq!(dues[1].domain, "xn--bcher-kva.example");
         assert!(dues.iter().all(|it| it.attempt == 1));
         assert!(records.iter().all(|it| it.due.is_none()));
+    }
+
+    #[tokio::test]
+    async fn who_is_alone_at_a_destination_has_a_return_path_of_his_own() {
+        let submission = SubmissionAccepted {
+            mail_id: "eml_1".to_owned(),
+            reverse_path: "all@a.test".to_owned(),
+            forward_paths: ["a@x.test", "b@y.test", "c@x.test"].map(str::to_owned).to_vec(),
+            reverse_paths: ["0@a.test", "1@a.test", "2@a.test"].map(str::to_owned).to_vec(),
+            ..SubmissionAccepted::default()
+        };
+        let dues = |records: Vec<Record>| -> Vec<String> {
+            records.iter().map(|it| decode::<DeliveryDue>(it).reverse_path).collect()
+        };
+        let records = Router.handle(submission.clone()).await.expect("route");
+        assert_eq!(dues(records), ["all@a.test", "1@a.test"]);
+        let without = SubmissionAccepted { reverse_paths: Vec::new(), ..submission };
+        let records = Router.handle(without).await.expect("route");
+        assert_eq!(dues(records), ["all@a.test", "all@a.test"]);
     }
 
     #[tokio::test]

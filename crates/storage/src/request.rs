@@ -118,6 +118,7 @@ fn compose(
         forward_paths: mail::forward_paths(request)?,
         thread_id: some(&request.thread_id),
         is_scheduled: submission.send_at_micros > 0,
+        notify: request.notify.clone(),
     })
 }
 
@@ -207,6 +208,7 @@ mod tests {
     fn suppressed(address: &str) -> Suppression {
         Suppression {
             address: address.to_owned(),
+            scope: store::Scope::Account,
             reason: "recipient_unknown".to_owned(),
             evidence: "550 5.1.1 no".to_owned(),
             source: "eml_1".to_owned(),

@@ -18,6 +18,7 @@ pub(crate) fn compose(
         verdict: submission.verdict.clone().unwrap_or_default(),
         reverse_path: inbox.address.clone(),
         forward_paths: mail::forward_paths(request)?,
+        notify: request.notify.clone(),
         thread_id: None,
         is_scheduled: submission.send_at_micros > 0,
     })

@@ -1,6 +1,7 @@
 pub(crate) mod domains;
 mod emails;
 mod outbound;
+mod reports;
 mod search;
 mod suppressions;
 mod threads;

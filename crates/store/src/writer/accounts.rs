@@ -1,4 +1,3 @@
-use aws_lc_rs::rand;
 use sqlx::AnyConnection;
 
 use super::{Writer, commit};
@@ -86,29 +85,6 @@ impl Writer {
                 .map_err(&failed)?;
         }
         Ok(())
-    }
-
-    /// The secret of this name, made at random the first time: 32 octets.
-    pub async fn secret(&self, name: &str) -> Result<Vec<u8>, Error> {
-        let failed = Error::query("read a secret");
-        let find = || {
-            sqlx::query_scalar("SELECT octets FROM secrets WHERE name = $1").bind(name.to_owned())
-        };
-        if let Some(octets) = find().fetch_optional(&self.database.read).await.map_err(&failed)? {
-            return Ok(octets);
-        }
-        let mut octets = [0; 32];
-        rand::fill(&mut octets).map_err(|_| Error::Random)?;
-        // Whoever comes first decides.
-        let statement =
-            "INSERT INTO secrets (name, octets) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        sqlx::query(statement)
-            .bind(name.to_owned())
-            .bind(octets.to_vec())
-            .execute(&self.database.write)
-            .await
-            .map_err(Error::query("make a secret"))?;
-        find().fetch_one(&self.database.read).await.map_err(&failed)
     }
 }
 

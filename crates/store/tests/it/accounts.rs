@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use store::Usage;
 
 use crate::fixture::{
@@ -116,6 +118,26 @@ async fn a_secret_is_made_once() {
         assert_eq!(first, same);
         assert_eq!(first.len(), 32);
         assert_ne!(store.writer.secret("other").await?, first);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_counts_until_the_one_after_the_next() {
+    on_both(async |store| {
+        let first = store.writer.secrets("return-paths").await?;
+        assert_eq!((first.current.len(), first.previous), (32, None));
+        let week = Duration::from_secs(7 * 24 * 60 * 60);
+        assert!(!store.writer.rotate_secret("return-paths", week).await?, "it is too young");
+        assert!(store.writer.rotate_secret("return-paths", Duration::ZERO).await?);
+        let second = store.writer.secrets("return-paths").await?;
+        assert_eq!(second.previous.as_deref(), Some(&first.current[..]));
+        assert_ne!(second.current, first.current);
+        store.writer.revoke_secret("return-paths").await?;
+        let third = store.writer.secrets("return-paths").await?;
+        assert_eq!(third.previous, None);
+        assert_ne!(third.current, second.current);
         Ok(())
     })
     .await;
