@@ -15,6 +15,7 @@ mod settle;
 mod stage;
 mod sweep;
 mod topology;
+mod uploads;
 
 pub use crate::{
     claims::{Claims, INLINE_LIMIT},
@@ -25,4 +26,5 @@ pub use crate::{
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},
+    uploads::{UPLOAD_LIFETIME, UPLOAD_LIMIT, Upload, Uploads},
 };

@@ -10,6 +10,7 @@ mod custom;
 mod encoding;
 mod fields;
 mod html;
+mod list;
 mod message;
 mod mime;
 mod report;
@@ -23,10 +24,11 @@ pub use crate::{
         Recipients, answered_id, attachments, enclosed, forward_subject, quoted, recipients,
         reply_subject,
     },
-    auto_reply::auto_reply_allowed,
-    check::{bare_id, check, forward_paths},
+    auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, auto_reply_refused},
+    check::{bare_id, check, check_size, forward_paths},
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    list::{DraftList, UNSUBSCRIBE_URL, automatic},
     message::{Part, parse, part},
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report},
     surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},

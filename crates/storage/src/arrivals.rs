@@ -5,7 +5,7 @@ use bus::{BatchStage, Claims, Failure};
 use contract::{Emit as _, MailScanned, Record};
 use store::{Arrival, Store, Stored};
 
-use crate::{events, failure, metrics::Metrics, portions::portions};
+use crate::{answerable, events, failure, metrics::Metrics, portions::portions};
 
 const STAGE: &str = "storage";
 
@@ -79,8 +79,10 @@ impl Arrivals {
         };
         let is_cut = mail.message.as_ref().is_some_and(|it| it.text_truncated);
         let whole_text = if is_cut { Some(whole_text(octets.clone()).await?) } else { None };
+        let no_auto_reply = answerable::refusals(&self.store.reader, &mail, &octets);
+        let no_auto_reply = no_auto_reply.await.map_err(failure)?;
         let octets = delivered(&mail, &octets);
-        Ok(Mail::New(Box::new(Arrival { scanned: mail, octets, whole_text })))
+        Ok(Mail::New(Box::new(Arrival { scanned: mail, octets, whole_text, no_auto_reply })))
     }
 
     /// A mail that no inbox took is for an operator to look at. Where others took it, a copy for an

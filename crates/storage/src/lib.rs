@@ -4,23 +4,30 @@
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
+mod answerable;
 mod arrivals;
 mod config;
 mod events;
 mod house;
 mod ledger;
+mod lists;
 mod metrics;
 mod open;
 mod portions;
 mod reporter;
 mod request;
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use bus::{Bus, Failure};
 use service::Process;
+use store::UnsubscribeTokens;
 
 pub use crate::config::Config;
 use crate::{
-    arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, reporter::Reporter,
+    arrivals::Arrivals, house::House, ledger::Ledger, lists::Lists, metrics::Metrics,
+    reporter::Reporter,
 };
 
 /// Migrates the database, and stores until shutdown.
@@ -30,8 +37,12 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, "storage", &process).await?;
     let arrivals =
         Arrivals { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
+    let secret = store.writer.secret("unsubscribe").await.context("read a secret")?;
+    let lists = Lists::new(&config, UnsubscribeTokens::new(&secret));
     let ledger = Ledger {
         claims: bus.claims(),
+        uploads: bus.uploads(),
+        lists: Arc::new(lists),
         store: store.clone(),
         domains: config.domains.clone(),
         metrics: metrics.clone(),

@@ -21,6 +21,7 @@ mod reader;
 mod sql;
 mod suppression;
 mod threading;
+mod unsubscribe;
 mod vault;
 mod words;
 mod writer;
@@ -37,6 +38,7 @@ pub use crate::{
     moment::rfc3339,
     reader::Reader,
     suppression::{Evidence, SUPPRESSED, Suppression, Weight},
+    unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     writer::Writer,
 };

@@ -1,6 +1,8 @@
 //! What the store hands out and takes in. Times are microseconds since 1970, UTC.
 //! An email is `contract::Email`, the shape agents see; see `Reader`.
 
+use std::collections::BTreeMap;
+
 use contract::{DeliveryReported, Email, MailScanned, Message, Verdict};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -178,6 +180,8 @@ pub struct Arrival {
     pub octets: Vec<u8>,
     /// The whole text where `scanned.message.text` was cut.
     pub whole_text: Option<String>,
+    /// By the email_id of a copy: why no machine may answer it (RFC 3834).
+    pub no_auto_reply: BTreeMap<String, String>,
 }
 
 /// A copy of a mail that is in its inbox now.
@@ -229,6 +233,8 @@ pub struct Composed {
     pub thread_id: Option<String>,
     /// It goes out later: its status is "scheduled" until something is reported of it.
     pub is_scheduled: bool,
+    /// The account's name for the list it goes to.
+    pub list_id: Option<String>,
 }
 
 /// What the ledger says of a request.
@@ -263,6 +269,8 @@ pub struct Outgoing {
     pub octets: Vec<u8>,
     /// The forward-paths nobody has delivered to or given up on yet.
     pub open: Vec<String>,
+    /// The account's name for the list it goes to.
+    pub list_id: Option<String>,
 }
 
 /// What a thread adds to a mail that continues it.

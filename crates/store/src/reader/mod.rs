@@ -4,6 +4,7 @@ mod outbound;
 mod search;
 mod suppressions;
 mod threads;
+mod unsubscriptions;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 

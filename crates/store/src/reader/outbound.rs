@@ -70,8 +70,10 @@ impl Reader {
     /// `None` if no such mail was ever accepted.
     pub async fn outgoing(&self, mail_id: &str) -> Result<Option<Outgoing>, Error> {
         let failed = Error::query("read a mail to send");
-        let statement = "SELECT c.octets FROM ledger l JOIN emails e ON e.id = l.email_id \
+        let statement = "SELECT c.octets, n.list_id FROM ledger l \
+                         JOIN emails e ON e.id = l.email_id \
                          JOIN contents c ON c.mail_id = e.mail_id \
+                         LEFT JOIN list_mails n ON n.mail_id = e.mail_id \
                          WHERE e.mail_id = $1 AND l.rejection_code IS NULL";
         let row = sqlx::query(statement)
             .bind(sql::text(mail_id))
@@ -86,7 +88,11 @@ impl Reader {
             .fetch_all(&self.database.read)
             .await
             .map_err(&failed)?;
-        Ok(Some(Outgoing { octets: row.try_get("octets").map_err(&failed)?, open }))
+        Ok(Some(Outgoing {
+            octets: row.try_get("octets").map_err(&failed)?,
+            open,
+            list_id: row.try_get("list_id").map_err(&failed)?,
+        }))
     }
 }
 

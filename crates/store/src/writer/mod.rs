@@ -6,8 +6,11 @@ mod mail;
 mod outbound;
 mod purge;
 mod reports;
+mod rotations;
 mod suppressions;
 mod threads;
+mod unsubscriptions;
+mod uploads;
 
 use sqlx::{Any, Transaction};
 

@@ -1,0 +1,70 @@
+//! What mail to a list says of itself, and where receivers report complaints. Pure.
+
+use contract::{Rejection, SendList};
+use mail::{DraftList, UNSUBSCRIBE_URL};
+use store::{Inbox, Subscription, UnsubscribeTokens};
+
+use crate::Config;
+
+/// How this installation presents itself in the mail it composes.
+pub(crate) struct Lists {
+    tokens: UnsubscribeTokens,
+    public_url: Option<String>,
+    feedback_sender: String,
+    pub(crate) cfbl_address: Option<String>,
+}
+
+impl Lists {
+    pub(crate) fn new(config: &Config, tokens: UnsubscribeTokens) -> Lists {
+        let base = |it: &String| it.trim_end_matches('/').to_owned();
+        Lists {
+            tokens,
+            public_url: config.public_url.as_ref().map(base),
+            feedback_sender: config.feedback_sender.clone(),
+            cfbl_address: config.cfbl_address.clone(),
+        }
+    }
+
+    /// The fields of a mail to `recipient` on a list of the inbox's account.
+    pub(crate) fn draft(
+        &self,
+        list: &SendList,
+        inbox: &Inbox,
+        recipient: &str,
+        mail_id: &str,
+    ) -> Result<DraftList, Rejection> {
+        let Some(base) = &self.public_url else {
+            let message = "list: this installation sends no mail to lists: its operator has to set \
+                           public_url, where recipients unsubscribe";
+            return Err(Rejection {
+                code: "lists_unavailable".to_owned(),
+                message: message.to_owned(),
+            });
+        };
+        let token = self.tokens.sign(&Subscription {
+            account_id: inbox.account_id.clone(),
+            list_id: list.id.clone(),
+            address: recipient.to_owned(),
+            mail_id: mail_id.to_owned(),
+        });
+        // Accounts share domains, and may call their lists the same (RFC 2919 section 3).
+        let account = inbox.account_id.strip_prefix("acct_").unwrap_or(&inbox.account_id);
+        Ok(DraftList {
+            name: list.name.clone(),
+            list_id: format!("{}.{account}.{}", list.id, inbox.domain),
+            unsubscribe_url: format!("{base}/v1/unsubscribe/{token}"),
+            feedback_id: format!(
+                "{}:{}:{}:{}",
+                list.id, inbox.id, inbox.account_id, self.feedback_sender
+            ),
+        })
+    }
+}
+
+/// A body with the address where its recipient leaves the list.
+pub(crate) fn with_link(body: &str, list: Option<&DraftList>) -> String {
+    match list {
+        Some(list) => body.replace(UNSUBSCRIBE_URL, &list.unsubscribe_url),
+        None => body.to_owned(),
+    }
+}
