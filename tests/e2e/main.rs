@@ -1,6 +1,7 @@
 //! What users see of the whole, one file per behaviour.
 
 mod architecture;
+mod auto_reply;
 mod configs;
 mod corpora;
 mod dev;
@@ -15,3 +16,5 @@ mod smtp_source;
 mod subjects;
 mod survives_kill;
 mod survives_kill_outbound;
+mod unsubscribe;
+mod uploads;

@@ -89,15 +89,18 @@ impl Cluster {
             _postgres: postgres,
             folder,
         };
-        // The sender delivers to the first intake, wherever that comes to listen.
+        // The sender delivers to the first intake, wherever that comes to listen, and links lead to the
+        // first gateway.
         let smarthost = free_port()?;
+        let api = free_port()?;
         for service in SERVICES {
             for n in 1..=plan.replicas {
                 let listen = match (service, n) {
                     ("intake", 1) => smarthost,
+                    ("gateway", 1) => api,
                     _ => free_port()?,
                 };
-                cluster.add(service, n, listen, smarthost)?;
+                cluster.add(service, n, listen, (smarthost, api))?;
             }
         }
         for name in cluster.names() {
@@ -111,7 +114,7 @@ impl Cluster {
         service: &str,
         n: usize,
         listen: SocketAddr,
-        smarthost: SocketAddr,
+        (smarthost, api): (SocketAddr, SocketAddr),
     ) -> anyhow::Result<()> {
         let database = &self.database;
         let name = format!("{service}-{n}");
@@ -123,9 +126,14 @@ impl Cluster {
                 format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n")
             }
             "scanner" => format!("hostname = 'mx.{DOMAIN}'\n"),
-            "storage" => format!("database = '{database}'\ndomains = ['{DOMAIN}']\n"),
+            "storage" => format!(
+                "database = '{database}'\ndomains = ['{DOMAIN}']\npublic_url = 'http://{api}'\n"
+            ),
             "sender" => sender(smarthost, &captured, database),
-            _ => format!("listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n"),
+            _ => format!(
+                "listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n\
+                 public_url = 'http://{api}'\n"
+            ),
         };
         let path = self.folder.path().join(format!("{name}.toml"));
         fs::write(&path, format!("nats = '{nats}'\nadmin = '{admin}'\n{own}"))

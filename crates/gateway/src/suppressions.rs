@@ -7,7 +7,7 @@ use axum::{
 };
 use mail::Address;
 use serde::{Deserialize, Serialize};
-use store::{Evidence, Reader, Weight, Writer};
+use store::{ALL_LISTS, Evidence, Page, Reader, Unsubscription, Weight, Writer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -48,6 +48,20 @@ pub(crate) struct Suppression {
     /// Null if it stays until it is lifted.
     #[schema(required)]
     expires_at: Option<String>,
+    /// What mail it is about: "account" for all, "list:news" for that to one list, "lists" for that to
+    /// any.
+    #[schema(example = "account")]
+    scope: String,
+}
+
+impl From<Unsubscription> for Suppression {
+    fn from(it: Unsubscription) -> Suppression {
+        let scope = match it.list_id.as_str() {
+            ALL_LISTS => "lists".to_owned(),
+            list_id => format!("list:{list_id}"),
+        };
+        Suppression { scope, ..Suppression::from(store::Suppression::from(it)) }
+    }
 }
 
 impl From<store::Suppression> for Suppression {
@@ -59,6 +73,7 @@ impl From<store::Suppression> for Suppression {
             email_id: Some(it.source).filter(|it| it.starts_with("eml_")),
             created_at: store::rfc3339(it.created_at),
             expires_at: it.expires_at.map(store::rfc3339),
+            scope: "account".to_owned(),
         }
     }
 }
@@ -90,6 +105,9 @@ pub(crate) struct SuppressionRequest {
     params(
         ("limit" = Option<u32>, Query, description = "20 without, 100 at most"),
         ("cursor" = Option<String>, Query, description = "Of the page before"),
+        ("scope" = Option<String>, Query,
+            description = "\"lists\" for who has left lists, \"account\" for all else, which is the \
+                           default"),
     ),
     responses((status = 200, description = "A page", body = Suppressions), Errors)
 )]
@@ -99,12 +117,19 @@ pub(crate) async fn list(
     State(reader): State<Reader>,
 ) -> Result<Json<Suppressions>, Problem> {
     let (limit, cursor) = (params.limit()?, params.text("cursor"));
-    let page = reader.suppressions(&account.id, limit, cursor.as_deref()).await?;
-    Ok(Json(Suppressions {
-        data: page.items.into_iter().map(Suppression::from).collect(),
+    let scopes = [("account", false), ("lists", true)];
+    if params.choice("scope", &scopes)?.unwrap_or(false) {
+        return Ok(shown(reader.unsubscriptions(&account.id, limit, cursor.as_deref()).await?));
+    }
+    Ok(shown(reader.suppressions(&account.id, limit, cursor.as_deref()).await?))
+}
+
+fn shown<T: Into<Suppression>>(page: Page<T>) -> Json<Suppressions> {
+    Json(Suppressions {
+        data: page.items.into_iter().map(T::into).collect(),
         has_more: page.cursor.is_some(),
         cursor: page.cursor,
-    }))
+    })
 }
 
 /// Send no more mail to an address
@@ -147,15 +172,28 @@ pub(crate) async fn add(
 #[utoipa::path(
     delete, path = "/v1/suppressions/{address}", operation_id = "liftSuppression",
     tag = "suppressions",
-    params(("address" = String, Path)),
+    params(
+        ("address" = String, Path),
+        ("list" = Option<String>, Query,
+            description = "Put it back on this list instead, as its owner wishes; \"*\" for all lists"),
+    ),
     responses((status = 200, description = "It is lifted", body = Empty), Errors)
 )]
 pub(crate) async fn lift(
     Caller(account): Caller,
     Segments(text): Segments<String>,
+    params: Params,
     State(writer): State<Writer>,
 ) -> Result<Json<Empty>, Problem> {
     let address = address(&text)?;
+    if let Some(list) = params.text("list") {
+        let list_id = if list == "*" { ALL_LISTS } else { &list };
+        if !writer.resubscribe(&account.id, list_id, &address).await? {
+            return Err(Problem::not_found(format!("{text:?} has not left the list {list:?}")));
+        }
+        tracing::info!(account.id = %account.id, "an account put an address back on a list");
+        return Ok(Json(Empty {}));
+    }
     if !writer.lift_suppression(&account.id, &address).await? {
         return Err(Problem::not_found(format!("you suppress no address {text:?}")));
     }

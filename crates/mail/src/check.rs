@@ -137,6 +137,13 @@ fn check_attachments(attachments: &[SendAttachment]) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// Whether an attachment can have this name and this type.
+pub fn check_attachment(filename: &str, content_type: &str) -> Result<(), Rejection> {
+    syntax::check_filename(filename).map_err(|why| wrong("filename", filename, why))?;
+    let checked = syntax::check_content_type(content_type);
+    checked.map_err(|why| wrong("Content-Type", content_type, why))
+}
+
 /// As the API gives them; they become part of a key in the object store.
 fn is_upload_id(id: &str) -> bool {
     let digits = id.strip_prefix("upl_").unwrap_or_default();

@@ -25,7 +25,7 @@ pub use crate::{
         reply_subject,
     },
     auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, auto_reply_refused},
-    check::{bare_id, check, check_size, forward_paths},
+    check::{bare_id, check, check_attachment, check_size, forward_paths},
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     list::{DraftList, UNSUBSCRIBE_URL, automatic},

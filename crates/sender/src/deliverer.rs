@@ -41,7 +41,7 @@ impl Stage for Deliverer {
             keys => keys,
         };
         // What was learned since the mail was accepted counts as well.
-        let suppressed = self.ledger.suppressed(&due.account_id, &due.forward_paths).await;
+        let suppressed = self.suppressed(&due, outgoing.list_id.as_deref()).await;
         let suppressed = leave_out(&mut due, &suppressed.map_err(failure)?);
         let mut report = if due.forward_paths.is_empty() {
             nothing_tried(&due)
@@ -50,6 +50,22 @@ impl Stage for Deliverer {
         };
         report.recipients.extend(suppressed);
         Ok(records(due, report))
+    }
+}
+
+impl Deliverer {
+    /// Whom the account must not send to, those included who have left the list the mail goes to.
+    async fn suppressed(
+        &self,
+        due: &DeliveryDue,
+        list_id: Option<&str>,
+    ) -> Result<Vec<Suppression>, store::Error> {
+        let (account_id, paths) = (&due.account_id, &due.forward_paths);
+        let mut suppressed = self.ledger.suppressed(account_id, paths).await?;
+        if let Some(list_id) = list_id {
+            suppressed.extend(self.ledger.unsubscribed(account_id, list_id, paths).await?);
+        }
+        Ok(suppressed)
     }
 }
 

@@ -57,7 +57,7 @@ impl Delivery {
             routes: Routes::load(config)?,
             exchanges: Exchanges::new(config)?,
             client: Client::new(&config.hostname, config.timeouts, metrics.connections.clone())?,
-            keys: Keys::load(&config.dkim)?,
+            keys: Keys::load(&config.dkim, config.service_dkim_domain.as_deref())?,
             retries: config.retries.clone(),
             metrics,
         })

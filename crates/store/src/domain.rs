@@ -97,12 +97,15 @@ impl PublicKeys {
     }
 }
 
+/// The selectors of a pair of keys: RSA, Ed25519.
+pub fn dkim_selectors(selector: &str) -> [String; 2] {
+    [selector.to_owned(), ed25519_selector(selector)]
+}
+
 fn dkim_records(selector: &str, rsa: &[u8], ed25519: &[u8]) -> [(String, String); 2] {
     let text = |kind, key: &[u8]| format!("v=DKIM1; k={kind}; p={}", BASE64.encode(key));
-    [
-        (selector.to_owned(), text("rsa", rsa)),
-        (ed25519_selector(selector), text("ed25519", ed25519)),
-    ]
+    let [of_rsa, of_ed25519] = dkim_selectors(selector);
+    [(of_rsa, text("rsa", rsa)), (of_ed25519, text("ed25519", ed25519))]
 }
 
 /// What asking for new keys came to.

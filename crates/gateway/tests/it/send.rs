@@ -42,6 +42,7 @@ impl Stage for Ledger {
                 forward_paths: vec!["a@example.com".to_owned()],
                 thread_id: None,
                 is_scheduled: false,
+                list_id: None,
             })),
         };
         let submitted = Submitted {

@@ -146,6 +146,7 @@ impl Bench {
             forward_paths: forward_paths.clone(),
             thread_id: None,
             is_scheduled: false,
+            list_id: None,
         };
         let submitted = Submitted {
             mail_id: mail_id.to_owned(),

@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::{Writer, commit};
 use crate::{
-    DomainKeys, Error, Rotation, Vault,
+    Domain, DomainKeys, Error, Rotation, Vault,
     domain::SealedKeys,
     moment::{DAY, now},
     reader::domains::{DOMAIN, domain, load_keys},
@@ -60,8 +60,12 @@ impl Writer {
     }
 
     /// From now on a domain's next keys sign, if they are still those with this selector. The private
-    /// ones of the last are gone with that; their records are remembered. Says whether it did.
-    pub async fn finish_rotation(&self, domain_id: &str, selector: &str) -> Result<bool, Error> {
+    /// ones of the last are gone with that; their records are remembered. `None` if nothing changed.
+    pub async fn finish_rotation(
+        &self,
+        domain_id: &str,
+        selector: &str,
+    ) -> Result<Option<Domain>, Error> {
         let failed = Error::query("change DKIM keys");
         let mut transaction = self.database.begin().await?;
         let statement = "DELETE FROM dkim_keys WHERE domain_id = $1 AND selector = $2 \
@@ -73,7 +77,7 @@ impl Writer {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&failed)?;
-        let Some(next) = next else { return Ok(false) };
+        let Some(next) = next else { return Ok(None) };
         let retire = "INSERT INTO dkim_keys (domain_id, selector, state, since, rsa_key, \
                       ed25519_key, rsa_public, ed25519_public) \
                       SELECT id, dkim_selector, 'retired', $2, $3, $3, rsa_public, ed25519_public \
@@ -86,20 +90,27 @@ impl Writer {
             .await
             .map_err(&failed)?;
         let octets = |column: &str| next.try_get::<Vec<u8>, _>(column).map_err(&failed);
-        let sign = "UPDATE domains SET dkim_selector = $2, rsa_key = $3, rsa_public = $4, \
-                    ed25519_key = $5, ed25519_public = $6 WHERE id = $1 AND deleted_at IS NULL";
-        let done = sqlx::query(sign)
+        let sign = format!(
+            "UPDATE domains SET dkim_selector = $2, rsa_key = $3, rsa_public = $4, \
+             ed25519_key = $5, ed25519_public = $6 WHERE id = $1 AND deleted_at IS NULL \
+             RETURNING {DOMAIN}"
+        );
+        let row = sqlx::query(AssertSqlSafe(sign))
             .bind(sql::text(domain_id))
             .bind(sql::text(selector))
             .bind(octets("rsa_key")?)
             .bind(octets("rsa_public")?)
             .bind(octets("ed25519_key")?)
             .bind(octets("ed25519_public")?)
-            .execute(&mut *transaction)
+            .fetch_optional(&mut *transaction)
             .await
             .map_err(&failed)?;
+        let Some(row) = row else { return Ok(None) };
+        let mut changed = [domain(&row)?];
+        load_keys(&mut transaction, &mut changed).await?;
         commit(transaction).await?;
-        Ok(done.rows_affected() > 0)
+        let [changed] = changed;
+        Ok(Some(changed))
     }
 }
 

@@ -37,13 +37,15 @@ async fn old_keys_sign_until_the_new_ones_are_known() {
         let claimed = store.writer.claim_domain(1_000).await?.expect("due at once");
         assert_eq!(claimed.next_keys, Some(next.clone()));
 
-        assert!(!store.writer.finish_rotation("dom_1", "ph3").await?);
-        assert!(store.writer.finish_rotation("dom_1", "ph2").await?);
-        assert!(!store.writer.finish_rotation("dom_1", "ph2").await?, "once");
+        let finish = async |selector| store.writer.finish_rotation("dom_1", selector).await;
+        assert_eq!(finish("ph3").await?, None);
+        let finished = finish("ph2").await?;
+        assert_eq!(finish("ph2").await?, None, "once");
         let new = sign().await?.expect("keys");
         assert_eq!((&*new.rsa_selector, &*new.ed25519_selector), ("ph2", "ph2-ed25519"));
         assert_ne!(new.rsa_pkcs8, old.rsa_pkcs8);
         let changed = store.reader.domain(ACCOUNT, "dom_1").await?.expect("a domain");
+        assert_eq!(finished.as_ref(), Some(&changed));
         assert_eq!((&*changed.dkim_selector, &changed.next_keys), ("ph2", &None));
         assert_eq!(changed.rsa_public, next.rsa_public);
         let [retired] = &changed.retired_keys[..] else { anyhow::bail!("{changed:?}") };
@@ -85,7 +87,7 @@ async fn a_deleted_domain_has_no_keys_left() {
         awaited(start(&store, ACCOUNT, "ph2").await?)?;
         store.writer.delete_domain(ACCOUNT, "dom_1").await?;
         assert_eq!(start(&store, ACCOUNT, "ph2").await?, Rotation::Gone);
-        assert!(!store.writer.finish_rotation("dom_1", "ph2").await?);
+        assert_eq!(store.writer.finish_rotation("dom_1", "ph2").await?, None);
         Ok(())
     })
     .await;
