@@ -68,3 +68,73 @@ pub(crate) fn with_link(body: &str, list: Option<&DraftList>) -> String {
         None => body.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::{SendBody, SendRequest};
+    use store::{Outcome, Suppression, UNSUBSCRIBED};
+
+    use super::*;
+    use crate::request::{
+        decide,
+        tests::{around, composed, refused, request, submission, suppressed, text},
+    };
+
+    fn to_list() -> SendRequest {
+        SendRequest {
+            to: vec!["bob@example.net".to_owned()],
+            cc: Vec::new(),
+            list: Some(SendList { id: "news".to_owned(), name: "News".to_owned() }),
+            body: Some(SendBody {
+                text: "Leave: {{unsubscribe_url}}".to_owned(),
+                html: "<a href=\"{{unsubscribe_url}}\">Leave</a>".to_owned(),
+            }),
+            ..request()
+        }
+    }
+
+    #[test]
+    fn a_mail_to_a_list_says_how_to_leave_it() {
+        let composed = composed(&to_list(), &around());
+        assert_eq!(composed.list_id.as_deref(), Some("news"));
+        let text = text(composed);
+        let subscription = Subscription {
+            account_id: "acct_1".to_owned(),
+            list_id: "news".to_owned(),
+            address: "bob@example.net".to_owned(),
+            mail_id: "eml_0123".to_owned(),
+        };
+        let token = UnsubscribeTokens::new(&[7; 32]).sign(&subscription);
+        let url = format!("https://mail.example/v1/unsubscribe/{token}");
+        for line in [
+            &*format!("List-Unsubscribe: <{url}>"),
+            "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+            "List-Id: \"News\" <news.1.posthouse.localhost>",
+            "Feedback-ID: news:ibx_1:acct_1:posthouse",
+        ] {
+            assert!(
+                text.replace(":  ", ": ").contains(&format!("\r\n{line}\r\n")),
+                "{line}\n{text}"
+            );
+        }
+        let body = text.replace("=\r\n", "").replace("=3D", "=");
+        assert!(body.contains(&format!("Leave: {url}")), "{body}");
+        assert!(body.contains(&format!("<a href=\"{url}\">")), "{body}");
+    }
+
+    #[test]
+    fn who_has_left_a_list_is_spared() {
+        let mut around = around();
+        around.suppressed =
+            vec![Suppression { reason: UNSUBSCRIBED.to_owned(), ..suppressed("bob@example.net") }];
+        refused(&to_list(), &around, "unsubscribed");
+    }
+
+    #[test]
+    fn without_an_address_to_leave_there_are_no_lists() {
+        let lists = Lists::new(&Config::default(), UnsubscribeTokens::new(&[7; 32]));
+        let outcome = decide(&submission(), &to_list(), &around(), &lists);
+        let Outcome::Rejected(rejected) = outcome else { panic!("composed") };
+        assert_eq!(rejected.rejection.code, "lists_unavailable");
+    }
+}

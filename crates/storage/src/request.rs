@@ -211,20 +211,20 @@ fn some(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use contract::{SendBody, SendList};
-    use store::{Subscription, UnsubscribeTokens};
+pub(crate) mod tests {
+    use contract::SendBody;
+    use store::UnsubscribeTokens;
 
     use super::*;
     use crate::Config;
 
-    fn lists() -> Lists {
+    pub(crate) fn lists() -> Lists {
         let public_url = Some("https://mail.example/".to_owned());
         let config = Config { public_url, ..Config::default() };
         Lists::new(&config, UnsubscribeTokens::new(&[7; 32]))
     }
 
-    fn around() -> Circumstances {
+    pub(crate) fn around() -> Circumstances {
         Circumstances {
             account: Account { id: "acct_1".to_owned(), tier: 1, created_at: 0, last_active_at: 0 },
             inbox: Inbox {
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    fn suppressed(address: &str) -> Suppression {
+    pub(crate) fn suppressed(address: &str) -> Suppression {
         Suppression {
             address: address.to_owned(),
             reason: "recipient_unknown".to_owned(),
@@ -258,7 +258,7 @@ mod tests {
         }
     }
 
-    fn request() -> SendRequest {
+    pub(crate) fn request() -> SendRequest {
         SendRequest {
             to: vec!["bob@Example.net".to_owned(), "bob@example.net".to_owned()],
             cc: vec!["carol@example.org".to_owned()],
@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    fn submission() -> SubmissionScanned {
+    pub(crate) fn submission() -> SubmissionScanned {
         SubmissionScanned {
             mail_id: "eml_0123".to_owned(),
             requested_at_micros: 1_795_498_872_123_456,
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn composed(request: &SendRequest, around: &Circumstances) -> Composed {
+    pub(crate) fn composed(request: &SendRequest, around: &Circumstances) -> Composed {
         match decide(&submission(), request, around, &lists()) {
             Outcome::Composed(composed) => *composed,
             Outcome::Rejected(rejected) => panic!("{rejected:?}"),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(request: &SendRequest, around: &Circumstances, code: &str) -> Rejected {
+    pub(crate) fn refused(request: &SendRequest, around: &Circumstances, code: &str) -> Rejected {
         match decide(&submission(), request, around, &lists()) {
             Outcome::Composed(_) => panic!("composed"),
             Outcome::Rejected(rejected) => {
@@ -415,21 +415,8 @@ mod tests {
         assert!(!self::composed(&request(), &around()).is_scheduled);
     }
 
-    fn text(composed: Composed) -> String {
+    pub(crate) fn text(composed: Composed) -> String {
         String::from_utf8(composed.octets).expect("ASCII").replace("\r\n ", " ")
-    }
-
-    fn to_list() -> SendRequest {
-        SendRequest {
-            to: vec!["bob@example.net".to_owned()],
-            cc: Vec::new(),
-            list: Some(SendList { id: "news".to_owned(), name: "News".to_owned() }),
-            body: Some(SendBody {
-                text: "Leave: {{unsubscribe_url}}".to_owned(),
-                html: "<a href=\"{{unsubscribe_url}}\">Leave</a>".to_owned(),
-            }),
-            ..request()
-        }
     }
 
     #[test]
@@ -452,50 +439,5 @@ mod tests {
         assert!(message.contains("it is a report") && message.contains("allowAutoReply"));
         composed(&SendRequest { allow_auto_reply: true, ..answer.clone() }, &around);
         composed(&SendRequest { automatic: "no".to_owned(), ..answer }, &around);
-    }
-
-    #[test]
-    fn a_mail_to_a_list_says_how_to_leave_it() {
-        let composed = composed(&to_list(), &around());
-        assert_eq!(composed.list_id.as_deref(), Some("news"));
-        let text = text(composed);
-        let subscription = Subscription {
-            account_id: "acct_1".to_owned(),
-            list_id: "news".to_owned(),
-            address: "bob@example.net".to_owned(),
-            mail_id: "eml_0123".to_owned(),
-        };
-        let token = UnsubscribeTokens::new(&[7; 32]).sign(&subscription);
-        let url = format!("https://mail.example/v1/unsubscribe/{token}");
-        for line in [
-            &*format!("List-Unsubscribe: <{url}>"),
-            "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
-            "List-Id: \"News\" <news.1.posthouse.localhost>",
-            "Feedback-ID: news:ibx_1:acct_1:posthouse",
-        ] {
-            assert!(
-                text.replace(":  ", ": ").contains(&format!("\r\n{line}\r\n")),
-                "{line}\n{text}"
-            );
-        }
-        let body = text.replace("=\r\n", "").replace("=3D", "=");
-        assert!(body.contains(&format!("Leave: {url}")), "{body}");
-        assert!(body.contains(&format!("<a href=\"{url}\">")), "{body}");
-    }
-
-    #[test]
-    fn who_has_left_a_list_is_spared() {
-        let mut around = around();
-        around.suppressed =
-            vec![Suppression { reason: UNSUBSCRIBED.to_owned(), ..suppressed("bob@example.net") }];
-        refused(&to_list(), &around, "unsubscribed");
-    }
-
-    #[test]
-    fn without_an_address_to_leave_there_are_no_lists() {
-        let lists = Lists::new(&Config::default(), UnsubscribeTokens::new(&[7; 32]));
-        let outcome = decide(&submission(), &to_list(), &around(), &lists);
-        let Outcome::Rejected(rejected) = outcome else { panic!("composed") };
-        assert_eq!(rejected.rejection.code, "lists_unavailable");
     }
 }
