@@ -166,8 +166,7 @@ async fn a_machine_is_not_answered_by_a_machine_unless_told_to() {
     let by_person = json!({ "body": { "text": "Yes" }, "automatic": "no" });
     post(&agent, &reply, "l", &by_person).await.ok();
     assert_eq!(handed_on(&bench, &ledger, "l").await.automatic, "no");
-    let wrong =
-        json!({ "body": { "text": "Yes" }, "automatic": "maybe", "allowAutoReply": true });
+    let wrong = json!({ "body": { "text": "Yes" }, "automatic": "maybe", "allowAutoReply": true });
     post(&agent, &reply, "m", &wrong).await.is(422, "invalid_request");
     let forward = json!({ "to": ["bob@example.com"], "body": { "text": "See" } });
     post(&agent, &format!("/v1/emails/{id}/forward"), "n", &forward).await.ok();
