@@ -1,6 +1,7 @@
 //! What users see of the whole, one file per behaviour.
 
 mod architecture;
+mod auto_reply;
 mod bounces;
 mod configs;
 mod corpora;
@@ -19,3 +20,5 @@ mod subjects;
 mod submission;
 mod survives_kill;
 mod survives_kill_outbound;
+mod unsubscribe;
+mod uploads;

@@ -108,18 +108,21 @@ impl Cluster {
             _postgres: postgres,
             folder,
         };
-        // The sender delivers to the first intake, wherever that comes to listen.
+        // The sender delivers to the first intake, wherever that comes to listen, and links lead to the
+        // first gateway.
         let intake =
             || Ok::<_, anyhow::Error>(SocketAddr::new(plan.intake_ip, free_port()?.port()));
         let smarthost = intake()?;
+        let api = free_port()?;
         for service in SERVICES {
             for n in 1..=plan.replicas {
                 let listen = match (service, n) {
                     ("intake", 1) => smarthost,
                     ("intake", _) => intake()?,
+                    ("gateway", 1) => api,
                     _ => free_port()?,
                 };
-                cluster.add(&plan, service, n, listen, smarthost)?;
+                cluster.add(&plan, service, n, listen, (smarthost, api))?;
             }
         }
         for name in cluster.names() {
@@ -134,7 +137,7 @@ impl Cluster {
         service: &str,
         n: usize,
         listen: SocketAddr,
-        smarthost: SocketAddr,
+        (smarthost, api): (SocketAddr, SocketAddr),
     ) -> anyhow::Result<()> {
         let database = &self.database;
         let name = format!("{service}-{n}");
@@ -151,14 +154,17 @@ impl Cluster {
                 )
             }
             "scanner" => format!("hostname = 'mx.{DOMAIN}'\n{dns}"),
-            "storage" => format!("database = '{database}'\ndomains = ['{DOMAIN}']\n"),
+            "storage" => format!(
+                "database = '{database}'\ndomains = ['{DOMAIN}']\npublic_url = 'http://{api}'\n"
+            ),
             "sender" => {
                 let route = default_route(plan.mx_port, &self.captured());
                 let tables = own_route(smarthost) + &plan.sender;
                 format!("database = '{database}'\nhostname = 'mx.{DOMAIN}'\n{dns}{route}{tables}")
             }
             _ => format!(
-                "listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n{dns}"
+                "listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n\
+                 public_url = 'http://{api}'\n{dns}"
             ),
         };
         let path = self.folder.path().join(format!("{name}.toml"));

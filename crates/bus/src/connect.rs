@@ -18,7 +18,7 @@ use service::{Process, Stopped};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Bucket, Claims, Directory, metrics::Metrics, topology};
+use crate::{Bucket, Claims, Directory, Uploads, metrics::Metrics, topology};
 
 /// The longest wait for JetStream to answer: a publish that takes longer counts as failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,6 +62,10 @@ impl Bus {
 
     pub fn claims(&self) -> Claims {
         Claims::new(self.jetstream.clone())
+    }
+
+    pub fn uploads(&self) -> Uploads {
+        Uploads::new(self.jetstream.clone())
     }
 
     pub fn directory(&self) -> Directory {

@@ -16,6 +16,7 @@ mod settle;
 mod stage;
 mod sweep;
 mod topology;
+mod uploads;
 
 pub use crate::{
     bucket::Bucket,
@@ -27,4 +28,5 @@ pub use crate::{
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},
+    uploads::{UPLOAD_LIFETIME, UPLOAD_LIMIT, Upload, Uploads},
 };

@@ -10,7 +10,7 @@ use async_nats::jetstream::{
     stream::{self, DiscardPolicy, RetentionPolicy, Source},
 };
 use contract::topology::{
-    CLAIMS, CONSUMERS, Consumer, DEAD, DIRECTORY, DOTS, Keeps, POLICIES, STREAMS, Stream,
+    CLAIMS, CONSUMERS, Consumer, DEAD, DIRECTORY, DOTS, Keeps, POLICIES, STREAMS, Stream, UPLOADS,
 };
 
 use crate::connect;
@@ -21,6 +21,9 @@ pub(crate) const ACK_WAIT: Duration = Duration::from_secs(15);
 
 /// How many messages all replicas of a stage together may have in hand or waiting for a retry.
 const MAX_ACK_PENDING: i64 = 5_000;
+
+/// Longer than `UPLOAD_LIFETIME`, so that what may still be named can still be read.
+const UPLOADS_AGE: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// Whoever needed a claim has removed it long before, or its message has left DEAD.
 const CLAIMS_AGE: Duration = Duration::from_secs(45 * 24 * 60 * 60);
@@ -228,15 +231,17 @@ fn streams(replicas: usize) -> Vec<stream::Config> {
     configs.push(key_value(DIRECTORY, Duration::ZERO));
     configs.push(key_value(POLICIES, POLICIES_AGE));
     configs.push(key_value(DOTS, DOTS_AGE));
-    configs.push(stream::Config {
-        name: format!("OBJ_{CLAIMS}"),
-        subjects: vec![format!("$O.{CLAIMS}.C.>"), format!("$O.{CLAIMS}.M.>")],
-        max_age: CLAIMS_AGE,
+    let objects = |bucket: &str, max_age: Duration| stream::Config {
+        name: format!("OBJ_{bucket}"),
+        subjects: vec![format!("$O.{bucket}.C.>"), format!("$O.{bucket}.M.>")],
+        max_age,
         allow_rollup: true,
         discard: DiscardPolicy::New,
         duplicate_window: DUPLICATE_WINDOW,
         ..Default::default()
-    });
+    };
+    configs.push(objects(CLAIMS, CLAIMS_AGE));
+    configs.push(objects(UPLOADS, UPLOADS_AGE));
     for config in &mut configs {
         config.num_replicas = replicas;
         // Whoever has just written must be read, so the leader answers, never a follower.

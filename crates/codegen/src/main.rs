@@ -12,8 +12,8 @@ const FILES: [&str; 4] = [
 ];
 
 /// The messages that also travel as JSON, those that agents write first.
-const READ_AS_JSON: [&str; 3] = ["SendRequest", "SendBody", "SendAttachment"];
-const WRITTEN_AS_JSON: [&str; 7] = [
+const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
+const WRITTEN_AS_JSON: [&str; 8] = [
     "Event",
     "Email",
     "EmailAttachment",
@@ -21,6 +21,7 @@ const WRITTEN_AS_JSON: [&str; 7] = [
     "SecurityReason",
     "RecipientResult",
     "EmailError",
+    "AutoReply",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -64,6 +65,9 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.error", "Option::is_none"),
         ("Email.repeated", "std::ops::Not::not"),
         ("Email.body_differs", "std::ops::Not::not"),
+        ("Email.auto_reply", "Option::is_none"),
+        ("AutoReply.reason", "String::is_empty"),
+        ("SendAttachment.upload_id", "String::is_empty"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

@@ -112,6 +112,9 @@ pub const CONSUMERS: &[Consumer] = &[
 /// The object-store bucket of content too large for an event.
 pub const CLAIMS: &str = "CLAIMS";
 
+/// The object-store bucket of what agents upload to attach it to mail.
+pub const UPLOADS: &str = "UPLOADS";
+
 /// The key-value bucket that intake resolves recipients with.
 pub const DIRECTORY: &str = "DIRECTORY";
 

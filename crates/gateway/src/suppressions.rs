@@ -3,7 +3,7 @@
 use axum::{Json, Router, extract::State, routing::get};
 use mail::Address;
 use serde::{Deserialize, Serialize};
-use store::{Evidence, Reader, Weight, Writer};
+use store::{ALL_LISTS, Evidence, Page, Reader, Unsubscription, Weight, Writer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -31,9 +31,10 @@ pub(crate) struct Suppression {
     /// In lower case.
     #[schema(example = "bob@example.net")]
     address: String,
-    /// "account", or "global": nobody can send to it, and only the operator lifts it.
+    /// "account", or "global": nobody can send to it, and only the operator lifts it. "list:news" for the
+    /// mail to one list of the account, "lists" for that to any.
     #[schema(example = "account")]
-    scope: &'static str,
+    scope: String,
     /// What is held against it, or "manual".
     #[schema(example = "recipient_unknown")]
     reason: String,
@@ -49,11 +50,21 @@ pub(crate) struct Suppression {
     expires_at: Option<String>,
 }
 
+impl From<Unsubscription> for Suppression {
+    fn from(it: Unsubscription) -> Suppression {
+        let scope = match it.list_id.as_str() {
+            ALL_LISTS => "lists".to_owned(),
+            list_id => format!("list:{list_id}"),
+        };
+        Suppression { scope, ..Suppression::from(store::Suppression::from(it)) }
+    }
+}
+
 impl From<store::Suppression> for Suppression {
     fn from(it: store::Suppression) -> Suppression {
         Suppression {
             address: it.address,
-            scope: it.scope.as_str(),
+            scope: it.scope.as_str().to_owned(),
             reason: it.reason,
             evidence: it.evidence,
             email_id: store::email_of(&it.source).map(str::to_owned),
@@ -140,6 +151,9 @@ pub(crate) struct SuppressionRequest {
     params(
         ("limit" = Option<u32>, Query, description = "20 without, 100 at most"),
         ("cursor" = Option<String>, Query, description = "Of the page before"),
+        ("scope" = Option<String>, Query,
+            description = "\"lists\" for who has left lists, \"account\" for all else, which is the \
+                           default"),
     ),
     responses((status = 200, description = "A page", body = Suppressions), Errors)
 )]
@@ -149,12 +163,19 @@ pub(crate) async fn list(
     State(reader): State<Reader>,
 ) -> Result<Json<Suppressions>, Problem> {
     let (limit, cursor) = (params.limit()?, params.text("cursor"));
-    let page = reader.suppressions(&account.id, limit, cursor.as_deref()).await?;
-    Ok(Json(Suppressions {
-        data: page.items.into_iter().map(Suppression::from).collect(),
+    let scopes = [("account", false), ("lists", true)];
+    if params.choice("scope", &scopes)?.unwrap_or(false) {
+        return Ok(shown(reader.unsubscriptions(&account.id, limit, cursor.as_deref()).await?));
+    }
+    Ok(shown(reader.suppressions(&account.id, limit, cursor.as_deref()).await?))
+}
+
+fn shown<T: Into<Suppression>>(page: Page<T>) -> Json<Suppressions> {
+    Json(Suppressions {
+        data: page.items.into_iter().map(T::into).collect(),
         has_more: page.cursor.is_some(),
         cursor: page.cursor,
-    }))
+    })
 }
 
 /// Send no more mail to an address
@@ -222,16 +243,29 @@ pub(crate) async fn read(
 #[utoipa::path(
     delete, path = "/v1/suppressions/{address}", operation_id = "liftSuppression",
     tag = "suppressions",
-    params(("address" = String, Path)),
+    params(
+        ("address" = String, Path),
+        ("list" = Option<String>, Query,
+            description = "Put it back on this list instead, as its owner wishes; \"*\" for all lists"),
+    ),
     responses((status = 200, description = "It is lifted", body = Empty), Errors)
 )]
 pub(crate) async fn lift(
     Caller(account): Caller,
     Segments(text): Segments<String>,
     State(reader): State<Reader>,
+    params: Params,
     State(writer): State<Writer>,
 ) -> Result<Json<Empty>, Problem> {
     let address = address(&text)?;
+    if let Some(list) = params.text("list") {
+        let list_id = if list == "*" { ALL_LISTS } else { &list };
+        if !writer.resubscribe(&account.id, list_id, &address).await? {
+            return Err(Problem::not_found(format!("{text:?} has not left the list {list:?}")));
+        }
+        tracing::info!(account.id = %account.id, "an account put an address back on a list");
+        return Ok(Json(Empty {}));
+    }
     if !writer.lift_suppression(&account.id, &address).await? {
         let global = reader.suppressed(&account.id, &[address]).await?;
         let more = if global.is_empty() { "" } else { "; it is suppressed for everybody" };

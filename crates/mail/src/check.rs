@@ -7,6 +7,7 @@ use contract::{OnUnknown, Rejection, SendAttachment, SendRequest};
 use crate::{
     address::{Address, InvalidAddress},
     custom,
+    list::{check_automatic, check_list},
     syntax::{self, is_message_id},
     timing, whole,
 };
@@ -46,6 +47,8 @@ pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     }
     check_attachments(&request.attachments)?;
     check_headers(&request.headers)?;
+    check_automatic(&request.automatic)?;
+    check_list(request)?;
     check_size(request)
 }
 
@@ -132,13 +135,36 @@ fn check_attachments(attachments: &[SendAttachment]) -> Result<(), Rejection> {
         )));
     }
     for (n, attachment) in attachments.iter().enumerate() {
-        let SendAttachment { filename, content_type, .. } = attachment;
-        syntax::check_filename(filename)
-            .map_err(|why| wrong(&format!("attachments[{n}].filename"), filename, why))?;
+        let SendAttachment { filename, content_type, content, upload_id } = attachment;
+        if !upload_id.is_empty() && !content.is_empty() {
+            let message = format!("attachments[{n}]: give either content or uploadId");
+            return Err(rejection(message));
+        }
+        if !upload_id.is_empty() && !is_upload_id(upload_id) {
+            return Err(invalid(&format!("attachments[{n}].uploadId"), upload_id, "is not one"));
+        }
+        // An upload has a file name of its own.
+        if upload_id.is_empty() || !filename.is_empty() {
+            syntax::check_filename(filename)
+                .map_err(|why| wrong(&format!("attachments[{n}].filename"), filename, why))?;
+        }
         syntax::check_content_type(content_type)
             .map_err(|why| wrong(&format!("attachments[{n}].contentType"), content_type, why))?;
     }
     Ok(())
+}
+
+/// Whether an attachment can have this name and this type.
+pub fn check_attachment(filename: &str, content_type: &str) -> Result<(), Rejection> {
+    syntax::check_filename(filename).map_err(|why| wrong("filename", filename, why))?;
+    let checked = syntax::check_content_type(content_type);
+    checked.map_err(|why| wrong("Content-Type", content_type, why))
+}
+
+/// As the API gives them; they become part of a key in the object store.
+fn is_upload_id(id: &str) -> bool {
+    let digits = id.strip_prefix("upl_").unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|it| it.is_ascii_hexdigit())
 }
 
 fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), Rejection> {
@@ -191,7 +217,8 @@ fn check_notify(notify: &[String]) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn check_size(request: &SendRequest) -> Result<(), Rejection> {
+/// Once more when uploads stand in their places.
+pub fn check_size(request: &SendRequest) -> Result<(), Rejection> {
     let body = request.body.as_ref().map_or(0, |it| it.text.len() + it.html.len());
     let attached: usize = request.attachments.iter().map(|it| it.content.len()).sum();
     let octets = body + attached;
@@ -213,7 +240,7 @@ fn invalid(field: &str, value: &str, why: &str) -> Rejection {
     rejection(format!("{field}: {shown:?}{more} {why}"))
 }
 
-fn rejection(message: String) -> Rejection {
+pub(crate) fn rejection(message: String) -> Rejection {
     Rejection { code: "invalid_request".to_owned(), message }
 }
 
@@ -247,6 +274,7 @@ mod tests {
             filename: filename.to_owned(),
             content_type: content_type.to_owned(),
             content: vec![0; octets],
+            upload_id: String::new(),
         }
     }
 
@@ -295,6 +323,23 @@ mod tests {
         refused(
             |it| it.attachments = vec![attachment("a\nb", "", 1)],
             "attachments[0].filename: \"a\\nb\" is not valid: it has a control character",
+        );
+    }
+
+    #[test]
+    fn an_upload_stands_for_content_and_name() {
+        let upload = |id: &str| SendAttachment { upload_id: id.to_owned(), ..Default::default() };
+        let id = format!("upl_{}", "0a".repeat(16));
+        let mut request = request();
+        request.attachments = vec![upload(&id)];
+        check(&request, NOW).expect("pass");
+        refused(
+            |it| it.attachments = vec![SendAttachment { content: vec![1], ..upload(&id) }],
+            "attachments[0]: give either content or uploadId",
+        );
+        refused(
+            |it| it.attachments = vec![upload("upl_../x")],
+            "attachments[0].uploadId: \"upl_../x\" is not one",
         );
     }
 

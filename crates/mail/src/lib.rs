@@ -10,6 +10,7 @@ mod custom;
 mod encoding;
 mod fields;
 mod html;
+mod list;
 mod message;
 mod mime;
 mod notification;
@@ -26,10 +27,13 @@ pub use crate::{
         Recipients, answered_id, attachments, enclosed, forward_subject, quoted, recipients,
         reply_subject,
     },
-    auto_reply::auto_reply_allowed,
-    check::{MAX_RECIPIENTS, bare_id, check, forward_paths, on_unknown},
+    auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, auto_reply_refused},
+    check::{
+        MAX_RECIPIENTS, bare_id, check, check_attachment, check_size, forward_paths, on_unknown,
+    },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    list::{DraftList, UNSUBSCRIBE_URL, automatic},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},

@@ -213,6 +213,7 @@ mod tests {
                 filename: "f".to_owned(),
                 content_type: "text/csv".to_owned(),
                 content: b"c".to_vec(),
+                upload_id: String::new(),
             }],
             headers: [("X-A".to_owned(), "x".to_owned())].into(),
             ..SendRequest::default()

@@ -1,7 +1,7 @@
 //! `mail.v1.send.*.*` → check, score → `outbound.scanned`
 
 use anyhow::Context as _;
-use bus::{Claims, Failure, Stage};
+use bus::{Claims, Failure, Stage, Uploads};
 use contract::{OnUnknown, Rejection, SendRequest, Submission, SubmissionScanned};
 use mail::Timing;
 
@@ -9,6 +9,7 @@ use crate::judge::Judge;
 
 pub(crate) struct SubmissionScanner {
     pub(crate) claims: Claims,
+    pub(crate) uploads: Uploads,
     pub(crate) judge: Judge,
 }
 
@@ -37,7 +38,7 @@ impl Stage for SubmissionScanner {
             expires_at_micros: 0,
             on_unknown: OnUnknown::Unspecified.into(),
         };
-        match read(&octets, scanned.requested_at_micros) {
+        match self.request(&scanned, &octets).await? {
             Ok(request) => {
                 let timing = Timing::of(&request, scanned.requested_at_micros);
                 scanned.send_at_micros = timing.send_at.unwrap_or(0);
@@ -50,6 +51,23 @@ impl Stage for SubmissionScanner {
             Err(rejection) => scanned.rejection = Some(rejection),
         }
         Ok(scanned)
+    }
+}
+
+impl SubmissionScanner {
+    /// With what it names as uploaded, which is judged like what is in it.
+    async fn request(
+        &self,
+        scanned: &SubmissionScanned,
+        octets: &[u8],
+    ) -> Result<Result<SendRequest, Rejection>, Failure> {
+        let at = scanned.requested_at_micros;
+        let mut request = match read(octets, at) {
+            Ok(request) => request,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let resolved = self.uploads.resolve(&scanned.account_id, &mut request, at).await?;
+        Ok(resolved.and_then(|()| mail::check_size(&request)).map(|()| request))
     }
 }
 

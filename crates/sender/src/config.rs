@@ -36,6 +36,9 @@ pub struct Config {
     pub mta_sts: MtaSts,
     /// The keys that mail is signed with, by the domain of its From field.
     pub dkim: Vec<DkimKey>,
+    /// The domain in `dkim` that signs as well what is of another one, customers' mail above all: whose
+    /// service it is, for receivers that keep a reputation of it and for feedback loops.
+    pub service_dkim_domain: Option<String>,
     /// A file with 64 hexadecimal digits: the key that customers' DKIM keys in the database are sealed
     /// with. Sender and gateway need the same. A key that is in the database too if `None`.
     pub domain_keys_file: Option<PathBuf>,
@@ -168,6 +171,7 @@ impl Default for Config {
             retries: Retries::default(),
             mta_sts: MtaSts::default(),
             dkim: Vec::new(),
+            service_dkim_domain: None,
             domain_keys_file: None,
         }
     }
@@ -250,6 +254,11 @@ impl Configuration for Config {
             let key = format!("routes[{n}]");
             rule.route.check(&key)?;
             rule.check(&key)?;
+        }
+        if let Some(domain) = &self.service_dkim_domain
+            && !self.dkim.iter().any(|it| it.domain.eq_ignore_ascii_case(domain))
+        {
+            return Err(format!("service_dkim_domain = {domain:?} has no key in dkim"));
         }
         self.dkim.iter().enumerate().try_for_each(|(n, key)| key.check(&format!("dkim[{n}]")))
     }
@@ -400,6 +409,7 @@ mod tests {
         refuse("[[routes]]\ndomains = []\nvia = 'mx'", "never be taken");
         refuse("[[routes]]\ndomains = ['Example.ORG']\nvia = 'mx'", "never fits");
         refuse("hostname = 'a b'", "EHLO");
+        refuse("service_dkim_domain = 'example.org'", "no key");
         refuse("[timeouts]\ndata_seconds = 0", "at least 1");
         refuse("[retries]\ndelays_seconds = []", "at least one pause");
     }

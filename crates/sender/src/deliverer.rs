@@ -45,7 +45,7 @@ impl Stage for Deliverer {
             keys => keys,
         };
         // What was learned since the mail was accepted counts as well.
-        let suppressed = self.ledger.suppressed(&due.account_id, &due.forward_paths).await;
+        let suppressed = self.suppressed(&due, outgoing.list_id.as_deref()).await;
         let suppressed = leave_out(&mut due, &suppressed.map_err(failure)?);
         let dot = self.dots.of(&due);
         let mut report = if due.forward_paths.is_empty() {
@@ -66,6 +66,22 @@ impl Stage for Deliverer {
 fn is_open(outgoing: &Outgoing, path: &String, on_unknown: OnUnknown) -> bool {
     let may_have_it = outgoing.unknown.contains(path);
     outgoing.open.contains(path) || may_have_it && on_unknown != OnUnknown::Hold
+}
+
+impl Deliverer {
+    /// Whom the account must not send to, those included who have left the list the mail goes to.
+    async fn suppressed(
+        &self,
+        due: &DeliveryDue,
+        list_id: Option<&str>,
+    ) -> Result<Vec<Suppression>, store::Error> {
+        let (account_id, paths) = (&due.account_id, &due.forward_paths);
+        let mut suppressed = self.ledger.suppressed(account_id, paths).await?;
+        if let Some(list_id) = list_id {
+            suppressed.extend(self.ledger.unsubscribed(account_id, list_id, paths).await?);
+        }
+        Ok(suppressed)
+    }
 }
 
 /// Takes the suppressed recipients out; returns what is reported of them.

@@ -66,7 +66,7 @@ impl Delivery {
             exchanges: Exchanges::new(config, dns.clone()),
             mta_sts: MtaSts::new(config, dns, registry)?,
             client: Client::new(&config.hostname, config.timeouts, metrics.connections.clone())?,
-            keys: Keys::load(&config.dkim)?,
+            keys: Keys::load(&config.dkim, config.service_dkim_domain.as_deref())?,
             retries: config.retries.clone(),
             metrics,
         })

@@ -6,7 +6,9 @@ use bus::{BatchStage, Claims, Failure};
 use contract::{Emit as _, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
-use crate::{events, failure, matching, metrics::Metrics, portions::portions, reports::Reports};
+use crate::{
+    answerable, events, failure, matching, metrics::Metrics, portions::portions, reports::Reports,
+};
 
 const STAGE: &str = "storage";
 
@@ -89,8 +91,10 @@ impl Arrivals {
         };
         let is_cut = mail.message.as_ref().is_some_and(|it| it.text_truncated);
         let whole_text = if is_cut { Some(whole_text(octets.clone()).await?) } else { None };
+        let no_auto_reply = answerable::refusals(&self.store.reader, &mail, &octets);
+        let no_auto_reply = no_auto_reply.await.map_err(failure)?;
         let octets = delivered(&mail, &octets);
-        Ok(Mail::New(Box::new(Arrival { scanned: mail, octets, whole_text })))
+        Ok(Mail::New(Box::new(Arrival { scanned: mail, octets, whole_text, no_auto_reply })))
     }
 
     /// A mail that no inbox took is for an operator to look at. Where others took it, a copy for an

@@ -1,7 +1,9 @@
 //! `outbound.scanned` → ledger → `outbound.accepted`, `email.queued` or `email.rejected`
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, anyhow};
-use bus::{BatchStage, Claims, Failure};
+use bus::{BatchStage, Claims, Failure, Uploads};
 use contract::{
     Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
 };
@@ -10,6 +12,7 @@ use store::{Entered, Outcome, Store, Submitted, request_digest};
 
 use crate::{
     events, failure,
+    lists::Lists,
     metrics::Metrics,
     portions::portions,
     request::{self, Circumstances},
@@ -23,6 +26,8 @@ const LONGEST_KEY: usize = 1_000;
 
 pub(crate) struct Ledger {
     pub(crate) claims: Claims,
+    pub(crate) uploads: Uploads,
+    pub(crate) lists: Arc<Lists>,
     pub(crate) store: Store,
     /// Those of the operator.
     pub(crate) domains: Vec<String>,
@@ -115,13 +120,20 @@ impl Ledger {
             let digest = read.map(|(_, digest)| digest);
             return Ok(Step::Known { first: Box::new(known), digest });
         }
-        let (request, digest) = read.ok_or_else(|| {
+        let (mut request, digest) = read.ok_or_else(|| {
             Failure::Permanent(anyhow!("the request of {} is gone", submission.mail_id))
         })?;
         let is_dry_run = request.validate_only;
         let around = self.with_request(around, &request).await?;
-        let judged = submission.clone();
-        let decide = move || request::decide(&judged, &request, &around);
+        let mut judged = submission.clone();
+        if judged.rejection.is_none() {
+            // The scanner has seen what was uploaded; it may have expired since.
+            let account_id = &submission.account_id;
+            let resolved = self.uploads.resolve(account_id, &mut request, requested_at).await?;
+            judged.rejection = resolved.err();
+        }
+        let lists = Arc::clone(&self.lists);
+        let decide = move || request::decide(&judged, &request, &around, &lists);
         let outcome = tokio::task::spawn_blocking(decide).await.context("compose a mail")?;
         if is_dry_run {
             return Ok(Step::Answer(Box::new(match outcome {
@@ -173,8 +185,15 @@ impl Ledger {
         };
         let is_domain_ours = self.domains.contains(&inbox.domain)
             || reader.verified_domain(&account.id, &inbox.domain).await.map_err(failure)?.is_some();
-        let (thread, answered, suppressed) = (None, None, Vec::new());
-        Ok(Some(Circumstances { account, inbox, is_domain_ours, thread, answered, suppressed }))
+        Ok(Some(Circumstances {
+            account,
+            inbox,
+            is_domain_ours,
+            thread: None,
+            answered: None,
+            answer_refused: None,
+            suppressed: Vec::new(),
+        }))
     }
 
     /// Adds what depends on the request: what it answers, and who must not get it.
@@ -192,10 +211,19 @@ impl Ledger {
             "" => None,
             id => reader.ancestry_of_message(inbox_id, id).await.map_err(failure)?,
         };
+        let answer_refused = match mail::bare_id(&request.in_reply_to) {
+            "" => None,
+            id => reader.auto_reply_refusal(inbox_id, id).await.map_err(failure)?,
+        };
         // Addresses that are none are refused below.
         let paths = mail::forward_paths(request).unwrap_or_default();
-        let suppressed = reader.suppressed(&around.account.id, &paths).await.map_err(failure)?;
-        Ok(Circumstances { thread, answered, suppressed, ..around })
+        let account_id = &around.account.id;
+        let mut suppressed = reader.suppressed(account_id, &paths).await.map_err(failure)?;
+        if let Some(list) = &request.list {
+            let left = reader.unsubscribed(account_id, &list.id, &paths).await;
+            suppressed.extend(left.map_err(failure)?);
+        }
+        Ok(Circumstances { thread, answered, answer_refused, suppressed, ..around })
     }
 
     fn announce(

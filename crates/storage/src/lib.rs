@@ -4,11 +4,13 @@
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
+mod answerable;
 mod arrivals;
 mod config;
 mod events;
 mod house;
 mod ledger;
+mod lists;
 mod matching;
 mod metrics;
 mod notices;
@@ -21,15 +23,17 @@ mod return_paths;
 mod tokens;
 mod whole;
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use bus::{Bus, Failure};
 use service::Process;
-use store::{Schema, Store};
+use store::{Schema, Store, UnsubscribeTokens};
 
 use crate::{
-    arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, notices::Notices,
-    reporter::Reporter, reports::Reports, resolver::Resolver, return_paths::ReturnPaths,
-    tokens::Tokens,
+    arrivals::Arrivals, house::House, ledger::Ledger, lists::Lists, metrics::Metrics,
+    notices::Notices, reporter::Reporter, reports::Reports, resolver::Resolver,
+    return_paths::ReturnPaths, tokens::Tokens,
 };
 pub use crate::{config::Config, return_paths::RETURN_PATHS};
 
@@ -51,8 +55,12 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     };
     let arrivals =
         Arrivals { claims: bus.claims(), store: store.clone(), reports, metrics: metrics.clone() };
+    let secret = store.writer.secret("unsubscribe").await.context("read a secret")?;
+    let lists = Lists::new(&config, UnsubscribeTokens::new(&secret));
     let ledger = Ledger {
         claims: bus.claims(),
+        uploads: bus.uploads(),
+        lists: Arc::new(lists),
         store: store.clone(),
         domains: config.domains.clone(),
         return_paths,

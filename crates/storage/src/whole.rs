@@ -19,6 +19,7 @@ pub(crate) fn compose(
         reverse_path: inbox.address.clone(),
         forward_paths: mail::forward_paths(request)?,
         notify: request.notify.clone(),
+        list_id: None,
         thread_id: None,
         is_scheduled: submission.send_at_micros > 0,
     })

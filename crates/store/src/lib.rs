@@ -23,6 +23,7 @@ mod reader;
 mod sql;
 mod suppression;
 mod threading;
+mod unsubscribe;
 mod vault;
 mod wait;
 mod words;
@@ -41,6 +42,7 @@ pub use crate::{
     moment::rfc3339,
     reader::Reader,
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
+    unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     wait::Schema,
     writer::Writer,

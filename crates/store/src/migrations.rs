@@ -32,6 +32,7 @@ const SQLITE: &[Script] = &[
     (2, "domains", include_str!("../migrations/sqlite/0002_domains.sql")),
     (3, "suppression", include_str!("../migrations/sqlite/0003_suppression.sql")),
     (6, "bounces", include_str!("../migrations/sqlite/0006_bounces.sql")),
+    (7, "loops", include_str!("../migrations/sqlite/0007_loops.sql")),
     (9, "tokens", include_str!("../migrations/sqlite/0009_tokens.sql")),
 ];
 const POSTGRES: &[Script] = &[
@@ -39,6 +40,7 @@ const POSTGRES: &[Script] = &[
     (2, "domains", include_str!("../migrations/postgres/0002_domains.sql")),
     (3, "suppression", include_str!("../migrations/postgres/0003_suppression.sql")),
     (6, "bounces", include_str!("../migrations/postgres/0006_bounces.sql")),
+    (7, "loops", include_str!("../migrations/postgres/0007_loops.sql")),
     (9, "tokens", include_str!("../migrations/postgres/0009_tokens.sql")),
 ];
 

@@ -1,6 +1,8 @@
 //! What the store hands out and takes in. Times are microseconds since 1970, UTC.
 //! An email is `contract::Email`, the shape agents see; see `Reader`.
 
+use std::collections::BTreeMap;
+
 use contract::{DeliveryReported, Email, MailScanned, Message, Verdict};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -184,6 +186,8 @@ pub struct Arrival {
     pub octets: Vec<u8>,
     /// The whole text where `scanned.message.text` was cut.
     pub whole_text: Option<String>,
+    /// By the email_id of a copy: why no machine may answer it (RFC 3834).
+    pub no_auto_reply: BTreeMap<String, String>,
 }
 
 /// A copy of a mail that is in its inbox now.
@@ -237,6 +241,8 @@ pub struct Composed {
     pub is_scheduled: bool,
     /// What is to be notified of in the inbox: some of "failure", "delay", "success".
     pub notify: Vec<String>,
+    /// The account's name for the list it goes to.
+    pub list_id: Option<String>,
 }
 
 /// What the ledger says of a request.
@@ -273,6 +279,8 @@ pub struct Outgoing {
     pub open: Vec<String>,
     /// Those of which nobody knows whether they were delivered to.
     pub unknown: Vec<String>,
+    /// The account's name for the list it goes to.
+    pub list_id: Option<String>,
 }
 
 /// What a decision on a mail of unknown outcome was about.

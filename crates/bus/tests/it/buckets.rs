@@ -1,5 +1,5 @@
-use bus::{INLINE_LIMIT, Resolution};
-use contract::content::Place;
+use bus::{INLINE_LIMIT, Resolution, UPLOAD_LIMIT, Upload};
+use contract::{SendAttachment, SendRequest, content::Place};
 
 use crate::Bench;
 
@@ -56,4 +56,51 @@ async fn the_directory_knows_whose_tokens_are_good() {
     directory.remove_token(&bus::token_hash("secret")).await.expect("remove");
     assert_eq!(account("secret").await, None);
     directory.remove_token(&bus::token_hash("never")).await.expect("remove what is not there");
+}
+
+fn upload(size_bytes: usize) -> Upload {
+    Upload {
+        filename: "report.pdf".to_owned(),
+        content_type: "application/pdf".to_owned(),
+        size_bytes: size_bytes as u64,
+        expires_at: 1_000,
+    }
+}
+
+fn naming(uploads: &[&str]) -> SendRequest {
+    let attachments = uploads
+        .iter()
+        .map(|it| SendAttachment { upload_id: (*it).to_owned(), ..SendAttachment::default() });
+    SendRequest { attachments: attachments.collect(), ..SendRequest::default() }
+}
+
+#[tokio::test]
+async fn an_upload_is_its_accounts_until_it_expires() {
+    let bench = Bench::new().await;
+    let uploads = bench.bus.uploads();
+    let octets: Vec<u8> = (0..3 * 1024 * 1024_u32).map(|it| (it % 251) as u8).collect();
+    let wanted = upload(octets.len());
+    uploads.put("acct_1", "upl_1", &wanted, octets.clone().into()).await.expect("put");
+    assert_eq!(uploads.find("acct_1", "upl_1", 999).await.expect("find"), Some(wanted));
+    assert_eq!(uploads.find("acct_1", "upl_1", 1_000).await.expect("find"), None, "expired");
+    assert_eq!(uploads.find("acct_2", "upl_1", 0).await.expect("find"), None, "foreign");
+    assert_eq!(uploads.find("acct_1", "upl_2", 0).await.expect("find"), None);
+
+    let resolve = async |account: &str, mut request: SendRequest| {
+        uploads.resolve(account, &mut request, 999).await.expect("resolve").map(|()| request)
+    };
+    let mut named = naming(&["upl_1", "upl_1"]);
+    named.attachments[1].filename = "other.pdf".to_owned();
+    let found = resolve("acct_1", named).await.expect("found").attachments;
+    assert!(found.iter().all(|it| it.content == octets && it.upload_id.is_empty()));
+    let names = found.iter().map(|it| (&*it.filename, &*it.content_type));
+    let names: Vec<_> = names.collect();
+    assert_eq!(names, [("report.pdf", "application/pdf"), ("other.pdf", "application/pdf")]);
+    for (account, id) in [("acct_2", "upl_1"), ("acct_1", "upl_2")] {
+        let rejection = resolve(account, naming(&[id])).await.expect_err("refuse");
+        assert_eq!(rejection.code, "upload_not_found");
+    }
+    let rejection = resolve("acct_1", naming(&["upl_1"; 10])).await.expect_err("refuse");
+    assert_eq!(rejection.code, "too_large");
+    assert!(10 * octets.len() > UPLOAD_LIMIT);
 }

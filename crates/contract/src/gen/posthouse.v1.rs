@@ -569,6 +569,16 @@ pub struct SendRequest {
     /// taken: "retry" (also if empty) sends it again, "hold" waits for the agent to decide.
     #[prost(string, tag = "15")]
     pub on_unknown: ::prost::alloc::string::String,
+    /// Who has decided on this mail, for Auto-Submitted (RFC 3834): "auto-replied", "auto-generated", or
+    /// "no" for a person. Without it, a machine: auto-replied with in_reply_to, else auto-generated.
+    #[prost(string, tag = "16")]
+    pub automatic: ::prost::alloc::string::String,
+    /// Answer by machine although the mail answered is one that machines must not answer.
+    #[prost(bool, tag = "17")]
+    pub allow_auto_reply: bool,
+    /// The mail is to a list that its recipient can leave. It has one recipient.
+    #[prost(message, optional, tag = "18")]
+    pub list: ::core::option::Option<SendList>,
     /// What is to be told as a delivery status notification (RFC 3464) in the inbox, besides the events:
     /// "failure", "delay", "success". Nothing without.
     #[prost(string, repeated, tag = "19")]
@@ -580,6 +590,19 @@ pub struct SendRequest {
     #[serde(with = "crate::base64")]
     #[schema(value_type = String, format = Byte)]
     pub content: ::prost::alloc::vec::Vec<u8>,
+}
+/// A list that people are on: its mail says how to leave it (RFC 8058), and is not sent to who has.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendList {
+    /// The account's own name for it: 1 to 64 lower-case letters, digits, "-" and "_".
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// As recipients see it; at most 100 characters.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
 }
 /// At least one of the two.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -606,6 +629,10 @@ pub struct SendAttachment {
     #[serde(with = "crate::base64")]
     #[schema(value_type = String, format = Byte)]
     pub content: ::prost::alloc::vec::Vec<u8>,
+    /// Instead of content: what was uploaded before. Its file name and type count where none are given.
+    #[prost(string, tag = "4")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub upload_id: ::prost::alloc::string::String,
 }
 /// What happened, published on mail.v1.event.<account>.<inbox>.<type> after it can be read.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -691,6 +718,22 @@ pub struct Email {
     #[prost(bool, tag = "23")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub body_differs: bool,
+    /// Of a received mail: whether a machine may answer it.
+    #[prost(message, optional, tag = "30")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_reply: ::core::option::Option<AutoReply>,
+}
+/// Whether a machine may answer a mail (RFC 3834).
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AutoReply {
+    #[prost(bool, tag = "1")]
+    pub allowed: bool,
+    /// If not: why.
+    #[prost(string, tag = "2")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]

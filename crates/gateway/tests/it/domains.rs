@@ -8,13 +8,13 @@ use test_dns::Dns;
 
 use crate::bench::{Agent, Answer, Bench, eventually};
 
-const NAME: &str = "customer.test";
+pub(crate) const NAME: &str = "customer.test";
 
 async fn bench(dns: &Dns) -> Bench {
     Bench::with(config(dns)).await
 }
 
-fn config(dns: &Dns) -> Config {
+pub(crate) fn config(dns: &Dns) -> Config {
     Config {
         mx_host: Some("mx.post.test".to_owned()),
         spf_host: Some("spf.post.test".to_owned()),
@@ -23,20 +23,20 @@ fn config(dns: &Dns) -> Config {
     }
 }
 
-async fn add(agent: &Agent<'_>) -> Value {
+pub(crate) async fn add(agent: &Agent<'_>) -> Value {
     agent.post("/v1/domains", &json!({ "domain": NAME })).await.ok()
 }
 
-fn path(domain: &Value, rest: &str) -> String {
+pub(crate) fn path(domain: &Value, rest: &str) -> String {
     format!("/v1/domains/{}{rest}", domain["id"].as_str().unwrap())
 }
 
 /// Without a body, as the SDK asks.
-async fn verify(agent: &Agent<'_>, domain: &Value) -> Answer {
+pub(crate) async fn verify(agent: &Agent<'_>, domain: &Value) -> Answer {
     Answer::to(agent.request(Method::POST, &path(domain, "/verify"))).await
 }
 
-async fn zone(agent: &Agent<'_>, domain: &Value) -> String {
+pub(crate) async fn zone(agent: &Agent<'_>, domain: &Value) -> String {
     let answer = agent.get(&path(domain, "/zone")).await;
     assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
     String::from_utf8(answer.octets).unwrap()

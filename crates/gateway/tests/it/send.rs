@@ -43,6 +43,7 @@ impl Stage for Ledger {
                 thread_id: None,
                 is_scheduled: false,
                 notify: Vec::new(),
+                list_id: None,
             })),
         };
         let submitted = Submitted {

@@ -154,6 +154,7 @@ impl Bench {
             thread_id: None,
             is_scheduled: false,
             notify: Vec::new(),
+            list_id: None,
         };
         let submitted = Submitted {
             mail_id: mail_id.to_owned(),

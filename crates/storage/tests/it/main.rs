@@ -3,6 +3,7 @@
 mod arrivals;
 mod directory;
 mod domains;
+mod loops;
 mod outbound;
 mod replicas;
 mod reports;

@@ -6,6 +6,7 @@ mod search;
 mod suppressions;
 mod threads;
 mod tokens;
+mod unsubscriptions;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 

@@ -76,8 +76,10 @@ impl Reader {
     /// `None` if no such mail was ever accepted.
     pub async fn outgoing(&self, mail_id: &str) -> Result<Option<Outgoing>, Error> {
         let failed = Error::query("read a mail to send");
-        let statement = "SELECT c.octets FROM ledger l JOIN emails e ON e.id = l.email_id \
+        let statement = "SELECT c.octets, n.list_id FROM ledger l \
+                         JOIN emails e ON e.id = l.email_id \
                          JOIN contents c ON c.mail_id = e.mail_id \
+                         LEFT JOIN list_mails n ON n.mail_id = e.mail_id \
                          WHERE e.mail_id = $1 AND l.rejection_code IS NULL";
         let row = sqlx::query(statement)
             .bind(sql::text(mail_id))
@@ -93,7 +95,8 @@ impl Reader {
             .await
             .map_err(&failed)?;
         let octets = row.try_get("octets").map_err(&failed)?;
-        let mut outgoing = Outgoing { octets, open: Vec::new(), unknown: Vec::new() };
+        let list_id = row.try_get("list_id").map_err(&failed)?;
+        let mut outgoing = Outgoing { octets, open: Vec::new(), unknown: Vec::new(), list_id };
         for row in rows {
             let path = row.try_get("forward_path").map_err(&failed)?;
             match row.try_get::<String, _>("action").map_err(&failed)?.as_str() {

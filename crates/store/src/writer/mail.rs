@@ -96,6 +96,7 @@ fn row(arrival: &Arrival, path: &ForwardPath, inbox: &Locked) -> EmailRow {
         thread_id: None,
         created_at: inbox.created_at,
         received_at: Some(arrival.scanned.received_at_micros),
+        no_auto_reply: arrival.no_auto_reply.get(&path.email_id).cloned(),
     }
 }
 

@@ -8,9 +8,12 @@ mod outbound;
 mod purge;
 mod reports;
 mod resolutions;
+mod rotations;
 mod secrets;
 mod suppressions;
 mod threads;
+mod unsubscriptions;
+mod uploads;
 
 use sqlx::{Any, Transaction};
 

@@ -1,6 +1,9 @@
 //! Databases, inboxes and mail for tests.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use contract::{
     Action, Attachment, Authentication, DeliveryReported, Envelope, ForwardPath, MailScanned,
@@ -121,7 +124,12 @@ pub(crate) fn mail(number: u32, inboxes: &[&Inbox]) -> Arrival {
         verdict: Some(verdict()),
         ..MailScanned::default()
     };
-    Arrival { scanned, octets: format!("Octets {number}\0").into_bytes(), whole_text: None }
+    Arrival {
+        scanned,
+        octets: format!("Octets {number}\0").into_bytes(),
+        whole_text: None,
+        no_auto_reply: BTreeMap::new(),
+    }
 }
 
 pub(crate) fn edit(mut arrival: Arrival, edit: impl FnOnce(&mut Message)) -> Arrival {
@@ -178,6 +186,7 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         thread_id: None,
         is_scheduled: false,
         notify: Vec::new(),
+        list_id: None,
     };
     Submitted {
         mail_id: format!("eml_{}_{key}", inbox.id),
