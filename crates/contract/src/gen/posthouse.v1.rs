@@ -401,6 +401,12 @@ pub struct SendRequest {
     pub subject: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "5")]
     pub body: ::core::option::Option<SendBody>,
+    /// A whole message (RFC 5322) instead, in base64 in JSON. It goes as it is to those in to, which need not be
+    /// named in it; with it go only from, send_at, ttl_seconds and validate_only.
+    #[prost(bytes = "vec", tag = "22")]
+    #[serde(with = "crate::base64")]
+    #[schema(value_type = String, format = Byte)]
+    pub content: ::prost::alloc::vec::Vec<u8>,
     /// One address.
     #[prost(string, tag = "6")]
     pub reply_to: ::prost::alloc::string::String,
@@ -429,12 +435,6 @@ pub struct SendRequest {
     /// limit holds all the same.
     #[prost(uint32, optional, tag = "14")]
     pub ttl_seconds: ::core::option::Option<u32>,
-    /// A whole message (RFC 5322), in base64 in JSON. It goes as it is to those in to, which need not be
-    /// named in it; with it go only from, send_at, ttl_seconds and validate_only.
-    #[prost(bytes = "vec", tag = "22")]
-    #[serde(with = "crate::base64")]
-    #[schema(value_type = String, format = Byte)]
-    pub content: ::prost::alloc::vec::Vec<u8>,
 }
 /// At least one of the two.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
