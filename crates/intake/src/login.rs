@@ -81,8 +81,7 @@ impl Session {
             Err(reply) => return Ok(reply),
         };
         let checked = match &credentials {
-            // Boxed, so that a session that only waits for commands has not the size of a lookup.
-            Some(it) => Box::pin(self.check(it)).await,
+            Some(it) => self.check(it).await,
             None => Err(reply::BAD_CREDENTIALS),
         };
         let (outcome, reply) = match checked {
