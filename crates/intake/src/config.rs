@@ -230,9 +230,10 @@ impl Config {
             return Err("max_command_bytes at least 1024, max_line_bytes at least 998".to_owned());
         }
         // What is handed in is held together with its base64.
-        let held = match self.has_submission() {
-            true => self.max_size_bytes.saturating_mul(5) / 2,
-            false => self.max_size_bytes,
+        let held = if self.has_submission() {
+            self.max_size_bytes.saturating_mul(5) / 2
+        } else {
+            self.max_size_bytes
         };
         // With trace header and rounding.
         let largest = held.saturating_add(128 * 1024);

@@ -72,35 +72,31 @@ impl Session {
             Some((name, initial)) => (name, Some(initial.trim())),
             None => (argument, None),
         };
-        let credentials = match Mechanism::named(name) {
-            _ if name.is_empty() => return Ok(reply::ARGUMENT_WANTED),
-            None => return Ok(reply::UNKNOWN_MECHANISM),
-            Some(mechanism) => match self.credentials(mechanism, initial, wire).await? {
-                Ok(credentials) => credentials,
-                Err(reply) => return Ok(reply),
-            },
+        if name.is_empty() {
+            return Ok(reply::ARGUMENT_WANTED);
+        }
+        let Some(mechanism) = Mechanism::named(name) else { return Ok(reply::UNKNOWN_MECHANISM) };
+        let credentials = match self.credentials(mechanism, initial, wire).await? {
+            Ok(credentials) => credentials,
+            Err(reply) => return Ok(reply),
         };
         let checked = match &credentials {
-            // Boxed, so that a session that only waits for commands has not the size of a lookup.
-            Some(it) => Box::pin(self.check(it)).await,
+            Some(it) => self.check(it).await,
             None => Err(reply::BAD_CREDENTIALS),
         };
-        let outcome = match &checked {
-            Ok(_) => "accepted",
-            Err(reply) if reply.code < 500 => "deferred",
-            Err(_) => "rejected",
-        };
-        self.shared.metrics.logins.with_label_values(&[outcome]).inc();
-        match checked {
+        let (outcome, reply) = match checked {
             Ok(login) => {
                 self.login = Some(login);
-                Ok(reply::LOGGED_IN)
+                ("accepted", reply::LOGGED_IN)
             }
-            Err(reply) if reply.code < 500 => Ok(reply),
-            Err(reply) => self.slow_down(reply).await,
-        }
+            Err(reply) if reply.code < 500 => ("deferred", reply),
+            Err(reply) => ("rejected", reply),
+        };
+        self.shared.metrics.logins.with_label_values(&[outcome]).inc();
+        if reply.code < 500 { Ok(reply) } else { self.slow_down(reply).await }
     }
 
+    /// `None` if what was said is none.
     async fn credentials<S>(
         &self,
         mechanism: Mechanism,
@@ -169,18 +165,19 @@ impl Session {
     async fn slow_down(&mut self, reply: Reply) -> Result<Reply, Stop> {
         self.auth_failures += 1;
         let config = &self.shared.config;
-        let count = match self.exempt {
-            true => self.auth_failures,
-            false => self.shared.failures.note(self.ip, std::time::Instant::now()),
+        let count = if self.exempt {
+            self.auth_failures
+        } else {
+            self.shared.failures.note(self.ip, std::time::Instant::now())
         };
         let delay = config.auth_failure_delay() * count.min(MAX_DELAYS);
         tokio::select! {
             () = sleep_until(self.ends_at.min(Instant::now() + delay)) => (),
             () = self.shared.shutdown.cancelled() => return Err(Stop::Because(reply::SHUTTING_DOWN)),
         }
-        match self.auth_failures >= config.max_auth_failures {
-            true => Err(Stop::Because(reply::TOO_MANY_LOGINS)),
-            false => Ok(reply),
+        if self.auth_failures >= config.max_auth_failures {
+            return Err(Stop::Because(reply::TOO_MANY_LOGINS));
         }
+        Ok(reply)
     }
 }

@@ -90,23 +90,25 @@ impl Session {
             header: config.max_header_bytes,
             line: config.max_line_bytes,
             // What goes out has one reading only.
-            bare_line_ends: match self.door.is_submission() {
-                true => BareLineEnds::Refuse,
-                false => config.bare_line_ends,
+            bare_line_ends: if self.door.is_submission() {
+                BareLineEnds::Refuse
+            } else {
+                config.bare_line_ends
             },
         };
         let mail_id = Uuid::now_v7().simple().to_string();
-        let trace = match self.door.is_submission() {
+        let trace = if self.door.is_submission() {
             // What is handed in is named after its own words, which are not known yet.
-            true => String::new(),
-            false => trace::header(
+            String::new()
+        } else {
+            trace::header(
                 &self.peer,
                 trace::Protocol { extended: self.extended, authenticated: false },
                 &self.envelope,
                 &config.hostname,
                 &mail_id,
                 OffsetDateTime::now_utc(),
-            ),
+            )
         };
         Receipt {
             mail_id,

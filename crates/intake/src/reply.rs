@@ -75,7 +75,7 @@ pub(crate) const NO_MEMORY: Reply = Reply::new(452, "4.3.1", "Too much mail at o
 pub(crate) const FULL: Reply = Reply::new(452, "4.3.1", "Queue is full, try later");
 pub(crate) const UNAVAILABLE: Reply = Reply::new(451, "4.3.0", "Cannot store mail now, try later");
 pub(crate) const LOOKUP_FAILED: Reply =
-    Reply::new(451, "4.4.3", "Cannot look up the recipient now, try later");
+    Reply::new(451, "4.4.3", "Cannot look up the address now, try later");
 
 pub(crate) const TIMED_OUT: Reply = Reply::new(421, "4.4.2", "Timeout, closing connection");
 pub(crate) const TOO_SLOW: Reply = Reply::new(421, "4.4.2", "Data too slow, closing connection");

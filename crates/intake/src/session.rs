@@ -221,7 +221,8 @@ impl Session {
             }
             Command::StartTls if self.sequence.advance(Step::StartTls) => reply::START_TLS,
             Command::StartTls => reply::BAD_SEQUENCE,
-            Command::Auth(argument) => self.auth(argument, wire).await?,
+            // Boxed, so that a session that only waits for commands has not the size of a login.
+            Command::Auth(argument) => Box::pin(self.auth(argument, wire)).await?,
             Command::Noop => reply::OK,
             Command::Help => reply::HELP,
             Command::Vrfy => reply::WILL_TRY,

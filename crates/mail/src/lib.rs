@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+mod author;
 mod auto_reply;
 mod check;
 mod classify;

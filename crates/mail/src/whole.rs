@@ -10,7 +10,7 @@ use contract::{Rejection, SendRequest};
 use memchr::{memchr, memchr2};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
-use crate::{address::Address, fields::Fields, syntax::is_message_id};
+use crate::{address::Address, author::addr_spec, fields::Fields, syntax::is_message_id};
 
 /// The largest message: what intake takes from the world by default, and room for its trace field.
 pub const MAX_CONTENT: usize = 36 * 1024 * 1024;
@@ -93,7 +93,11 @@ pub(crate) fn check(request: &SendRequest) -> Result<(), Rejection> {
                        and notify; the rest is in the message";
         return Err(Rejection { code: "invalid_request".to_owned(), message: message.to_owned() });
     }
-    Whole::read(&request.content)?;
+    let whole = Whole::read(&request.content)?;
+    // Where it is left out, only the subject of the request tells the inbox.
+    if let Ok(from) = request.from.parse::<Address>() {
+        whole.check_author(&from.canonical())?;
+    }
     Ok(())
 }
 
@@ -281,42 +285,6 @@ fn only_address(
     if mailbox.as_ref() == Some(&address) { Ok(Some(address)) } else { Err(flaw) }
 }
 
-/// The addr-spec of `name <addr-spec>` or `addr-spec`, with comments (RFC 5322 sections 3.2.2 and 3.4).
-fn addr_spec(value: &str) -> Option<String> {
-    let (mut outside, mut inside) = (String::new(), None::<String>);
-    let (mut quoted, mut escaped, mut comment, mut closed) = (false, false, 0_u32, false);
-    for c in value.chars().filter(|it| !matches!(it, '\r' | '\n')) {
-        let is_escaped = std::mem::take(&mut escaped);
-        escaped = !is_escaped && c == '\\' && (quoted || comment > 0);
-        match c {
-            '(' if !quoted && !is_escaped => comment += 1,
-            ')' if comment > 0 && !is_escaped => comment -= 1,
-            _ if comment > 0 => (),
-            '"' if !is_escaped => {
-                quoted = !quoted;
-                inside.as_mut().unwrap_or(&mut outside).push(c);
-            }
-            _ if quoted => inside.as_mut().unwrap_or(&mut outside).push(c),
-            '<' if inside.is_none() => inside = Some(String::new()),
-            '>' if inside.is_some() && !closed => closed = true,
-            '<' | '>' | ',' | ';' | ':' | ')' | '\\' => return None,
-            c if closed && !matches!(c, ' ' | '\t') => return None,
-            c => inside.as_mut().unwrap_or(&mut outside).push(c),
-        }
-    }
-    let is_whole = !quoted && comment == 0 && inside.is_some() == closed;
-    match inside {
-        _ if !is_whole => None,
-        Some(address) => (!unquoted(&outside).contains('@')).then(|| address.trim().to_owned()),
-        None => Some(outside.trim().to_owned()),
-    }
-}
-
-/// What stands outside quotes.
-fn unquoted(text: &str) -> String {
-    text.split('"').step_by(2).collect()
-}
-
 /// An identifier as everybody writes it, alone in its field.
 fn message_id(content: &[u8], fields: &[Field]) -> Option<String> {
     let field = fields.iter().find(|it| it.name == "message-id")?;
@@ -419,35 +387,11 @@ mod tests {
 
     #[test]
     fn nobody_may_see_another_author() {
-        for ours in [
-            "ada@x.test",
-            "Ada <ada@x.test>",
-            "\"boss@y.test, x\" <ada@x.test>",
-            "=?utf-8?q?Ad=C3=A1?=\r\n <a.d.a+x@X.TEST>",
-            "ada@x.test (Ada (the) \\) first)",
-            "\"a\\\"b\" <ada@x.test>",
-            "<ada@x.test>",
-        ] {
-            let content = format!("From: {ours}\r\n\r\n");
-            let whole = Whole::read(content.as_bytes()).expect(ours);
-            whole.check_author(OURS).expect(ours);
-        }
-        for two in [
-            "",
-            "ada@x.test, boss@y.test",
-            "boss@y.test <ada@x.test>",
-            "<boss@y.test> <ada@x.test>",
-            "<ada@x.test> boss@y.test",
-            "Us: ada@x.test;",
-            "\"boss@y.test <ada@x.test>",
-            "(boss@y.test <ada@x.test>",
-            "ada@x.test\\",
-            "Ada <ada@x.test",
-            "Ada",
-        ] {
-            let content = format!("From: {two}\r\n\r\n");
-            refused(content.as_bytes(), Flaw::NotOneAddress("From"));
-        }
+        let content = b"From: =?utf-8?q?Ad=C3=A1?=\r\n <a.d.a+x@X.TEST> (Ada)\r\n\r\n";
+        Whole::read(content).expect("read").check_author(OURS).expect("ours");
+        let two = b"From: boss@y.test <ada@x.test>\r\n\r\n";
+        refused(two, Flaw::NotOneAddress("From"));
+        refused(b"From: Us: ada@x.test;\r\n\r\n", Flaw::NotOneAddress("From"));
         refused(b"From: ada@x.test\r\nfrom: boss@y.test\r\n\r\n", Flaw::Twice("from"));
         refused(b"From: ada@x.test\r\nSender: a@b, c@d\r\n\r\n", Flaw::NotOneAddress("Sender"));
         let author =
@@ -475,6 +419,12 @@ mod tests {
             ..SendRequest::default()
         };
         crate::check(&request, 0).expect("pass");
+        request.from = "A.da@x.test".to_owned();
+        crate::check(&request, 0).expect("the same inbox");
+        request.from = "boss@x.test".to_owned();
+        let rejection = crate::check(&request, 0).expect_err("refuse");
+        assert_eq!(rejection.message, "content: From is not the address of the inbox");
+        request.from.clear();
         request.subject = "Hi".to_owned();
         let rejection = crate::check(&request, 0).expect_err("refuse");
         assert!(rejection.message.starts_with("content: with it go only"), "{rejection:?}");

@@ -583,9 +583,9 @@ pub struct SendRequest {
     /// "failure", "delay", "success". Nothing without.
     #[prost(string, repeated, tag = "19")]
     pub notify: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// A whole message (RFC 5322), in base64 in JSON. It goes as it is to those in to, which need not be
-    /// named in it; with it go only from, send_at, ttl_seconds, validate_only,
-    /// on_unknown and notify.
+    /// A whole message (RFC 5322) instead of its parts, in base64 in JSON. It goes as it is to those in to,
+    /// which need not be named in it; with it go only from, send_at, ttl_seconds, validate_only, on_unknown
+    /// and notify.
     #[prost(bytes = "vec", tag = "22")]
     #[serde(with = "crate::base64")]
     #[schema(value_type = String, format = Byte)]
