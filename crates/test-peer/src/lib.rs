@@ -21,6 +21,8 @@ pub enum Answer {
     Raw(Vec<u8>),
     /// Says it after a time.
     Late(Duration, String),
+    /// Says it, and closes the connection.
+    Cut(String),
     /// Says it, and then neither speaks nor listens.
     Stall(String),
     Hang,
@@ -203,6 +205,11 @@ async fn answer(
         Some(Answer::Late(pause, reply)) => {
             tokio::time::sleep(pause).await;
             format!("{reply}\r\n").into_bytes()
+        }
+        Some(Answer::Cut(reply)) => {
+            stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+            stream.flush().await?;
+            return Ok(false);
         }
         Some(Answer::Stall(reply)) => {
             stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
