@@ -1,6 +1,7 @@
 //! What users see of the whole, one file per behaviour.
 
 mod architecture;
+mod bounces;
 mod configs;
 mod corpora;
 mod deliveries;
@@ -15,5 +16,6 @@ mod sdk;
 mod signatures;
 mod smtp_source;
 mod subjects;
+mod submission;
 mod survives_kill;
 mod survives_kill_outbound;

@@ -69,6 +69,8 @@ struct Member {
     program: Program,
     admin: SocketAddr,
     listen: SocketAddr,
+    /// Of an intake: where mail is handed in, with STARTTLS and with TLS at once.
+    submission: [SocketAddr; 2],
 }
 
 impl Cluster {
@@ -138,10 +140,15 @@ impl Cluster {
         let name = format!("{service}-{n}");
         let admin = free_port()?;
         let nats = &self.nats.url;
+        let submission = [free_port()?, free_port()?];
         let dns = plan.dns.map(|it| format!("dns = ['{it}']\n")).unwrap_or_default();
         let own = match service {
             "intake" => {
-                format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n")
+                let [start, implicit] = submission;
+                format!(
+                    "listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n\
+                     submission = '{start}'\nsubmissions = '{implicit}'\n"
+                )
             }
             "scanner" => format!("hostname = 'mx.{DOMAIN}'\n{dns}"),
             "storage" => format!("database = '{database}'\ndomains = ['{DOMAIN}']\n"),
@@ -160,7 +167,7 @@ impl Cluster {
         let arguments = vec!["--config".into(), path.display().to_string()];
         let program = binary(&format!("posthouse-{service}"))?;
         let program = Program::start(&name, program, arguments, self.folder.path())?;
-        self.members.insert(name, Member { program, admin, listen });
+        self.members.insert(name, Member { program, admin, listen, submission });
         Ok(())
     }
 
@@ -181,6 +188,11 @@ impl Cluster {
     /// Where each intake takes mail.
     pub fn smtp(&self) -> Vec<SocketAddr> {
         self.replicas("intake").iter().map(|it| self.members[it].listen).collect()
+    }
+
+    /// Where the first intake takes mail to be sent: with STARTTLS, and with TLS from the first octet.
+    pub fn submission(&self) -> [SocketAddr; 2] {
+        self.members["intake-1"].submission
     }
 
     pub async fn connect(&self) -> anyhow::Result<Smtp> {
@@ -224,6 +236,15 @@ impl Cluster {
             Ok((ready && connected).then_some(()))
         })
         .await
+    }
+
+    /// What a member counts, as Prometheus reads it.
+    pub async fn metrics(&self, name: &str) -> anyhow::Result<String> {
+        let member = self.members.get(name).with_context(|| format!("find {name}"))?;
+        let admin = Api::new(member.admin)?;
+        let answer = admin.call(reqwest::Method::GET, "/metrics", None, &[], None).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(String::from_utf8(answer.octets)?)
     }
 
     fn member(&mut self, name: &str) -> anyhow::Result<&mut Member> {

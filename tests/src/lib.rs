@@ -25,7 +25,7 @@ pub use crate::{
     ports::free_port,
     postgres::Postgres,
     program::{Program, binary},
-    smtp::{Reply, Smtp, crlf},
+    smtp::{Reply, Smtp, Tls, crlf},
 };
 
 /// How long anything may take that should happen at once, on a machine with other things to do.

@@ -1,9 +1,10 @@
-//! Who takes mail: a key-value bucket that intake resolves recipients with, so that it needs no
-//! database. Written whenever an inbox is made or deleted, before anybody hears of it, and put right
-//! from the database by storage.
+//! Who takes mail, and whose tokens are good: a key-value bucket that intake resolves recipients and
+//! checks logins with, so that it needs no database. Written whenever an inbox or an account is made
+//! or an inbox deleted, before anybody hears of it, and put right from the database by storage.
 
 use anyhow::Context as _;
-use data_encoding::BASE64URL_NOPAD;
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 
 use crate::Bucket;
 
@@ -73,6 +74,27 @@ impl Directory {
         self.bucket.remove(&domain_key(domain)).await
     }
 
+    /// Whose token has this hash.
+    pub async fn account_of_token(&self, token_hash: &str) -> anyhow::Result<Option<String>> {
+        self.get(&token_key(token_hash)).await
+    }
+
+    /// From when this returns, every intake lets the account in with the token.
+    pub async fn add_token(&self, token_hash: &str, account_id: &str) -> anyhow::Result<()> {
+        if self.account_of_token(token_hash).await?.as_deref() == Some(account_id) {
+            return Ok(());
+        }
+        self.put(&token_key(token_hash), account_id.to_owned()).await
+    }
+
+    /// From when this returns, no intake lets anybody in with the token.
+    pub async fn remove_token(&self, token_hash: &str) -> anyhow::Result<()> {
+        match self.account_of_token(token_hash).await? {
+            Some(_) => self.bucket.remove(&token_key(token_hash)).await,
+            None => Ok(()),
+        }
+    }
+
     async fn inbox(&self, canonical: &str) -> anyhow::Result<Option<(String, String)>> {
         let Some(entry) = self.get(&address_key(canonical)).await? else { return Ok(None) };
         let (account_id, inbox_id) =
@@ -93,6 +115,16 @@ impl Directory {
 /// Keys take few characters, local parts many.
 fn address_key(canonical: &str) -> String {
     format!("address.{}", BASE64URL_NOPAD.encode(canonical.as_bytes()))
+}
+
+fn token_key(hash: &str) -> String {
+    format!("token.{hash}")
+}
+
+/// What is kept of a token: SHA-256 in hexadecimal. It needs no salt and no stretching, because nobody
+/// can guess 256 random bits.
+pub fn token_hash(token: &str) -> String {
+    HEXLOWER.encode(digest(&SHA256, token.as_bytes()).as_ref())
 }
 
 fn domain_key(domain: &str) -> String {

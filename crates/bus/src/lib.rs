@@ -21,7 +21,7 @@ pub use crate::{
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::Bus,
-    directory::{Directory, Resolution},
+    directory::{Directory, Resolution, token_hash},
     failure::Failure,
     feed::Feed,
     publish::PublishError,

@@ -51,15 +51,12 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         config
             .message_attribute(format!(".posthouse.v1.{message}"), "#[serde(deny_unknown_fields)]");
     }
-    config
-        .field_attribute(
-            ".posthouse.v1.SendAttachment.content",
-            "#[serde(with = \"crate::base64\")]",
-        )
-        .field_attribute(
-            ".posthouse.v1.SendAttachment.content",
-            "#[schema(value_type = String, format = Byte)]",
-        );
+    for field in ["SendRequest.content", "SendAttachment.content"] {
+        let field = format!(".posthouse.v1.{field}");
+        config
+            .field_attribute(&field, "#[serde(with = \"crate::base64\")]")
+            .field_attribute(&field, "#[schema(value_type = String, format = Byte)]");
+    }
     for (field, absent) in [
         ("EmailAttachment.download_url", "Option::is_none"),
         ("Email.idempotency_key", "Option::is_none"),

@@ -95,7 +95,7 @@ pub(crate) enum Errors {
         threads::list, threads::read,
         send::send, replies::reply, replies::reply_all, replies::forward, resolve::resolve,
         search::search,
-        suppressions::list, suppressions::add, suppressions::lift,
+        suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         health, describe,
     ),
     components(schemas(ProblemBody)),

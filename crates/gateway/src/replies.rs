@@ -43,6 +43,7 @@ pub(crate) struct Reply {
     ttl_seconds: Option<u32>,
     on_unknown: String,
     validate_only: bool,
+    notify: Vec<String>,
 }
 
 /// Who gets an email passed on, and what is added to it.
@@ -66,6 +67,7 @@ pub(crate) struct Forward {
     ttl_seconds: Option<u32>,
     on_unknown: String,
     validate_only: bool,
+    notify: Vec<String>,
 }
 
 /// An email that is answered or passed on.
@@ -211,6 +213,8 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
         ttl_seconds: more.ttl_seconds,
         on_unknown: more.on_unknown,
         validate_only: more.validate_only,
+        notify: more.notify,
+        ..SendRequest::default()
     })
 }
 
@@ -239,6 +243,7 @@ fn passed_on(original: Original, forward: Forward) -> SendRequest {
         ttl_seconds: forward.ttl_seconds,
         on_unknown: forward.on_unknown,
         validate_only: forward.validate_only,
+        notify: forward.notify,
         ..SendRequest::default()
     }
 }

@@ -125,7 +125,7 @@ fn is_marked(header: &Group) -> bool {
         || words("content-type").trim_start().starts_with("multipart/report")
 }
 
-fn says_absent(subject: &str) -> bool {
+pub(crate) fn says_absent(subject: &str) -> bool {
     let subject = folded(subject);
     SUBJECTS.iter().any(|it| subject.trim_start().starts_with(it))
 }

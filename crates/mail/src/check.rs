@@ -8,13 +8,16 @@ use crate::{
     address::{Address, InvalidAddress},
     custom,
     syntax::{self, is_message_id},
-    timing,
+    timing, whole,
 };
 
-const MAX_RECIPIENTS: usize = 50;
+/// Of one mail.
+pub const MAX_RECIPIENTS: usize = 50;
 const MAX_ATTACHMENTS: usize = 10;
 /// What most receivers take, base64 not counted.
 const MAX_OCTETS: usize = 25 * 1024 * 1024;
+/// What a request may ask to be notified of, in the words of RFC 3461 section 4.1.
+const NOTIFICATIONS: [&str; 3] = ["failure", "delay", "success"];
 const MAX_SUBJECT: usize = 998;
 const MAX_HEADERS: usize = 20;
 /// 30 days.
@@ -27,6 +30,12 @@ const MAX_SHOWN: usize = 100;
 /// `too_large`. Who may send as `from` is not decided here. `now` is in microseconds since 1970.
 pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     check_recipients(request)?;
+    check_timing(request, now)?;
+    on_unknown(request)?;
+    check_notify(&request.notify)?;
+    if !request.content.is_empty() {
+        return whole::check(request);
+    }
     check_subject(&request.subject)?;
     check_body(request)?;
     if !request.reply_to.is_empty() {
@@ -37,8 +46,6 @@ pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     }
     check_attachments(&request.attachments)?;
     check_headers(&request.headers)?;
-    check_timing(request, now)?;
-    on_unknown(request)?;
     check_size(request)
 }
 
@@ -171,6 +178,19 @@ fn check_timing(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     }
 }
 
+fn check_notify(notify: &[String]) -> Result<(), Rejection> {
+    for (n, it) in notify.iter().enumerate() {
+        if !NOTIFICATIONS.contains(&it.as_str()) {
+            let why = "is not \"failure\", \"delay\" or \"success\"";
+            return Err(invalid(&format!("notify[{n}]"), it, why));
+        }
+        if notify[..n].contains(it) {
+            return Err(invalid(&format!("notify[{n}]"), it, "is there twice"));
+        }
+    }
+    Ok(())
+}
+
 fn check_size(request: &SendRequest) -> Result<(), Rejection> {
     let body = request.body.as_ref().map_or(0, |it| it.text.len() + it.html.len());
     let attached: usize = request.attachments.iter().map(|it| it.content.len()).sum();
@@ -275,6 +295,21 @@ mod tests {
         refused(
             |it| it.attachments = vec![attachment("a\nb", "", 1)],
             "attachments[0].filename: \"a\\nb\" is not valid: it has a control character",
+        );
+    }
+
+    #[test]
+    fn notifications_are_asked_for_by_name() {
+        let mut asking = request();
+        asking.notify = NOTIFICATIONS.map(str::to_owned).to_vec();
+        check(&asking, NOW).expect("pass");
+        refused(
+            |it| it.notify = vec!["delay".to_owned(), "never".to_owned()],
+            "notify[1]: \"never\" is not \"failure\", \"delay\" or \"success\"",
+        );
+        refused(
+            |it| it.notify = vec!["delay".to_owned(), "delay".to_owned()],
+            "notify[1]: \"delay\" is there twice",
         );
     }
 

@@ -12,10 +12,13 @@ mod fields;
 mod html;
 mod message;
 mod mime;
+mod notification;
 mod report;
+mod return_path;
 mod surface;
 mod syntax;
 mod timing;
+mod whole;
 
 pub use crate::{
     address::{Address, InvalidAddress},
@@ -24,11 +27,17 @@ pub use crate::{
         reply_subject,
     },
     auto_reply::auto_reply_allowed,
-    check::{bare_id, check, forward_paths, on_unknown},
+    check::{MAX_RECIPIENTS, bare_id, check, forward_paths, on_unknown},
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     message::{Part, parse, part},
-    report::{Report, ReportAction, ReportKind, ReportedRecipient, report},
+    notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
+    report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
+    return_path::{
+        RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
+        mail_of_message_id, return_paths,
+    },
     surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
+    whole::{Flaw, MAX_CONTENT, Whole},
 };

@@ -7,7 +7,7 @@ use bus::{Failure, Stage};
 use contract::{
     Action, DeliveryDue, DeliveryReported, Emit as _, OnUnknown, RecipientReport, Record,
 };
-use store::{Outgoing, Reader, SUPPRESSED, Suppression};
+use store::{Outgoing, Reader, Suppression};
 
 use crate::{Delivery, content, domain_keys::DomainKeys, dot::Dots};
 
@@ -78,7 +78,8 @@ fn leave_out(due: &mut DeliveryDue, suppressed: &[Suppression]) -> Vec<Recipient
             action: Action::Failed.into(),
             // Other address status: the diagnostic has the reason (RFC 3463 section 3.2).
             status: "5.1.0".to_owned(),
-            diagnostic: format!("{SUPPRESSED}{}: {}", suppression.reason, suppression.evidence),
+            diagnostic: format!("suppressed: {}: {}", suppression.reason, suppression.evidence),
+            suppressed: true,
             ..RecipientReport::default()
         })
     };

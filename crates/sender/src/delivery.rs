@@ -272,6 +272,7 @@ impl Recipient {
             remote_host: self.remote_host,
             tls: self.tls.to_owned(),
             held: self.held,
+            suppressed: false,
         }
     }
 }

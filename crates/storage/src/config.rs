@@ -12,6 +12,12 @@ pub struct Config {
     pub database: String,
     /// The domains served here. Each has the addresses postmaster@ and abuse@ (RFC 2142).
     pub domains: Vec<String>,
+    /// The domains of those who pass on complaints of readers elsewhere, or of several domains. What
+    /// DMARC proves to come from them counts without our return path (RFC 5965).
+    pub complaint_reporters: Vec<String>,
+    /// An address that complained about mail of so many accounts gets no mail from anybody; 0 for
+    /// never.
+    pub complaints_for_all: u32,
     /// How many days a deleted inbox and its mail are kept.
     pub purge_after_days: u32,
     /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
@@ -26,6 +32,10 @@ impl Default for Config {
             nats: "nats://127.0.0.1:4222".to_owned(),
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             domains: vec!["posthouse.localhost".to_owned()],
+            complaint_reporters: ["yahoo.com", "hotmail.com", "senderscore.net", "mail.ru"]
+                .map(str::to_owned)
+                .to_vec(),
+            complaints_for_all: 3,
             purge_after_days: 7,
             admin: None,
             log: LogFormat::Human,
@@ -53,6 +63,12 @@ impl Configuration for Config {
                 return Err(format!("domains: write {domain:?} as {wanted:?}"));
             }
         }
+        for domain in &self.complaint_reporters {
+            let address = format!("fbl@{domain}").parse::<mail::Address>();
+            if !address.is_ok_and(|it| it.domain() == domain) {
+                return Err(format!("complaint_reporters: {domain:?} is no domain in lower case"));
+            }
+        }
         Ok(())
     }
 }
@@ -62,6 +78,8 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("domains", &self.domains)
+            .field("complaint_reporters", &self.complaint_reporters)
+            .field("complaints_for_all", &self.complaints_for_all)
             .field("purge_after_days", &self.purge_after_days)
             .field("admin", &self.admin)
             .field("log", &self.log)
@@ -94,6 +112,9 @@ mod tests {
         let domain = |it: &str| Config { domains: vec![it.to_owned()], ..Config::default() };
         for (config, key) in [
             (Config { database: "mysql:x".to_owned(), ..Config::default() }, "database"),
+            (Config { complaint_reporters: vec!["Yahoo.com".to_owned()], ..Config::default() }, {
+                "complaint_reporters"
+            }),
             (domain("a b"), "domains"),
             (domain("Example.com"), "domains"),
         ] {

@@ -5,6 +5,7 @@ use bus::{BatchStage, Claims, Failure};
 use contract::{
     Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
 };
+use mail::ReturnPathKeys;
 use store::{Entered, Outcome, Store, Submitted, request_digest};
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     metrics::Metrics,
     portions::portions,
     request::{self, Circumstances},
+    return_paths::{self, ReturnPaths},
 };
 
 const STAGE: &str = "ledger";
@@ -24,6 +26,7 @@ pub(crate) struct Ledger {
     pub(crate) store: Store,
     /// Those of the operator.
     pub(crate) domains: Vec<String>,
+    pub(crate) return_paths: ReturnPaths,
     pub(crate) metrics: Metrics,
 }
 
@@ -71,6 +74,7 @@ impl Ledger {
         let work = self.store.writer.enter(&submitted);
         let entered = self.metrics.transaction(STAGE, submitted.len(), work).await;
         let mut entered = entered.map_err(failure)?.into_iter();
+        let keys = self.return_paths.keys().await?;
         let mut outs = Vec::new();
         for (submission, step) in submissions.iter().zip(steps) {
             let (known, digest) = match step {
@@ -84,7 +88,7 @@ impl Ledger {
                     continue;
                 }
             };
-            outs.push(self.announce(submission, known, digest.as_deref()));
+            outs.push(self.announce(submission, known, digest.as_deref(), &keys)?);
             self.forget(submission).await;
         }
         Ok(outs)
@@ -199,7 +203,8 @@ impl Ledger {
         submission: &SubmissionScanned,
         entered: Entered,
         digest: Option<&str>,
-    ) -> Vec<Record> {
+        keys: &ReturnPathKeys,
+    ) -> Result<Vec<Record>, Failure> {
         if entered.repeated {
             self.metrics.note_repeats(STAGE, 1);
         }
@@ -213,11 +218,13 @@ impl Ledger {
             send_at_micros: submission.send_at_micros,
             expires_at_micros: submission.expires_at_micros,
             on_unknown: submission.on_unknown,
+            ..SubmissionAccepted::default()
         });
+        let accepted = accepted.map(|it| return_paths::give(keys, it)).transpose()?;
         let mut records = accepted.records();
         let differs = digest.is_some_and(|it| it != entered.entry.request_digest);
         records.extend(events::entered(&entered, submission, differs).records());
-        records
+        Ok(records)
     }
 
     async fn forget(&self, submission: &SubmissionScanned) {

@@ -1,6 +1,6 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
-//! and `outbound.accepted`; `outbound.reported` and `outbound.resolved` → statuses. Each announces events on
-//! `mail.v1.event.>`, after the commit that makes them true.
+//! and `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports that come as mail →
+//! statuses. Each announces events on `mail.v1.event.>`, after the commit that makes them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
@@ -9,22 +9,29 @@ mod config;
 mod events;
 mod house;
 mod ledger;
+mod matching;
 mod metrics;
+mod notices;
 mod portions;
 mod reporter;
+mod reports;
 mod request;
 mod resolver;
+mod return_paths;
+mod tokens;
+mod whole;
 
 use anyhow::Context as _;
 use bus::{Bus, Failure};
 use service::Process;
 use store::{Schema, Store};
 
-pub use crate::config::Config;
 use crate::{
-    arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, reporter::Reporter,
-    resolver::Resolver,
+    arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics, notices::Notices,
+    reporter::Reporter, reports::Reports, resolver::Resolver, return_paths::ReturnPaths,
+    tokens::Tokens,
 };
+pub use crate::{config::Config, return_paths::RETURN_PATHS};
 
 /// Migrates the database, and stores until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
@@ -32,23 +39,40 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let bus = Bus::connect(&config.nats, "storage", &process).await?;
+    let return_paths = ReturnPaths(store.writer.clone());
+    let notices = Notices { claims: bus.claims(), reader: store.reader.clone() };
+    let reports = Reports {
+        store: store.clone(),
+        return_paths: return_paths.clone(),
+        notices: notices.clone(),
+        reporters: config.complaint_reporters.clone(),
+        complaints_for_all: config.complaints_for_all.into(),
+        metrics: metrics.clone(),
+    };
     let arrivals =
-        Arrivals { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
+        Arrivals { claims: bus.claims(), store: store.clone(), reports, metrics: metrics.clone() };
     let ledger = Ledger {
         claims: bus.claims(),
         store: store.clone(),
         domains: config.domains.clone(),
+        return_paths: return_paths.clone(),
         metrics: metrics.clone(),
     };
-    let reporter = Reporter { writer: store.writer.clone(), metrics };
-    let resolver = Resolver { writer: store.writer.clone() };
+    let reporter = Reporter { writer: store.writer.clone(), notices, metrics };
+    let resolver = Resolver { writer: store.writer.clone(), return_paths };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
+    let tokens = Tokens {
+        directory: bus.directory(),
+        reader: store.reader.clone(),
+        process: process.clone(),
+    };
     let outcome = tokio::try_join!(
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
         bus.run(resolver),
         house.keep(),
+        tokens.keep(),
         bus.sweep()
     );
     store.close().await;

@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     pub(crate) repeats: IntCounterVec,
     /// Copies of mail for inboxes that are gone.
     pub(crate) orphans: IntCounter,
+    /// Reports that came as mail, by what became of them.
+    reports: IntCounterVec,
 }
 
 impl Metrics {
@@ -38,11 +40,19 @@ impl Metrics {
             "mail_storage_orphans_total",
             "Copies of mail for inboxes that do not exist any more.",
         )?;
+        let reports = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_reports_total",
+                "Reports on mail that was sent, by what became of them.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(reports.clone())).context("register metric")?;
         registry.register(Box::new(batch.clone())).context("register metric")?;
         registry.register(Box::new(commit.clone())).context("register metric")?;
         registry.register(Box::new(repeats.clone())).context("register metric")?;
         registry.register(Box::new(orphans.clone())).context("register metric")?;
-        Ok(Metrics { batch, commit, repeats, orphans })
+        Ok(Metrics { batch, commit, repeats, orphans, reports })
     }
 
     /// Runs a transaction of this many events and notes how it went.
@@ -62,5 +72,9 @@ impl Metrics {
 
     pub(crate) fn note_repeats(&self, stage: &str, repeats: usize) {
         self.repeats.with_label_values(&[stage]).inc_by(repeats as u64);
+    }
+
+    pub(crate) fn note_report(&self, outcome: &str) {
+        self.reports.with_label_values(&[outcome]).inc();
     }
 }

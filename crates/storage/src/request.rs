@@ -4,6 +4,8 @@ use contract::{Mailbox, Rejection, SendRequest, SubmissionScanned};
 use mail::{Address, ComposeError, Draft, DraftAttachment};
 use store::{Account, Ancestry, Composed, Inbox, Outcome, Rejected, Suppression};
 
+use crate::whole;
+
 /// What of a refused request is kept.
 const MOST_RECIPIENTS: usize = 50;
 const LONGEST_FIELD: usize = 1_000;
@@ -34,7 +36,7 @@ pub(crate) fn decide(
     };
     match composed {
         Ok(composed) => Outcome::Composed(Box::new(composed)),
-        Err(rejection) => Outcome::Rejected(Box::new(rejected(request, rejection))),
+        Err(rejection) => Outcome::Rejected(Box::new(rejected(&whole::shown(request), rejection))),
     }
 }
 
@@ -101,6 +103,9 @@ fn compose(
     request: &SendRequest,
     around: &Circumstances,
 ) -> Result<Composed, Rejection> {
+    if !request.content.is_empty() {
+        return whole::compose(submission, request, &around.inbox);
+    }
     let draft = draft(submission, request, around);
     let octets = mail::compose(&draft)
         .map_err(|err: ComposeError| rejection("invalid_request", err.to_string()))?;
@@ -113,6 +118,7 @@ fn compose(
         forward_paths: mail::forward_paths(request)?,
         thread_id: some(&request.thread_id),
         is_scheduled: submission.send_at_micros > 0,
+        notify: request.notify.clone(),
     })
 }
 
@@ -202,6 +208,7 @@ mod tests {
     fn suppressed(address: &str) -> Suppression {
         Suppression {
             address: address.to_owned(),
+            scope: store::Scope::Account,
             reason: "recipient_unknown".to_owned(),
             evidence: "550 5.1.1 no".to_owned(),
             source: "eml_1".to_owned(),
@@ -257,6 +264,39 @@ mod tests {
         assert_eq!(first.message.date_micros, 1_795_498_872_000_000);
         let text = String::from_utf8(first.octets).expect("ASCII");
         assert!(text.contains("Hi"), "{text}");
+    }
+
+    fn whole(content: &str) -> SendRequest {
+        let to = vec!["bob@example.net".to_owned()];
+        SendRequest { to, content: content.into(), ..SendRequest::default() }
+    }
+
+    #[test]
+    fn a_whole_message_goes_as_it_is_and_gets_what_it_lacks() {
+        let lacking = whole("From: My.Agent@posthouse.localhost\r\nBcc: x@y.test\r\n\r\nHi\r\n");
+        let first = composed(&lacking, &around());
+        let text = String::from_utf8(first.octets).expect("ASCII");
+        let expected = "From: My.Agent@posthouse.localhost\r\n\
+                        Date: Tue, 24 Nov 2026 05:41:12 +0000\r\n\
+                        Message-ID: <0123@posthouse.localhost>\r\n\r\nHi\r\n";
+        assert_eq!(text, expected);
+        assert_eq!(first.message.message_id, "0123@posthouse.localhost");
+        assert_eq!(first.forward_paths, ["bob@example.net"]);
+        assert_eq!(first.reverse_path, "my.agent@posthouse.localhost");
+
+        let full = "Date: Tue, 24 Nov 2026 01:02:03 +0000\r\nMessage-ID: <own@client>\r\n\
+                    In-Reply-To: <a@x>\r\nFrom: myagent@posthouse.localhost\r\n\r\n";
+        let second = composed(&whole(full), &around());
+        assert_eq!(String::from_utf8(second.octets).expect("ASCII"), full);
+        assert_eq!(second.message.in_reply_to, ["a@x"]);
+    }
+
+    #[test]
+    fn a_whole_message_of_somebody_else_is_refused() {
+        let foreign = whole("Subject: Hi\r\nFrom: ceo@posthouse.localhost\r\n\r\n");
+        let refused = refused(&foreign, &around(), "invalid_request");
+        assert_eq!(refused.rejection.message, "content: From is not the address of the inbox");
+        assert_eq!((&*refused.subject, &*refused.to), ("Hi", &["bob@example.net".to_owned()][..]));
     }
 
     #[test]

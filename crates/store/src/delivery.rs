@@ -7,6 +7,8 @@
 
 use contract::Action;
 
+use crate::outcome::Known;
+
 /// One recipient of a sent mail.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Recipient {
@@ -14,6 +16,7 @@ pub(crate) struct Recipient {
     pub(crate) state: State,
     /// The attempt that led to the state; 0 before the first.
     pub(crate) attempt: i64,
+    pub(crate) known: Known,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -13,10 +13,12 @@ mod dialect;
 mod domain;
 mod email;
 mod error;
+mod finding;
 mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod outcome;
 mod reader;
 mod sql;
 mod suppression;
@@ -32,12 +34,13 @@ use crate::database::{Database, Target};
 pub use crate::{
     domain::*,
     error::Error,
+    finding::{Fate, Finding, Found, Sent, Source},
     ledger::request_digest,
     migrations::migrate,
     model::*,
     moment::rfc3339,
     reader::Reader,
-    suppression::{Evidence, SUPPRESSED, Suppression, Weight},
+    suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     vault::Vault,
     wait::Schema,
     writer::Writer,

@@ -137,10 +137,15 @@ pub struct Delivery {
     pub recipient: String,
     /// The destination: a domain in lower-case A-label form.
     pub domain: String,
-    /// 1 for the first.
+    /// 1 for the first; 0 for a report.
     pub attempt: i64,
+    /// Of a report: when it came.
     pub attempted_at: i64,
-    /// "delivered", "delayed", "failed" or "unknown".
+    /// "session", or where a later report came from: "dsn", "arf", "mdn", or "claim", which proves
+    /// nothing.
+    pub source: String,
+    /// Of a session "delivered", "delayed", "failed" or "unknown"; of reports also "complained", or what
+    /// a reader did with it.
     pub action: String,
     /// Enhanced status code (RFC 3463).
     pub status: String,
@@ -164,7 +169,8 @@ pub struct LedgerEntry {
     pub idempotency_key: String,
     /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
-    /// "scheduled", "queued", "sent", "deferred", "unknown", "bounced" or "rejected".
+    /// "scheduled", "queued", "sent", "deferred", "delivered", "unknown", "bounced", "complained",
+    /// "suppressed" or "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
@@ -229,6 +235,8 @@ pub struct Composed {
     pub thread_id: Option<String>,
     /// It goes out later: its status is "scheduled" until something is reported of it.
     pub is_scheduled: bool,
+    /// What is to be notified of in the inbox: some of "failure", "delay", "success".
+    pub notify: Vec<String>,
 }
 
 /// What the ledger says of a request.
@@ -286,10 +294,41 @@ pub struct Ancestry {
     pub references: Vec<String>,
 }
 
+/// What an account proves itself with, as the database knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    /// SHA-256 in hexadecimal.
+    pub hash: String,
+    pub account_id: String,
+    pub created_at: i64,
+    pub revoked_at: Option<i64>,
+}
+
 /// An address that takes mail, as intake's directory knows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DirectoryEntry {
     pub canonical: String,
     pub account_id: String,
     pub inbox_id: String,
+}
+
+/// A secret and the one it replaced.
+#[derive(Clone)]
+pub struct Secrets {
+    pub current: Vec<u8>,
+    pub previous: Option<Vec<u8>>,
+}
+
+/// What a notification for the sender of a mail is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notifiable {
+    pub email: Email,
+    pub account_id: String,
+    /// The inbox's.
+    pub address: String,
+    /// What is to be notified of: some of "failure", "delay", "success".
+    pub notify: Vec<String>,
+    pub octets: Vec<u8>,
+    /// When the request was accepted.
+    pub requested_at: i64,
 }

@@ -58,3 +58,19 @@ async fn what_is_put_into_a_bucket_is_there_for_everybody() {
     assert_eq!(get(&one).await, None);
     one.put("a b", "".into()).await.expect_err("no such keys");
 }
+
+#[tokio::test]
+async fn the_directory_knows_whose_tokens_are_good() {
+    let bench = Bench::new().await;
+    let directory = bench.bus.directory();
+    let account = async |token: &str| {
+        directory.account_of_token(&bus::token_hash(token)).await.expect("look up")
+    };
+    assert_eq!(account("secret").await, None);
+    directory.add_token(&bus::token_hash("secret"), "acct_1").await.expect("add");
+    assert_eq!(account("secret").await.as_deref(), Some("acct_1"));
+    assert_eq!(account("secreT").await, None);
+    directory.remove_token(&bus::token_hash("secret")).await.expect("remove");
+    assert_eq!(account("secret").await, None);
+    directory.remove_token(&bus::token_hash("never")).await.expect("remove what is not there");
+}

@@ -5,14 +5,14 @@ pub struct Envelope {
     /// The MAIL FROM argument without its angle brackets; empty for the null reverse-path <>.
     #[prost(string, tag = "1")]
     pub reverse_path: ::prost::alloc::string::String,
-    /// One for each inbox that an accepted RCPT named.
+    /// One for each inbox, return path and address for complaints that an accepted RCPT named.
     #[prost(message, repeated, tag = "2")]
     pub forward_paths: ::prost::alloc::vec::Vec<ForwardPath>,
     /// The client declared SMTPUTF8 (RFC 6531).
     #[prost(bool, tag = "3")]
     pub smtputf8: bool,
 }
-/// An accepted RCPT TO, resolved to the inbox it names.
+/// An accepted RCPT TO, resolved to what it names.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardPath {
     /// The RCPT TO argument without its angle brackets, as the client wrote it.
@@ -25,6 +25,9 @@ pub struct ForwardPath {
     /// The identifier of the copy this inbox gets, given at intake, so that storing it twice is impossible.
     #[prost(string, tag = "4")]
     pub email_id: ::prost::alloc::string::String,
+    /// What the address is for. Only one that is an inbox has the identifiers above.
+    #[prost(enumeration = "Purpose", tag = "5")]
+    pub purpose: i32,
 }
 /// The SMTP client a mail came from.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -181,6 +184,39 @@ pub struct Reason {
     #[prost(double, tag = "9")]
     pub weight: f64,
 }
+/// Where mail to an address goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Purpose {
+    /// To the inbox.
+    Unspecified = 0,
+    /// It is a return path of ours: what comes there is read as a report on the mail that it names.
+    ReturnPath = 1,
+    /// Feedback loops send complaints there (RFC 5965).
+    Complaints = 2,
+}
+impl Purpose {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PURPOSE_UNSPECIFIED",
+            Self::ReturnPath => "PURPOSE_RETURN_PATH",
+            Self::Complaints => "PURPOSE_COMPLAINTS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PURPOSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PURPOSE_RETURN_PATH" => Some(Self::ReturnPath),
+            "PURPOSE_COMPLAINTS" => Some(Self::Complaints),
+            _ => None,
+        }
+    }
+}
 /// Intake answered 250: the mail is durable.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MailReceived {
@@ -281,6 +317,10 @@ pub struct SubmissionAccepted {
     pub expires_at_micros: i64,
     #[prost(enumeration = "OnUnknown", tag = "9")]
     pub on_unknown: i32,
+    /// One for each of `forward_paths`, naming that recipient. Where a transaction has only one recipient,
+    /// his replaces `reverse_path`, which names none.
+    #[prost(string, repeated, tag = "10")]
+    pub reverse_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// One submission has to go to one destination domain now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -353,6 +393,9 @@ pub struct RecipientReport {
     /// Unknown, and not tried again until the agent says so.
     #[prost(bool, tag = "7")]
     pub held: bool,
+    /// No mail went out to this recipient, because he is suppressed.
+    #[prost(bool, tag = "8")]
+    pub suppressed: bool,
 }
 /// An agent decided what is to be made of the recipients of a mail whose outcome is unknown and that are
 /// held.
@@ -526,6 +569,17 @@ pub struct SendRequest {
     /// taken: "retry" (also if empty) sends it again, "hold" waits for the agent to decide.
     #[prost(string, tag = "15")]
     pub on_unknown: ::prost::alloc::string::String,
+    /// What is to be told as a delivery status notification (RFC 3464) in the inbox, besides the events:
+    /// "failure", "delay", "success". Nothing without.
+    #[prost(string, repeated, tag = "19")]
+    pub notify: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A whole message (RFC 5322), in base64 in JSON. It goes as it is to those in to, which need not be
+    /// named in it; with it go only from, send_at, ttl_seconds, validate_only,
+    /// on_unknown and notify.
+    #[prost(bytes = "vec", tag = "22")]
+    #[serde(with = "crate::base64")]
+    #[schema(value_type = String, format = Byte)]
+    pub content: ::prost::alloc::vec::Vec<u8>,
 }
 /// At least one of the two.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -561,8 +615,8 @@ pub struct Event {
     /// The same for every copy of one occurrence.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// email.received, email.queued, email.sent, email.deferred, email.bounced, email.unknown,
-    /// email.rejected, email.validated.
+    /// email.received, email.queued, email.sent, email.deferred, email.delivered, email.bounced,
+    /// email.unknown, email.complained, email.suppressed, email.rejected, email.validated.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.

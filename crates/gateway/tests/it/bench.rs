@@ -209,6 +209,7 @@ impl Bench {
                     account_id: inbox.account_id.clone(),
                     inbox_id: inbox.id.clone(),
                     email_id: format!("eml_{}", Uuid::now_v7().simple()),
+                    ..ForwardPath::default()
                 }],
                 smtputf8: false,
             }),

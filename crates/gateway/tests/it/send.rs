@@ -42,6 +42,7 @@ impl Stage for Ledger {
                 forward_paths: vec!["a@example.com".to_owned()],
                 thread_id: None,
                 is_scheduled: false,
+                notify: Vec::new(),
             })),
         };
         let submitted = Submitted {
@@ -168,8 +169,7 @@ async fn the_delivery_log_is_the_owners() {
         status: "4.2.1".to_owned(),
         diagnostic: "450 4.2.1 later".to_owned(),
         remote_host: "mx.example.com".to_owned(),
-        tls: String::new(),
-        held: false,
+        ..RecipientReport::default()
     };
     let report = DeliveryReported {
         mail_id: id.to_owned(),
@@ -183,7 +183,7 @@ async fn the_delivery_log_is_the_owners() {
     bench.store.writer.report(&[report]).await.unwrap();
     let log = agent.get(&path).await.ok();
     let expected = json!({ "data": [{
-        "attemptedAt": "1970-01-01T00:00:01.000Z", "recipient": "a@example.com",
+        "attemptedAt": "1970-01-01T00:00:01.000Z", "recipient": "a@example.com", "source": "session",
         "domain": "example.com", "attempt": 1, "action": "delayed", "status": "4.2.1",
         "diagnostic": "450 4.2.1 later", "remoteHost": "mx.example.com", "tls": null,
         "nextAttemptAt": "1970-01-01T00:01:01.000Z",

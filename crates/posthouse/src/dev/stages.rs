@@ -125,6 +125,8 @@ impl Configs {
         Configs {
             intake: intake::Config {
                 listen: options.smtp,
+                submission: Some(options.submission),
+                submissions: Some(options.submissions),
                 hostname: options.domain.clone(),
                 domains: domains.clone(),
                 nats: nats.to_owned(),

@@ -153,6 +153,7 @@ impl Bench {
             forward_paths: forward_paths.clone(),
             thread_id: None,
             is_scheduled: false,
+            notify: Vec::new(),
         };
         let submitted = Submitted {
             mail_id: mail_id.to_owned(),
@@ -358,6 +359,7 @@ async fn what_is_suppressed_meanwhile_is_not_tried_again() {
     assert_eq!((b.action(), &*b.forward_path), (Action::Delivered, "b@example.org"));
     assert_eq!((a.action(), &*a.forward_path), (Action::Failed, "A@example.org"));
     assert_eq!(a.diagnostic, "suppressed: manual: asked us not to");
+    assert!(a.suppressed && !b.suppressed);
     let paths = peer.seen().contents.len();
     assert_eq!(paths, 1);
     running.stop().await;

@@ -5,6 +5,9 @@ mod directory;
 mod domains;
 mod outbound;
 mod replicas;
+mod reports;
+mod tokens;
+mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -178,6 +181,7 @@ fn mail(number: usize, inbox_id: &str) -> MailScanned {
         account_id: ACCOUNT.to_owned(),
         inbox_id: inbox_id.to_owned(),
         email_id: format!("eml_{number:05}"),
+        ..ForwardPath::default()
     };
     let message = Message {
         message_id: format!("{number}@example.com"),

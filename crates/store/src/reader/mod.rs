@@ -1,9 +1,11 @@
 pub(crate) mod domains;
 mod emails;
 mod outbound;
+mod reports;
 mod search;
 mod suppressions;
 mod threads;
+mod tokens;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 
@@ -40,8 +42,9 @@ impl Reader {
 
     /// `token_hash` is the SHA-256 of the token, in hexadecimal.
     pub async fn account_by_token(&self, token_hash: &str) -> Result<Option<Account>, Error> {
-        self.find_account("JOIN tokens t ON t.account_id = a.id WHERE t.hash = $1", token_hash)
-            .await
+        let condition =
+            "JOIN tokens t ON t.account_id = a.id WHERE t.hash = $1 AND t.revoked_at IS NULL";
+        self.find_account(condition, token_hash).await
     }
 
     async fn find_account(&self, condition: &str, value: &str) -> Result<Option<Account>, Error> {

@@ -41,7 +41,8 @@ impl Reader {
         Ok(Some(known.entered(email.email, requested_at, true)))
     }
 
-    /// Every attempt to deliver a sent email, oldest first; none of one that was received.
+    /// Every attempt to deliver a sent email and every later report, oldest first; none of one that was
+    /// received.
     pub async fn deliveries(
         &self,
         account_id: &str,
@@ -49,14 +50,19 @@ impl Reader {
         email_id: &str,
     ) -> Result<Vec<Delivery>, Error> {
         let failed = Error::query("read delivery attempts");
-        let statement = "SELECT a.forward_path, a.domain, a.attempt, a.attempted_at, a.action, \
-                         a.status, a.diagnostic, a.remote_host, a.tls, a.next_attempt_at \
-                         FROM emails e JOIN attempts a ON a.mail_id = e.mail_id \
+        let statement = "SELECT a.*, r.position FROM (\
+                           SELECT mail_id, forward_path, domain, attempt, attempted_at, \
+                           'session' AS source, action, status, diagnostic, remote_host, tls, \
+                           next_attempt_at FROM attempts WHERE mail_id = $1 UNION ALL \
+                           SELECT mail_id, forward_path, '', 0, reported_at, source, action, status, \
+                           diagnostic, remote_host, '', 0 FROM reports WHERE mail_id = $1) AS a \
+                         JOIN emails e ON e.mail_id = a.mail_id \
                          LEFT JOIN recipients r ON r.mail_id = a.mail_id \
                          AND r.forward_path = a.forward_path \
                          WHERE e.id = $1 AND e.inbox_id = $2 AND e.account_id = $3 \
                          AND e.direction = 'outbound' \
-                         ORDER BY a.attempted_at, a.attempt, a.domain, r.position";
+                         ORDER BY a.attempted_at, a.attempt, a.domain, r.position, a.source, \
+                         a.action";
         let rows = sqlx::query(statement)
             .bind(sql::text(email_id))
             .bind(sql::text(inbox_id))
@@ -109,6 +115,7 @@ fn delivery(row: &AnyRow) -> sqlx::Result<Delivery> {
         domain: row.try_get("domain")?,
         attempt: row.try_get("attempt")?,
         attempted_at: row.try_get("attempted_at")?,
+        source: row.try_get("source")?,
         action,
         status: row.try_get("status")?,
         diagnostic: row.try_get("diagnostic")?,

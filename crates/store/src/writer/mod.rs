@@ -1,12 +1,14 @@
 mod accounts;
 mod domains;
 mod emails;
+mod findings;
 mod inboxes;
 mod mail;
 mod outbound;
 mod purge;
 mod reports;
 mod resolutions;
+mod secrets;
 mod suppressions;
 mod threads;
 

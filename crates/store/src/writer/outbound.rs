@@ -180,10 +180,10 @@ async fn insert_entries(
     let statement = |tuples| {
         format!(
             "INSERT INTO ledger (email_id, account_id, inbox_id, idempotency_key, request_digest, \
-             rejection_code, rejection_message, requested_at, entered_at) VALUES {tuples}"
+             rejection_code, rejection_message, requested_at, entered_at, notify) VALUES {tuples}"
         )
     };
-    sql::execute(connection, new, 9, statement, |query, new| {
+    sql::execute(connection, new, 10, statement, |query, new| {
         let rejection = rejected(new.submitted).map(|it| &it.rejection);
         query
             .bind(new.email.id.clone())
@@ -195,6 +195,7 @@ async fn insert_entries(
             .bind(rejection.map(|it| sql::text(&it.message)))
             .bind(new.submitted.requested_at)
             .bind(entered_at)
+            .bind(composed(new.submitted).map_or(String::new(), |it| it.notify.join(",")))
     })
     .await
     .map_err(Error::query("write the ledger"))

@@ -92,6 +92,7 @@ pub(crate) fn mail(number: u32, inboxes: &[&Inbox]) -> Arrival {
         account_id: it.account_id.clone(),
         inbox_id: it.id.clone(),
         email_id: format!("eml_{number:04}_{}", it.id),
+        ..ForwardPath::default()
     });
     let envelope = Envelope {
         reverse_path: "bounces@example.com".to_owned(),
@@ -176,6 +177,7 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         forward_paths: to.iter().map(|it| (*it).to_owned()).collect(),
         thread_id: None,
         is_scheduled: false,
+        notify: Vec::new(),
     };
     Submitted {
         mail_id: format!("eml_{}_{key}", inbox.id),
@@ -211,7 +213,7 @@ pub(crate) fn report(
         diagnostic: format!("reply {attempt}"),
         remote_host: "mx.example.net".to_owned(),
         tls: "TLSv1.3".to_owned(),
-        held: false,
+        ..RecipientReport::default()
     });
     DeliveryReported {
         mail_id: mail_id.to_owned(),

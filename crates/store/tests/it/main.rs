@@ -5,6 +5,7 @@ mod concurrency;
 mod corpus;
 mod domains;
 mod emails;
+mod findings;
 mod fixture;
 mod inboxes;
 mod outbound;
