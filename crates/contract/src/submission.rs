@@ -1,7 +1,7 @@
 use prost::Message as _;
 use uuid::Uuid;
 
-use crate::{Content, Decoded, Delivered, Input, SendRequest, content::Place};
+use crate::{Content, Decoded, Delivered, Input, SendRequest, SubmissionAccepted, content::Place};
 
 /// A request to send, as it arrived. Who asks comes from the subject, which NATS permissions protect,
 /// and never from the payload.
@@ -67,6 +67,18 @@ pub fn submission_id(inbox_id: &str, idempotency_key: &str) -> String {
     const NAMESPACE: Uuid = Uuid::from_u128(0x6f0f_3a54_90b7_4c9b_9c1e_5a3f_2d7b_8e11);
     let name = format!("{inbox_id}/{idempotency_key}");
     format!("eml_{}", Uuid::new_v5(&NAMESPACE, name.as_bytes()).simple())
+}
+
+impl SubmissionAccepted {
+    /// The reverse path of a transaction for these recipients. One who is alone has his own: what comes
+    /// back there is about him, whatever it says.
+    pub fn reverse_path_to(&self, forward_paths: &[String]) -> &str {
+        let own = match forward_paths {
+            [only] => self.forward_paths.iter().position(|it| it == only),
+            _ => None,
+        };
+        own.and_then(|it| self.reverse_paths.get(it)).unwrap_or(&self.reverse_path)
+    }
 }
 
 impl SendRequest {

@@ -26,6 +26,9 @@ pub struct Config {
     pub routes: Vec<Rule>,
     /// The port of mail exchangers.
     pub mx_port: u16,
+    /// Whether exchangers are reached over IPv6 too, after their IPv4 addresses. The address mail leaves
+    /// from needs a reverse name then.
+    pub ipv6: bool,
     /// Whether an MX record may lead to private, loopback and link-local addresses.
     pub allow_private_targets: bool,
     /// How long a remote server may take.
@@ -166,6 +169,7 @@ impl Default for Config {
             default_route: Route::Mx {},
             routes: Vec::new(),
             mx_port: 25,
+            ipv6: true,
             allow_private_targets: false,
             timeouts: Timeouts::default(),
             retries: Retries::default(),

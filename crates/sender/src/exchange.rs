@@ -18,6 +18,7 @@ use crate::{
 pub(crate) struct Exchanges {
     dns: Dns,
     port: u16,
+    ipv6: bool,
 }
 
 /// One address of one mail exchanger.
@@ -35,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Exchanges {
     pub(crate) fn new(config: &Config, dns: Dns) -> Exchanges {
-        Exchanges { dns, port: config.mx_port }
+        Exchanges { dns, port: config.mx_port, ipv6: config.ipv6 }
     }
 
     /// The exchanges of a domain, best first; never none. The error is what that means for the
@@ -103,6 +104,8 @@ impl Exchanges {
         for ip in addresses {
             if !self.dns.may_connect(ip) {
                 found.refused = Some(format!("{host} is {ip}, which is no public address"));
+            } else if ip.is_ipv6() && !self.ipv6 {
+                found.refused = Some(format!("{host} is {ip}, and IPv6 is not in use here"));
             } else if found.exchanges.len() < MAX_EXCHANGES {
                 let address = SocketAddr::new(ip, self.port);
                 found.exchanges.push(Exchange { host: host.to_owned(), address });

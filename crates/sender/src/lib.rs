@@ -12,6 +12,7 @@ mod dns;
 mod domain_keys;
 mod dot;
 mod exchange;
+mod hello;
 mod memory;
 mod metrics;
 mod mta_sts;
@@ -46,6 +47,6 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     delivery.share_policies(bus.bucket(POLICIES));
     let dots = Dots::new(&bus);
     let deliverer = Deliverer { ledger: store.reader, domain_keys, delivery, dots };
-    tokio::try_join!(bus.run(Router), bus.run(deliverer))?;
+    tokio::try_join!(bus.run(Router), bus.run(deliverer), hello::check(&config))?;
     Ok(())
 }

@@ -61,23 +61,12 @@ fn by_destination(
     (destinations, invalid)
 }
 
-/// A recipient alone at a destination has a return path of his own: what comes back there is about him,
-/// whatever it says.
-fn reverse_path(submission: &SubmissionAccepted, forward_paths: &[String]) -> String {
-    let own = match forward_paths {
-        [only] => submission.forward_paths.iter().position(|it| it == only),
-        _ => None,
-    };
-    let own = own.and_then(|it| submission.reverse_paths.get(it));
-    own.unwrap_or(&submission.reverse_path).clone()
-}
-
 fn due(submission: &SubmissionAccepted, domain: String, forward_paths: Vec<String>) -> DeliveryDue {
     DeliveryDue {
         mail_id: submission.mail_id.clone(),
         account_id: submission.account_id.clone(),
         inbox_id: submission.inbox_id.clone(),
-        reverse_path: reverse_path(submission, &forward_paths),
+        reverse_path: submission.reverse_path_to(&forward_paths).to_owned(),
         domain,
         forward_paths,
         attempt: 1,

@@ -63,11 +63,11 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         lists: Arc::new(lists),
         store: store.clone(),
         domains: config.domains.clone(),
-        return_paths,
+        return_paths: return_paths.clone(),
         metrics: metrics.clone(),
     };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics };
-    let resolver = Resolver { writer: store.writer.clone() };
+    let resolver = Resolver { writer: store.writer.clone(), return_paths };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
     let tokens = Tokens {
         directory: bus.directory(),

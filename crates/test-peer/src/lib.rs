@@ -19,8 +19,10 @@ pub enum Answer {
     Say(String),
     /// Octets as they are.
     Raw(Vec<u8>),
-    /// Says it after a time.
-    Late(Duration, String),
+    /// The usual answer, after a while.
+    Later(Duration),
+    /// Says it, and closes the connection.
+    Cut(String),
     /// Says it, and then neither speaks nor listens.
     Stall(String),
     Hang,
@@ -200,9 +202,14 @@ async fn answer(
         None => format!("{usual}\r\n").into_bytes(),
         Some(Answer::Say(reply)) => format!("{reply}\r\n").into_bytes(),
         Some(Answer::Raw(octets)) => octets,
-        Some(Answer::Late(pause, reply)) => {
+        Some(Answer::Later(pause)) => {
             tokio::time::sleep(pause).await;
-            format!("{reply}\r\n").into_bytes()
+            format!("{usual}\r\n").into_bytes()
+        }
+        Some(Answer::Cut(reply)) => {
+            stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+            stream.flush().await?;
+            return Ok(false);
         }
         Some(Answer::Stall(reply)) => {
             stream.write_all(format!("{reply}\r\n").as_bytes()).await?;

@@ -1,5 +1,5 @@
 use bus::{INLINE_LIMIT, Resolution, UPLOAD_LIMIT, Upload};
-use contract::{SendAttachment, SendRequest, content::Place};
+use contract::{SendAttachment, SendRequest, content::Place, topology::POLICIES};
 
 use crate::Bench;
 
@@ -40,6 +40,23 @@ async fn the_directory_knows_who_takes_mail() {
     directory.remove_inbox("a@b.example").await.expect("remove inbox");
     assert_eq!(resolve("a@b.example", "b.example").await, Resolution::UnknownRecipient);
     directory.remove_inbox("never@b.example").await.expect("remove what is not there");
+}
+
+#[tokio::test]
+async fn what_is_put_into_a_bucket_is_there_for_everybody() {
+    let bench = Bench::new().await;
+    let (one, other) = (bench.bus.bucket(POLICIES), bench.bus.bucket(POLICIES));
+    let get = async |bucket: &bus::Bucket| bucket.get("a.b-c_1").await.expect("get");
+    assert_eq!(get(&one).await, None);
+    one.put("a.b-c_1", "first".into()).await.expect("put");
+    other.put("a.b-c_1", "second".into()).await.expect("put again");
+    assert_eq!(get(&one).await.as_deref(), Some(&b"second"[..]));
+    one.put("a.b-c_1", "".into()).await.expect("put nothing");
+    assert_eq!(get(&other).await.as_deref(), Some(&b""[..]), "which is something");
+    other.remove("a.b-c_1").await.expect("remove");
+    other.remove("a.b-c_1").await.expect("remove again");
+    assert_eq!(get(&one).await, None);
+    one.put("a b", "".into()).await.expect_err("no such keys");
 }
 
 #[tokio::test]

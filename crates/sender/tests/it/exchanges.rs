@@ -119,6 +119,10 @@ async fn mail_goes_over_ipv6() {
     let peer = Peer::at(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), Setup::default()).await;
     let dns = Dns::start("six IN MX 10 mx6.test.\nmx6 IN AAAA ::1").await;
     check(&send(&config(&dns, peer.address.port()), &["b@six.test"]).await, &["Delivered 2.0.0"]);
+    let without = Config { ipv6: false, ..config(&dns, peer.address.port()) };
+    let report = send(&without, &["b@six.test"]).await;
+    check(&report, &["Failed 5.4.4"]);
+    assert!(report.recipients[0].diagnostic.contains("IPv6"), "{report:?}");
     let literal = "b@[IPv6:::1]";
     check(&send(&config(&dns, peer.address.port()), &[literal]).await, &["Delivered 2.0.0"]);
 }

@@ -144,7 +144,7 @@ async fn what_is_held_is_due_again_when_the_agent_says_so() {
     assert_eq!((due.attempt, due.accepted_at_micros), (4, 7));
     assert_eq!((&*due.domain, due.on_unknown()), ("example.net", OnUnknown::Hold));
     assert_eq!(due.forward_paths, ["bob@example.net"]);
-    assert_eq!(due.reverse_path, inbox.address);
+    assert_ne!(due.reverse_path, inbox.address, "one that names mail and recipient");
     running.stop().await;
 }
 

@@ -1,24 +1,18 @@
 //! What agents decide on recipients of which nobody knows whether they have the mail.
 
 use contract::{OutcomeResolved, Resolution};
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
+use sqlx::{AnyConnection, Row as _};
 
-use super::{Writer, commit};
-use crate::{
-    Error, Resolved,
-    delivery::{State, status},
-    dialect::Dialect,
-    email, sql,
-};
+use super::{Writer, commit, reports};
+use crate::{Error, Resolved, delivery::State, email, sql};
 
 /// A diagnostic begins so where an agent decided. It is also how a decision that comes twice finds again
 /// what it was about: no server's reply begins like it.
 const RESOLVED: &str = "resolved: ";
 
+/// What is known of a recipient beside its state.
 struct Row {
     forward_path: String,
-    state: State,
-    attempt: i64,
     diagnostic: String,
     /// Nothing is scheduled for it.
     is_held: bool,
@@ -30,37 +24,33 @@ impl Writer {
     pub async fn resolve(&self, decision: &OutcomeResolved) -> Result<Option<Resolved>, Error> {
         let Some(wanted) = Wanted::of(decision.resolution()) else { return Ok(None) };
         let mut transaction = self.database.begin().await?;
-        let found = lock(&mut transaction, self.database.dialect, decision).await?;
-        let Some(reverse_path) = found else { return Ok(None) };
-        let mut rows = rows(&mut transaction, &decision.mail_id).await?;
+        let id = [decision.mail_id.clone()];
+        let mut mails = reports::lock(&mut transaction, self.database.dialect, &id).await?;
+        let reverse_path = reverse_path(&mut transaction, decision).await?;
+        let (Some(mail), Some(reverse_path)) = (mails.get_mut(&decision.mail_id), reverse_path)
+        else {
+            return Ok(None);
+        };
         let mut recipients = Vec::new();
-        for row in &mut rows {
-            if row.state == State::Unknown && (row.is_held || wanted.state != State::Delayed) {
-                row.state = wanted.state;
+        for mut row in rows(&mut transaction, &decision.mail_id).await? {
+            let Some(recipient) = mail.recipients.get_mut(&row.forward_path) else { continue };
+            let is_open = row.is_held || wanted.state != State::Delayed;
+            if recipient.state == State::Unknown && is_open {
+                recipient.state = wanted.state;
                 row.diagnostic = format!("{}{}", wanted.prefix, row.diagnostic);
-                write(&mut transaction, &decision.mail_id, row, &wanted).await?;
+                write(&mut transaction, &decision.mail_id, &row, &wanted).await?;
             }
-            if row.state == wanted.state && row.diagnostic.starts_with(&wanted.prefix) {
-                let attempt = u32::try_from(row.attempt).unwrap_or(u32::MAX);
-                recipients.push((row.forward_path.clone(), attempt));
+            if recipient.state == wanted.state && row.diagnostic.starts_with(&wanted.prefix) {
+                let attempt = u32::try_from(recipient.attempt).unwrap_or(u32::MAX);
+                recipients.push((row.forward_path, attempt));
             }
         }
-        sqlx::query("UPDATE emails SET status = $2 WHERE id = $1")
-            .bind(decision.mail_id.clone())
-            .bind(status(&rows.iter().map(|it| it.state).collect::<Vec<_>>()))
-            .execute(&mut *transaction)
-            .await
-            .map_err(Error::query("update the status of a mail"))?;
-        let id = [decision.mail_id.clone()];
+        reports::set_status(&mut transaction, &decision.mail_id, mail.status()).await?;
         let email = email::find(&mut transaction, &id).await?.remove(&decision.mail_id);
         let email = email.ok_or(Error::Corrupt { what: "the email of a ledger entry" })?;
         commit(transaction).await?;
-        Ok(Some(Resolved {
-            account_id: email.account_id,
-            email: email.email,
-            reverse_path,
-            recipients,
-        }))
+        let (account_id, email) = (email.account_id, email.email);
+        Ok(Some(Resolved { account_id, email, reverse_path, recipients }))
     }
 }
 
@@ -82,42 +72,28 @@ impl Wanted {
     }
 }
 
-/// The reverse-path of the mail, locked against reports.
-async fn lock(
+/// That of the mail, if the account has sent it.
+async fn reverse_path(
     connection: &mut AnyConnection,
-    dialect: Dialect,
     decision: &OutcomeResolved,
 ) -> Result<Option<String>, Error> {
-    let failed = Error::query("lock a sent mail");
-    let lock = dialect.lock_rows();
-    let statement = format!(
-        "SELECT email_id FROM ledger WHERE email_id = $1 AND account_id = $2 \
-         AND rejection_code IS NULL{lock}"
-    );
-    let known = sqlx::query(AssertSqlSafe(statement))
+    let statement = "SELECT m.reverse_path FROM ledger l JOIN mails m ON m.id = l.email_id \
+                     WHERE l.email_id = $1 AND l.account_id = $2 AND l.rejection_code IS NULL";
+    sqlx::query_scalar(statement)
         .bind(sql::text(&decision.mail_id))
         .bind(sql::text(&decision.account_id))
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(&failed)?;
-    if known.is_none() {
-        return Ok(None);
-    }
-    sqlx::query_scalar("SELECT reverse_path FROM mails WHERE id = $1")
-        .bind(decision.mail_id.clone())
         .fetch_optional(connection)
         .await
-        .map_err(failed)
+        .map_err(Error::query("find a sent mail"))
 }
 
 async fn rows(connection: &mut AnyConnection, mail_id: &str) -> Result<Vec<Row>, Error> {
     let failed = Error::query("read recipients");
-    let statement = "SELECT r.forward_path, r.action, r.attempt, r.diagnostic, \
+    let statement = "SELECT r.forward_path, r.diagnostic, \
                      COALESCE(MAX(a.next_attempt_at), 0) AS next_attempt_at FROM recipients r \
                      LEFT JOIN attempts a ON a.mail_id = r.mail_id \
                      AND a.forward_path = r.forward_path AND a.attempt = r.attempt \
-                     WHERE r.mail_id = $1 \
-                     GROUP BY r.forward_path, r.action, r.attempt, r.diagnostic, r.position \
+                     WHERE r.mail_id = $1 GROUP BY r.forward_path, r.diagnostic, r.position \
                      ORDER BY r.position";
     let rows = sqlx::query(statement)
         .bind(mail_id.to_owned())
@@ -126,11 +102,8 @@ async fn rows(connection: &mut AnyConnection, mail_id: &str) -> Result<Vec<Row>,
         .map_err(&failed)?;
     let mut recipients = Vec::new();
     for row in rows {
-        let action: String = row.try_get("action").map_err(&failed)?;
         recipients.push(Row {
             forward_path: row.try_get("forward_path").map_err(&failed)?,
-            state: State::parse(&action).ok_or(Error::Corrupt { what: "a recipient's state" })?,
-            attempt: row.try_get("attempt").map_err(&failed)?,
             diagnostic: row.try_get("diagnostic").map_err(&failed)?,
             is_held: row.try_get::<i64, _>("next_attempt_at").map_err(&failed)? == 0,
         });
@@ -150,7 +123,7 @@ async fn write(
     )
     .bind(mail_id.to_owned())
     .bind(row.forward_path.clone())
-    .bind(row.state.as_str())
+    .bind(wanted.state.as_str())
     .bind(wanted.status)
     .bind(sql::text(&row.diagnostic))
     .execute(connection)
