@@ -6,26 +6,41 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use e2e::{Api, Program, SOON, Smtp, binary, eventually, free_port};
+use e2e::{Api, Program, SOON, Smtp, Tls, binary, eventually, free_port};
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
+/// The flags that say where to listen, with their variables.
+const FLAGS: [(&str, &str); 6] = [
+    ("--smtp", "POSTHOUSE_DEV_SMTP"),
+    ("--submission", "POSTHOUSE_DEV_SUBMISSION"),
+    ("--submissions", "POSTHOUSE_DEV_SUBMISSIONS"),
+    ("--api", "POSTHOUSE_DEV_API"),
+    ("--nats", "POSTHOUSE_DEV_NATS"),
+    ("--admin", "POSTHOUSE_DEV_ADMIN"),
+];
+
+/// In the order of the flags.
+type Addresses = [SocketAddr; FLAGS.len()];
+
 struct Dev {
     program: Program,
+    addresses: Addresses,
     smtp: SocketAddr,
+    submission: SocketAddr,
     api: SocketAddr,
-    nats: SocketAddr,
     admin: SocketAddr,
 }
 
 impl Dev {
     fn start(name: &str, folder: &Path) -> anyhow::Result<Dev> {
-        let [smtp, api, nats, admin] = [free_port()?, free_port()?, free_port()?, free_port()?];
-        let program = start(name, folder, smtp, api, nats, admin)?;
-        Ok(Dev { program, smtp, api, nats, admin })
+        let addresses = free_addresses()?;
+        let [smtp, submission, _, api, _, admin] = addresses;
+        let program = start(name, folder, addresses)?;
+        Ok(Dev { program, addresses, smtp, submission, api, admin })
     }
 
     /// Waits until it says so, and checks that it is true.
@@ -42,18 +57,18 @@ impl Dev {
     }
 }
 
-fn start(
-    name: &str,
-    folder: &Path,
-    smtp: SocketAddr,
-    api: SocketAddr,
-    nats: SocketAddr,
-    admin: SocketAddr,
-) -> anyhow::Result<Program> {
+fn free_addresses() -> anyhow::Result<Addresses> {
+    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); FLAGS.len()];
+    for address in &mut addresses {
+        *address = free_port()?;
+    }
+    Ok(addresses)
+}
+
+fn start(name: &str, folder: &Path, addresses: Addresses) -> anyhow::Result<Program> {
     let mut arguments = vec!["dev".to_owned()];
-    for (flag, address) in [("--smtp", smtp), ("--api", api), ("--nats", nats), ("--admin", admin)]
-    {
-        arguments.extend([flag.to_owned(), address.to_string()]);
+    for ((flag, _), address) in FLAGS.iter().zip(addresses) {
+        arguments.extend([(*flag).to_owned(), address.to_string()]);
     }
     Program::start(name, binary("posthouse")?, arguments, folder)
 }
@@ -64,12 +79,14 @@ async fn the_next_start_finds_the_data() -> anyhow::Result<()> {
     let mut first = Dev::start("first", folder.path())?;
     first.ready().await?;
     let said = first.program.output();
-    for address in [first.smtp, first.api, first.nats] {
+    for address in &first.addresses[..5] {
         assert!(said.contains(&address.to_string()), "{said}");
     }
 
     let agent = Api::new(first.api)?.sign_up().await?;
     let inbox = agent.inbox().await?;
+    let mut submission = Smtp::submit(first.submission, Tls::Start).await?;
+    assert_eq!(submission.log_in(&inbox.address, &agent.token).await?.code, 235);
     let mail = b"From: x@example.com\r\nSubject: Kept\r\n\r\nText\r\n";
     let mut smtp = Smtp::connect(first.smtp).await?;
     smtp.send("x@example.com", &[&inbox.address], mail).await?;
@@ -120,18 +137,12 @@ async fn the_second_is_told_who_has_the_folder() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_port_is_named_with_its_setting() -> anyhow::Result<()> {
-    for (busy, flag, variable) in [
-        (0, "--smtp", "POSTHOUSE_DEV_SMTP"),
-        (1, "--api", "POSTHOUSE_DEV_API"),
-        (2, "--nats", "POSTHOUSE_DEV_NATS"),
-        (3, "--admin", "POSTHOUSE_DEV_ADMIN"),
-    ] {
+    for (busy, (flag, variable)) in FLAGS.iter().enumerate() {
         let folder = TempDir::new()?;
-        let mut addresses = [free_port()?, free_port()?, free_port()?, free_port()?];
+        let mut addresses = free_addresses()?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         addresses[busy] = listener.local_addr()?;
-        let [smtp, api, nats, admin] = addresses;
-        let mut program = start("busy", folder.path(), smtp, api, nats, admin)?;
+        let mut program = start("busy", folder.path(), addresses)?;
         let status = program.wait().await?;
         assert!(!status.success());
         let said = program.log();
@@ -145,9 +156,9 @@ async fn a_busy_port_is_named_with_its_setting() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_stays_on_the_loopback_interface() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
-    let everywhere: SocketAddr = "0.0.0.0:2525".parse()?;
-    let free = free_port()?;
-    let mut program = start("open", folder.path(), everywhere, free, free, free)?;
+    let mut addresses = free_addresses()?;
+    addresses[0] = "0.0.0.0:2525".parse()?;
+    let mut program = start("open", folder.path(), addresses)?;
     ensure!(!program.wait().await?.success());
     assert!(program.log().contains("loopback"), "{}", program.log());
     Ok(())

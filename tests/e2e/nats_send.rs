@@ -13,15 +13,15 @@ use crate::pipeline_out::{captured, mail};
 
 const KEY: &str = "Nats-Msg-Id";
 
-struct Agent {
-    agent: e2e::Agent,
-    inbox: Inbox,
+pub(crate) struct Agent {
+    pub(crate) agent: e2e::Agent,
+    pub(crate) inbox: Inbox,
     client: Client,
     events: Subscriber,
 }
 
 impl Agent {
-    async fn new(cluster: &Cluster) -> anyhow::Result<Agent> {
+    pub(crate) async fn new(cluster: &Cluster) -> anyhow::Result<Agent> {
         let agent = cluster.api()?.sign_up().await?;
         let inbox = agent.inbox().await?;
         let client = async_nats::connect(&cluster.nats.url).await.context("connect to NATS")?;
@@ -32,7 +32,7 @@ impl Agent {
     }
 
     /// Publishes a request, and returns once JetStream has it.
-    async fn publish(&self, key: Option<&str>, request: &str) -> anyhow::Result<()> {
+    pub(crate) async fn publish(&self, key: Option<&str>, request: &str) -> anyhow::Result<()> {
         let subject = format!("mail.v1.send.{}.{}", self.agent.account, self.inbox.id);
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
@@ -45,7 +45,7 @@ impl Agent {
     }
 
     /// The next event of this kind.
-    async fn event(&mut self, kind: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn event(&mut self, kind: &str) -> anyhow::Result<Value> {
         timeout(SOON, async {
             while let Some(message) = self.events.next().await {
                 let event: Value = serde_json::from_slice(&message.payload)?;

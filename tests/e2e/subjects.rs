@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use contract::{
-    DeliveryDue, DeliveryReported, Input, MailReceived, MailScanned, Submission,
+    DeliveryDue, DeliveryReported, Input, MailReceived, MailScanned, OutcomeResolved, Submission,
     SubmissionAccepted, SubmissionScanned,
-    topology::{CLAIMS, CONSUMERS, DIRECTORY, STREAMS},
+    topology::{CLAIMS, CONSUMERS, DIRECTORY, DOTS, POLICIES, STREAMS, UPLOADS},
 };
 
 /// The rows of the table under a heading, as cells without the backticks.
@@ -47,6 +47,7 @@ fn every_subject_names_its_message() {
         (SubmissionAccepted::SUBJECT, "SubmissionAccepted"),
         (DeliveryDue::SUBJECT, "DeliveryDue"),
         (DeliveryReported::SUBJECT, "DeliveryReported"),
+        (OutcomeResolved::SUBJECT, "OutcomeResolved"),
     ]
     .into();
     let rows = table(&page(), "Subjects");
@@ -61,5 +62,8 @@ fn every_stream_and_bucket_is_in_its_table() {
         table(&page, heading).iter().map(|row| code(&row[0]).to_owned()).collect()
     };
     assert_eq!(first_cells("Streams"), STREAMS.iter().map(|it| it.name.to_owned()).collect());
-    assert_eq!(first_cells("Buckets"), [CLAIMS, DIRECTORY].map(str::to_owned).into());
+    assert_eq!(
+        first_cells("Buckets"),
+        [CLAIMS, DIRECTORY, DOTS, POLICIES, UPLOADS].map(str::to_owned).into()
+    );
 }

@@ -136,7 +136,7 @@ impl Agent {
         let mut emails = Vec::new();
         let mut cursor = String::new();
         // More pages than any test has; a cursor that goes round must not hang it.
-        for _ in 0..100 {
+        for _ in 0..1_000 {
             let path = format!("/v1/inboxes/{}/emails?limit=100{cursor}", inbox.id);
             let page = self.get(&path).await?.success()?;
             emails.extend(page["data"].as_array().context("read page")?.iter().cloned());

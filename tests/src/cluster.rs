@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -23,16 +23,33 @@ pub enum Backend {
 }
 
 /// What a cluster is made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub backend: Backend,
     /// Of each service.
     pub replicas: usize,
+    /// The name server that everybody asks; that of the system if `None`.
+    pub dns: Option<SocketAddr>,
+    /// Where intakes listen: at a loopback address unless told otherwise. Who comes from one of those has
+    /// no SPF result.
+    pub intake_ip: IpAddr,
+    /// Mail to domains that are not served here goes to their exchangers at this port; into files if
+    /// `None`.
+    pub mx_port: Option<u16>,
+    /// Tables that end the configuration of every sender.
+    pub sender: String,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { backend: Backend::Sqlite, replicas: 1 }
+        Plan {
+            backend: Backend::Sqlite,
+            replicas: 1,
+            dns: None,
+            intake_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            mx_port: None,
+            sender: String::new(),
+        }
     }
 }
 
@@ -52,6 +69,8 @@ struct Member {
     program: Program,
     admin: SocketAddr,
     listen: SocketAddr,
+    /// Of an intake: where mail is handed in, with STARTTLS and with TLS at once.
+    submission: [SocketAddr; 2],
 }
 
 impl Cluster {
@@ -89,15 +108,21 @@ impl Cluster {
             _postgres: postgres,
             folder,
         };
-        // The sender delivers to the first intake, wherever that comes to listen.
-        let smarthost = free_port()?;
+        // The sender delivers to the first intake, wherever that comes to listen, and links lead to the
+        // first gateway.
+        let intake =
+            || Ok::<_, anyhow::Error>(SocketAddr::new(plan.intake_ip, free_port()?.port()));
+        let smarthost = intake()?;
+        let api = free_port()?;
         for service in SERVICES {
             for n in 1..=plan.replicas {
                 let listen = match (service, n) {
                     ("intake", 1) => smarthost,
+                    ("intake", _) => intake()?,
+                    ("gateway", 1) => api,
                     _ => free_port()?,
                 };
-                cluster.add(service, n, listen, smarthost)?;
+                cluster.add(&plan, service, n, listen, (smarthost, api))?;
             }
         }
         for name in cluster.names() {
@@ -108,24 +133,39 @@ impl Cluster {
 
     fn add(
         &mut self,
+        plan: &Plan,
         service: &str,
         n: usize,
         listen: SocketAddr,
-        smarthost: SocketAddr,
+        (smarthost, api): (SocketAddr, SocketAddr),
     ) -> anyhow::Result<()> {
         let database = &self.database;
         let name = format!("{service}-{n}");
         let admin = free_port()?;
         let nats = &self.nats.url;
-        let captured = self.captured();
+        let submission = [free_port()?, free_port()?];
+        let dns = plan.dns.map(|it| format!("dns = ['{it}']\n")).unwrap_or_default();
         let own = match service {
             "intake" => {
-                format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n")
+                let [start, implicit] = submission;
+                format!(
+                    "listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n\
+                     submission = '{start}'\nsubmissions = '{implicit}'\n"
+                )
             }
-            "scanner" => format!("hostname = 'mx.{DOMAIN}'\n"),
-            "storage" => format!("database = '{database}'\ndomains = ['{DOMAIN}']\n"),
-            "sender" => sender(smarthost, &captured, database),
-            _ => format!("listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n"),
+            "scanner" => format!("hostname = 'mx.{DOMAIN}'\n{dns}"),
+            "storage" => format!(
+                "database = '{database}'\ndomains = ['{DOMAIN}']\npublic_url = 'http://{api}'\n"
+            ),
+            "sender" => {
+                let route = default_route(plan.mx_port, &self.captured());
+                let tables = own_route(smarthost) + &plan.sender;
+                format!("database = '{database}'\nhostname = 'mx.{DOMAIN}'\n{dns}{route}{tables}")
+            }
+            _ => format!(
+                "listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n\
+                 public_url = 'http://{api}'\n{dns}"
+            ),
         };
         let path = self.folder.path().join(format!("{name}.toml"));
         fs::write(&path, format!("nats = '{nats}'\nadmin = '{admin}'\n{own}"))
@@ -133,7 +173,7 @@ impl Cluster {
         let arguments = vec!["--config".into(), path.display().to_string()];
         let program = binary(&format!("posthouse-{service}"))?;
         let program = Program::start(&name, program, arguments, self.folder.path())?;
-        self.members.insert(name, Member { program, admin, listen });
+        self.members.insert(name, Member { program, admin, listen, submission });
         Ok(())
     }
 
@@ -154,6 +194,11 @@ impl Cluster {
     /// Where each intake takes mail.
     pub fn smtp(&self) -> Vec<SocketAddr> {
         self.replicas("intake").iter().map(|it| self.members[it].listen).collect()
+    }
+
+    /// Where the first intake takes mail to be sent: with STARTTLS, and with TLS from the first octet.
+    pub fn submission(&self) -> [SocketAddr; 2] {
+        self.members["intake-1"].submission
     }
 
     pub async fn connect(&self) -> anyhow::Result<Smtp> {
@@ -199,6 +244,15 @@ impl Cluster {
         .await
     }
 
+    /// What a member counts, as Prometheus reads it.
+    pub async fn metrics(&self, name: &str) -> anyhow::Result<String> {
+        let member = self.members.get(name).with_context(|| format!("find {name}"))?;
+        let admin = Api::new(member.admin)?;
+        let answer = admin.call(reqwest::Method::GET, "/metrics", None, &[], None).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(String::from_utf8(answer.octets)?)
+    }
+
     fn member(&mut self, name: &str) -> anyhow::Result<&mut Member> {
         self.members.get_mut(name).with_context(|| format!("find {name}"))
     }
@@ -228,13 +282,21 @@ impl Drop for Cluster {
     }
 }
 
-/// Own mail goes round by SMTP, the rest stays here.
-fn sender(smarthost: SocketAddr, captured: &Path, database: &str) -> String {
-    let (captured, host, port) = (captured.display(), smarthost.ip(), smarthost.port());
+fn default_route(mx_port: Option<u16>, captured: &Path) -> String {
+    match mx_port {
+        Some(port) => format!("mx_port = {port}\nallow_private_targets = true\n"),
+        None => {
+            let captured = captured.display();
+            format!("default_route = {{ via = 'capture', directory = '{captured}' }}\n")
+        }
+    }
+}
+
+/// Own mail goes round by SMTP.
+fn own_route(smarthost: SocketAddr) -> String {
+    let (host, port) = (smarthost.ip(), smarthost.port());
     format!(
-        "database = '{database}'\nhostname = 'mx.{DOMAIN}'\n\
-         default_route = {{ via = 'capture', directory = '{captured}' }}\n\
-         [[routes]]\ndomains = ['{DOMAIN}']\nvia = 'smarthost'\nhost = '{host}'\nport = {port}\n"
+        "[[routes]]\ndomains = ['{DOMAIN}']\nvia = 'smarthost'\nhost = '{host}'\nport = {port}\n"
     )
 }
 

@@ -4,6 +4,7 @@
 mod api;
 mod cluster;
 mod corpora;
+mod dkimpy;
 mod load;
 mod ports;
 mod postgres;
@@ -19,11 +20,12 @@ pub use crate::{
     api::{Agent, Answer, Api, Inbox},
     cluster::{Backend, Cluster, DOMAIN, Plan, SERVICES, operate},
     corpora::{corpora, emails_of, skip},
+    dkimpy::Dkimpy,
     load::{Load, Sent},
     ports::free_port,
     postgres::Postgres,
     program::{Program, binary},
-    smtp::{Reply, Smtp, crlf},
+    smtp::{Reply, Smtp, Tls, crlf},
 };
 
 /// How long anything may take that should happen at once, on a machine with other things to do.

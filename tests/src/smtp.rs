@@ -1,13 +1,21 @@
 //! An SMTP client that does as it is told, so that tests can tell it wrong things too.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
+use data_encoding::BASE64;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::aws_lc_rs,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufStream},
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
 /// Longer than the server takes to answer 451 when NATS is away.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,21 +33,83 @@ impl Reply {
     }
 }
 
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 pub struct Smtp {
-    stream: BufStream<TcpStream>,
+    stream: BufStream<Box<dyn Stream>>,
+}
+
+/// When TLS begins on a submission port.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tls {
+    /// After STARTTLS.
+    Start,
+    /// With the first octet.
+    Implicit,
 }
 
 impl Smtp {
     /// Connects, reads the greeting and says EHLO.
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Smtp> {
+        let mut smtp = Smtp::open(address).await?;
+        smtp.greet().await?;
+        smtp.hello().await?;
+        Ok(smtp)
+    }
+
+    /// Connects to a submission port, up to the EHLO within TLS.
+    pub async fn submit(address: SocketAddr, tls: Tls) -> anyhow::Result<Smtp> {
+        let mut smtp = Smtp::open(address).await?;
+        if tls == Tls::Start {
+            smtp.greet().await?;
+            smtp.hello().await?;
+            let reply = smtp.command("STARTTLS").await?;
+            ensure!(reply.code == 220, "STARTTLS answered with {reply:?}");
+        }
+        let mut smtp = smtp.secured().await?;
+        if tls == Tls::Implicit {
+            smtp.greet().await?;
+        }
+        smtp.hello().await?;
+        Ok(smtp)
+    }
+
+    pub async fn log_in(&mut self, username: &str, password: &str) -> anyhow::Result<Reply> {
+        let response = BASE64.encode(format!("\0{username}\0{password}").as_bytes());
+        self.command(&format!("AUTH PLAIN {response}")).await
+    }
+
+    async fn open(address: SocketAddr) -> anyhow::Result<Smtp> {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await.context("connect")??;
         stream.set_nodelay(true)?;
-        let mut smtp = Smtp { stream: BufStream::new(stream) };
-        let greeting = smtp.reply().await.context("read greeting")?;
+        Ok(Smtp { stream: BufStream::new(Box::new(stream)) })
+    }
+
+    async fn greet(&mut self) -> anyhow::Result<()> {
+        let greeting = self.reply().await.context("read greeting")?;
         ensure!(greeting.code == 220, "greeted with {greeting:?}");
-        let hello = smtp.command("EHLO client.example").await?;
+        Ok(())
+    }
+
+    async fn hello(&mut self) -> anyhow::Result<()> {
+        let hello = self.command("EHLO client.example").await?;
         ensure!(hello.code == 250, "EHLO answered with {hello:?}");
-        Ok(smtp)
+        Ok(())
+    }
+
+    /// Whatever the certificate: it is made at every start.
+    async fn secured(self) -> anyhow::Result<Smtp> {
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody))
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(config));
+        let connecting =
+            connector.connect(ServerName::try_from("mx.test")?, self.stream.into_inner());
+        let stream = timeout(PATIENCE, connecting).await.context("shake hands in time")??;
+        Ok(Smtp { stream: BufStream::new(Box::new(stream)) })
     }
 
     pub async fn command(&mut self, line: &str) -> anyhow::Result<Reply> {
@@ -146,4 +216,43 @@ pub fn crlf(text: &[u8]) -> Vec<u8> {
         octets.extend(b"\r\n");
     }
     octets
+}
+
+/// Takes any certificate.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
 }

@@ -13,11 +13,12 @@ use async_nats::{
     connection::State,
     jetstream::{self, context::ContextBuilder},
 };
+use contract::topology::DIRECTORY;
 use service::{Process, Stopped};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Claims, Directory, metrics::Metrics, topology};
+use crate::{Bucket, Claims, Directory, Uploads, metrics::Metrics, topology};
 
 /// The longest wait for JetStream to answer: a publish that takes longer counts as failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,8 +64,17 @@ impl Bus {
         Claims::new(self.jetstream.clone())
     }
 
+    pub fn uploads(&self) -> Uploads {
+        Uploads::new(self.jetstream.clone())
+    }
+
     pub fn directory(&self) -> Directory {
-        Directory::new(self.jetstream.clone())
+        Directory::new(self.bucket(DIRECTORY))
+    }
+
+    /// One of the key-value buckets of `contract::topology`.
+    pub fn bucket(&self, name: &'static str) -> Bucket {
+        Bucket::new(self.jetstream.clone(), name)
     }
 
     /// NATS may be away at the start, and come up before its streams can be used.

@@ -3,6 +3,7 @@
 //! One runner does it for every stage. Nobody else acks.
 
 mod breaker;
+mod bucket;
 mod claims;
 mod connect;
 mod directory;
@@ -15,14 +16,17 @@ mod settle;
 mod stage;
 mod sweep;
 mod topology;
+mod uploads;
 
 pub use crate::{
+    bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::Bus,
-    directory::{Directory, Resolution},
+    directory::{Directory, Resolution, token_hash},
     failure::Failure,
     feed::Feed,
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},
+    uploads::{UPLOAD_LIFETIME, UPLOAD_LIMIT, Upload, Uploads},
 };

@@ -55,6 +55,7 @@ impl Bus {
         let subject = format!("mail.v1.send.{account_id}.{inbox_id}");
         let mut headers = HeaderMap::new();
         headers.insert(header::NATS_MESSAGE_ID, key);
+        let mut claimed = None;
         let payload = if request.len() <= INLINE_LIMIT {
             request
         } else {
@@ -64,12 +65,20 @@ impl Bus {
                 self.claims().put(&claim, request).await.map_err(|source| {
                     PublishError::Unavailable { subject: subject.clone(), source }
                 })?;
-            if let Some(Place::Claim(claim)) = content.place {
-                headers.insert(CLAIM_HEADER, claim);
+            if let Some(Place::Claim(claim)) = &content.place {
+                headers.insert(CLAIM_HEADER, claim.as_str());
             }
+            claimed = Some(content);
             Bytes::new()
         };
-        settle(self.start(subject, headers, payload).await?).await
+        let submitted = settle(self.start(subject, headers, payload).await?).await;
+        // Only then is it certain that nothing refers to it.
+        if let (Err(PublishError::Full { .. }), Some(content)) = (&submitted, claimed)
+            && let Err(err) = self.claims().remove(&content).await
+        {
+            tracing::debug!("leave a claim behind: {err:#}");
+        }
+        submitted
     }
 
     pub(crate) async fn start(

@@ -9,7 +9,9 @@ use async_nats::jetstream::{
     context::GetStreamErrorKind,
     stream::{self, DiscardPolicy, RetentionPolicy, Source},
 };
-use contract::topology::{CLAIMS, CONSUMERS, Consumer, DEAD, DIRECTORY, Keeps, STREAMS, Stream};
+use contract::topology::{
+    CLAIMS, CONSUMERS, Consumer, DEAD, DIRECTORY, DOTS, Keeps, POLICIES, STREAMS, Stream, UPLOADS,
+};
 
 use crate::connect;
 
@@ -20,8 +22,17 @@ pub(crate) const ACK_WAIT: Duration = Duration::from_secs(15);
 /// How many messages all replicas of a stage together may have in hand or waiting for a retry.
 const MAX_ACK_PENDING: i64 = 5_000;
 
+/// Longer than `UPLOAD_LIFETIME`, so that what may still be named can still be read.
+const UPLOADS_AGE: Duration = Duration::from_secs(25 * 60 * 60);
+
 /// Whoever needed a claim has removed it long before, or its message has left DEAD.
 const CLAIMS_AGE: Duration = Duration::from_secs(45 * 24 * 60 * 60);
+
+/// A policy holds for a year at most (RFC 8461 section 3.2).
+const POLICIES_AGE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// A delivery that comes again later than this has run out of time by itself.
+const DOTS_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
@@ -217,31 +228,41 @@ fn difference(found: &stream::Config, wanted: &stream::Config) -> Option<String>
 /// Every stream as wanted, those under the buckets too. DEAD comes first: others name it.
 fn streams(replicas: usize) -> Vec<stream::Config> {
     let mut configs: Vec<stream::Config> = STREAMS.iter().map(config).collect();
-    configs.push(stream::Config {
-        name: format!("KV_{DIRECTORY}"),
-        subjects: vec![format!("$KV.{DIRECTORY}.>")],
-        max_messages_per_subject: 1,
-        allow_rollup: true,
-        deny_delete: true,
-        discard: DiscardPolicy::New,
-        duplicate_window: DUPLICATE_WINDOW,
-        ..Default::default()
-    });
-    configs.push(stream::Config {
-        name: format!("OBJ_{CLAIMS}"),
-        subjects: vec![format!("$O.{CLAIMS}.C.>"), format!("$O.{CLAIMS}.M.>")],
-        max_age: CLAIMS_AGE,
+    configs.push(key_value(DIRECTORY, Duration::ZERO));
+    configs.push(key_value(POLICIES, POLICIES_AGE));
+    configs.push(key_value(DOTS, DOTS_AGE));
+    let objects = |bucket: &str, max_age: Duration| stream::Config {
+        name: format!("OBJ_{bucket}"),
+        subjects: vec![format!("$O.{bucket}.C.>"), format!("$O.{bucket}.M.>")],
+        max_age,
         allow_rollup: true,
         discard: DiscardPolicy::New,
         duplicate_window: DUPLICATE_WINDOW,
         ..Default::default()
-    });
+    };
+    configs.push(objects(CLAIMS, CLAIMS_AGE));
+    configs.push(objects(UPLOADS, UPLOADS_AGE));
     for config in &mut configs {
         config.num_replicas = replicas;
         // Whoever has just written must be read, so the leader answers, never a follower.
         config.allow_direct = false;
     }
     configs
+}
+
+/// The stream under a key-value bucket, whose entries go after `max_age` (zero: never).
+fn key_value(bucket: &str, max_age: Duration) -> stream::Config {
+    stream::Config {
+        name: format!("KV_{bucket}"),
+        subjects: vec![format!("$KV.{bucket}.>")],
+        max_messages_per_subject: 1,
+        max_age,
+        allow_rollup: true,
+        deny_delete: true,
+        discard: DiscardPolicy::New,
+        duplicate_window: DUPLICATE_WINDOW,
+        ..Default::default()
+    }
 }
 
 fn config(stream: &Stream) -> stream::Config {

@@ -12,8 +12,8 @@ const FILES: [&str; 4] = [
 ];
 
 /// The messages that also travel as JSON, those that agents write first.
-const READ_AS_JSON: [&str; 3] = ["SendRequest", "SendBody", "SendAttachment"];
-const WRITTEN_AS_JSON: [&str; 10] = [
+const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
+const WRITTEN_AS_JSON: [&str; 11] = [
     "Event",
     "InboxEvent",
     "Standing",
@@ -24,6 +24,7 @@ const WRITTEN_AS_JSON: [&str; 10] = [
     "SecurityReason",
     "RecipientResult",
     "EmailError",
+    "AutoReply",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -54,15 +55,12 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         config
             .message_attribute(format!(".posthouse.v1.{message}"), "#[serde(deny_unknown_fields)]");
     }
-    config
-        .field_attribute(
-            ".posthouse.v1.SendAttachment.content",
-            "#[serde(with = \"crate::base64\")]",
-        )
-        .field_attribute(
-            ".posthouse.v1.SendAttachment.content",
-            "#[schema(value_type = String, format = Byte)]",
-        );
+    for field in ["SendRequest.content", "SendAttachment.content"] {
+        let field = format!(".posthouse.v1.{field}");
+        config
+            .field_attribute(&field, "#[serde(with = \"crate::base64\")]")
+            .field_attribute(&field, "#[schema(value_type = String, format = Byte)]");
+    }
     for (field, absent) in [
         ("EmailAttachment.download_url", "Option::is_none"),
         ("Email.idempotency_key", "Option::is_none"),
@@ -70,6 +68,9 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.error", "Option::is_none"),
         ("Email.repeated", "std::ops::Not::not"),
         ("Email.body_differs", "std::ops::Not::not"),
+        ("Email.auto_reply", "Option::is_none"),
+        ("AutoReply.reason", "String::is_empty"),
+        ("SendAttachment.upload_id", "String::is_empty"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

@@ -71,6 +71,7 @@ emit! {
     SubmissionScanned: "submission" by mail_id, requested_at_micros;
     SubmissionAccepted: "accepted" by mail_id;
     DeliveryReported: "reported" by mail_id, domain, attempt;
+    OutcomeResolved: "resolved" by mail_id, resolved_at_micros;
 }
 
 impl Emit for crate::DeliveryDue {

@@ -43,4 +43,5 @@ inputs! {
     "outbound.accepted" => SubmissionAccepted;
     "outbound.due" => DeliveryDue;
     "outbound.reported" => DeliveryReported;
+    "outbound.resolved" => OutcomeResolved;
 }

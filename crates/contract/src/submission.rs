@@ -1,7 +1,7 @@
 use prost::Message as _;
 use uuid::Uuid;
 
-use crate::{Content, Decoded, Delivered, Input, SendRequest, content::Place};
+use crate::{Content, Decoded, Delivered, Input, SendRequest, SubmissionAccepted, content::Place};
 
 /// A request to send, as it arrived. Who asks comes from the subject, which NATS permissions protect,
 /// and never from the payload.
@@ -69,14 +69,46 @@ pub fn submission_id(inbox_id: &str, idempotency_key: &str) -> String {
     format!("eml_{}", Uuid::new_v5(&NAMESPACE, name.as_bytes()).simple())
 }
 
+impl SubmissionAccepted {
+    /// The reverse path of a transaction for these recipients. One who is alone has his own: what comes
+    /// back there is about him, whatever it says.
+    pub fn reverse_path_to(&self, forward_paths: &[String]) -> &str {
+        let own = match forward_paths {
+            [only] => self.forward_paths.iter().position(|it| it == only),
+            _ => None,
+        };
+        own.and_then(|it| self.reverse_paths.get(it)).unwrap_or(&self.reverse_path)
+    }
+}
+
 impl SendRequest {
     /// The same octets for every request that means the same mail, however its JSON is written.
     ///
     /// `from` does not count: the inbox is named by the subject. Nor does `validateOnly`: a dry run is
-    /// one of the same mail.
+    /// one of the same mail. Nor does when and whence a whole message came.
     pub fn canonical(&self) -> Vec<u8> {
-        SendRequest { from: String::new(), validate_only: false, ..self.clone() }.encode_to_vec()
+        let content = below_trace(&self.content).to_vec();
+        SendRequest { from: String::new(), validate_only: false, content, ..self.clone() }
+            .encode_to_vec()
     }
+}
+
+/// What stands below the Received fields on top (RFC 5321 section 4.4).
+fn below_trace(content: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b"received:";
+    let mut rest = content;
+    while rest.get(..NAME.len()).is_some_and(|it| it.eq_ignore_ascii_case(NAME)) {
+        rest = after_line(rest);
+        while rest.starts_with(b" ") || rest.starts_with(b"\t") {
+            rest = after_line(rest);
+        }
+    }
+    rest
+}
+
+fn after_line(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|it| *it == b'\n').map_or(text.len(), |it| it + 1);
+    &text[end..]
 }
 
 #[cfg(test)]
@@ -113,6 +145,19 @@ mod tests {
         assert_ne!(other, first);
         let fields = canonical(r#"{"headers":{"X-A":"1","X-B":"2"}}"#);
         assert_eq!(canonical(r#"{"headers":{"X-B":"2","X-A":"1"}}"#), fields);
+    }
+
+    #[test]
+    fn the_way_a_message_came_is_no_word_of_it() {
+        let canonical = |content: &str| {
+            SendRequest { content: content.into(), ..SendRequest::default() }.canonical()
+        };
+        let bare = canonical("Subject: a\r\n\r\nReceived: x\r\n");
+        let trace = "Received: from a\r\n\tby b; Monday\r\nreceived: c\r\n";
+        let traced = format!("{trace}Subject: a\r\n\r\nReceived: x\r\n");
+        assert_eq!(canonical(&traced), bare);
+        assert_ne!(canonical("Subject: a\r\n\r\n"), bare);
+        assert_eq!(canonical("Received: a"), canonical(""));
     }
 
     #[test]

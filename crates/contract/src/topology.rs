@@ -72,7 +72,12 @@ pub const STREAMS: &[Stream] = &[
     },
     Stream {
         name: "OUTBOUND",
-        subjects: &["outbound.scanned", "outbound.accepted", "outbound.reported"],
+        subjects: &[
+            "outbound.scanned",
+            "outbound.accepted",
+            "outbound.reported",
+            "outbound.resolved",
+        ],
         keeps: Keeps::UntilDone,
         deduplicates: true,
         schedules: false,
@@ -101,13 +106,24 @@ pub const CONSUMERS: &[Consumer] = &[
     Consumer { durable: "router", stream: "OUTBOUND", filter: "outbound.accepted" },
     Consumer { durable: "deliverer", stream: "DUE", filter: "outbound.due" },
     Consumer { durable: "reporter", stream: "OUTBOUND", filter: "outbound.reported" },
+    Consumer { durable: "resolver", stream: "OUTBOUND", filter: "outbound.resolved" },
 ];
 
 /// The object-store bucket of content too large for an event.
 pub const CLAIMS: &str = "CLAIMS";
 
+/// The object-store bucket of what agents upload to attach it to mail.
+pub const UPLOADS: &str = "UPLOADS";
+
 /// The key-value bucket that intake resolves recipients with.
 pub const DIRECTORY: &str = "DIRECTORY";
+
+/// The key-value bucket of the MTA-STS policies (RFC 8461) that senders have fetched.
+pub const POLICIES: &str = "POLICIES";
+
+/// The key-value bucket of deliveries that may have reached their end of data, where the agent wants no
+/// mail sent twice.
+pub const DOTS: &str = "DOTS";
 
 #[cfg(test)]
 mod tests {

@@ -1,15 +1,18 @@
 //! Accounts: signing up, what one has and may do, verifying.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use axum::{
     Json, Router,
     extract::State,
     routing::{get, post},
 };
+use bus::Directory;
 use serde::Serialize;
 use serde_json::Value;
 use store::{Reader, Writer};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -24,6 +27,9 @@ use crate::{
     tier::Tiers,
     token,
 };
+
+/// How long signing up waits for NATS.
+const DIRECTORY_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
@@ -98,6 +104,7 @@ pub(crate) async fn sign_up(
     State(policy): State<SignupPolicy>,
     State(signups): State<Signups>,
     State(writer): State<Writer>,
+    State(directory): State<Directory>,
 ) -> Result<Json<NewAccount>, Problem> {
     if !policy.enabled {
         let message = "accounts are made by the operator of this service: ask for a token";
@@ -106,8 +113,19 @@ pub(crate) async fn sign_up(
     signups.admit(client, Instant::now())?;
     let id = format!("acct_{}", Uuid::now_v7().simple());
     let token = token::generate().map_err(Problem::internal)?;
-    writer.create_account(&id, policy.tier, &token::hash(&token)).await?;
+    let hash = token::hash(&token);
+    writer.create_account(&id, policy.tier, &hash).await?;
+    enter(&directory, &hash, &id).await;
     Ok(Json(NewAccount { id, token }))
+}
+
+/// Lets the token in by SMTP at once. Storage would do it within seconds, so that without NATS there is
+/// an account all the same.
+async fn enter(directory: &Directory, token_hash: &str, account_id: &str) {
+    let entered = timeout(DIRECTORY_PATIENCE, directory.add_token(token_hash, account_id)).await;
+    if let Err(err) = entered.context("time out").flatten() {
+        tracing::warn!("token not entered into the directory: {err:#}");
+    }
 }
 
 /// What the account has and may do

@@ -1,4 +1,5 @@
-//! The delivery log of a sent email: every attempt, and what the other side said.
+//! The delivery log of a sent email: every attempt, what the other side said, and what it reported
+//! later.
 
 use axum::{Json, Router, extract::State, routing::get};
 use serde::Serialize;
@@ -18,7 +19,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Deliveries {
-    /// Oldest first, one for each recipient of an attempt. Empty before the first attempt, and for an
+    /// Oldest first, one for each recipient of an attempt or a report. Empty before the first attempt, and for an
     /// email that was received.
     data: Vec<DeliveryAttempt>,
 }
@@ -26,15 +27,23 @@ pub(crate) struct Deliveries {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct DeliveryAttempt {
+    /// Of a report: when it came.
     #[schema(format = DateTime)]
     attempted_at: String,
     recipient: String,
-    /// The destination, a domain in ASCII form.
+    /// "session": an attempt of ours. Reports that came later: "dsn" is a delivery status notification,
+    /// "arf" a complaint, "mdn" a receipt; "claim" is a failure that does not prove to be about this
+    /// email.
+    #[schema(example = "session")]
+    source: String,
+    /// The destination, a domain in ASCII form; empty for a report.
     domain: String,
-    /// 1 for the first.
+    /// 1 for the first; 0 for a report.
     attempt: i64,
-    /// "delivered": the remote server took responsibility. "delayed": it is tried again. "failed": it
-    /// is not.
+    /// Of a session, "delivered": the remote server took responsibility, "delayed": it is tried again,
+    /// "failed": it is not, "unknown": all was sent and the reply was lost. Of a "dsn", "delivered" is
+    /// final and "delayed" means the remote server's own attempts. An "arf" has "complained", an "mdn"
+    /// what the reader did, such as "displayed".
     #[schema(example = "delivered")]
     action: String,
     /// Enhanced status code (RFC 3463).
@@ -60,6 +69,7 @@ impl From<Delivery> for DeliveryAttempt {
         DeliveryAttempt {
             attempted_at: store::rfc3339(it.attempted_at),
             recipient: it.recipient,
+            source: it.source,
             domain: it.domain,
             attempt: it.attempt,
             action: it.action,

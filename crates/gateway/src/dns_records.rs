@@ -1,8 +1,6 @@
 //! The DNS records that make a domain an account's own, and what is wrong with those that are there.
 //! Pure: `resolver` asks, this judges.
 
-use std::fmt::Write as _;
-
 use store::{Domain, RecordCheck};
 
 use crate::Config;
@@ -34,6 +32,15 @@ pub(crate) enum Purpose {
     Dkim,
     DkimEd25519,
     Dmarc,
+    /// Of the keys that sign once these are there.
+    DkimNext,
+    DkimNextEd25519,
+    /// Of keys that signed before.
+    DkimRetired,
+    DkimRetiredEd25519,
+    /// Aliases for the keys after these.
+    DkimSpare,
+    DkimSpareEd25519,
 }
 
 impl Purpose {
@@ -45,6 +52,12 @@ impl Purpose {
             Purpose::Dkim => "dkim",
             Purpose::DkimEd25519 => "dkim_ed25519",
             Purpose::Dmarc => "dmarc",
+            Purpose::DkimNext => "dkim_next",
+            Purpose::DkimNextEd25519 => "dkim_next_ed25519",
+            Purpose::DkimRetired => "dkim_retired",
+            Purpose::DkimRetiredEd25519 => "dkim_retired_ed25519",
+            Purpose::DkimSpare => "dkim_spare",
+            Purpose::DkimSpareEd25519 => "dkim_spare_ed25519",
         }
     }
 }
@@ -60,7 +73,9 @@ pub(crate) struct Wanted {
     /// The domain is not verified without.
     pub(crate) is_required: bool,
     /// What a question for the host's texts is to be answered with, where that is not `value`.
-    text: Option<String>,
+    pub(crate) text: Option<String>,
+    /// What is said of it without looking: its status, and why.
+    pub(crate) said: Option<(&'static str, String)>,
 }
 
 /// The records of a domain, in the order people enter them in.
@@ -74,22 +89,12 @@ pub(crate) fn wanted(domain: &Domain, names: &Names) -> Vec<Wanted> {
         priority: None,
         is_required: true,
         text: None,
+        said: None,
     };
-    let dkim = |purpose, (selector, text): &(String, String)| {
-        let record = record(purpose, format!("{selector}._domainkey.{name}"), text.clone());
-        match &names.dkim_cname_host {
-            None => record,
-            Some(host) => Wanted {
-                kind: "CNAME",
-                value: format!("{selector}.{}.{host}", label(&domain.id)),
-                text: Some(text.clone()),
-                ..record
-            },
-        }
-    };
+    let dkim = |purpose, record| dkim(domain, names, purpose, record);
     let [rsa, ed25519] = domain.dkim_records();
     let mx = record(Purpose::Mx, name.clone(), names.mx_host.clone());
-    vec![
+    let mut wanted = vec![
         record(
             Purpose::Ownership,
             format!("_posthouse.{name}"),
@@ -101,7 +106,83 @@ pub(crate) fn wanted(domain: &Domain, names: &Names) -> Vec<Wanted> {
         record(Purpose::Dmarc, format!("_dmarc.{name}"), "v=DMARC1; p=none".to_owned()),
         // Receivers that know RFC 8463 only; the others verify the RSA signature.
         Wanted { is_required: false, ..dkim(Purpose::DkimEd25519, &ed25519) },
-    ]
+    ];
+    wanted.extend(other_keys(domain, names));
+    wanted
+}
+
+/// The record of a key, or an alias of where it is.
+fn dkim(
+    domain: &Domain,
+    names: &Names,
+    purpose: Purpose,
+    (selector, text): &(String, String),
+) -> Wanted {
+    let host = format!("{selector}._domainkey.{}", domain.domain);
+    let (kind, value, text) = match &names.dkim_cname_host {
+        None => ("TXT", text.clone(), None),
+        Some(host) => {
+            let target = format!("{selector}.{}.{host}", label(&domain.id));
+            ("CNAME", target, Some(text.clone()))
+        }
+    };
+    Wanted { purpose, kind, host, value, priority: None, is_required: true, text, said: None }
+}
+
+/// The records of keys that do not sign: not yet, no more, or perhaps some day.
+fn other_keys(domain: &Domain, names: &Names) -> Vec<Wanted> {
+    let optional = |purpose, record: &(String, String)| Wanted {
+        is_required: false,
+        ..dkim(domain, names, purpose, record)
+    };
+    let mut wanted = Vec::new();
+    if let Some(next) = &domain.next_keys {
+        let [rsa, ed25519] = next.dkim_records();
+        wanted.push(optional(Purpose::DkimNext, &rsa));
+        wanted.push(optional(Purpose::DkimNextEd25519, &ed25519));
+    }
+    for keys in &domain.retired_keys {
+        let [rsa, ed25519] = keys.dkim_records();
+        let until = store::rfc3339(keys.removable_at());
+        let why = format!(
+            "It signs no more and may be removed after {until}: until then mail that it has signed may \
+             be under way."
+        );
+        for (purpose, record) in
+            [(Purpose::DkimRetired, rsa), (Purpose::DkimRetiredEd25519, ed25519)]
+        {
+            let said = Some(("retired", why.clone()));
+            wanted.push(Wanted { said, ..optional(purpose, &record) });
+        }
+    }
+    let spare = next_selector(domain, names);
+    let is_known = |selector: &str| {
+        let others = domain.next_keys.iter().chain(&domain.retired_keys);
+        others.map(|it| it.selector.as_str()).any(|it| it == selector)
+    };
+    if names.dkim_cname_host.is_some() && !is_known(&spare) {
+        let why = "With it, the keys can be changed without you. It is looked for then.";
+        let records = store::dkim_selectors(&spare).map(|it| (it, String::new()));
+        for (purpose, record) in
+            [Purpose::DkimSpare, Purpose::DkimSpareEd25519].into_iter().zip(&records)
+        {
+            let said = Some(("spare", why.to_owned()));
+            // Nobody has to publish anything there yet.
+            wanted.push(Wanted { said, text: None, ..optional(purpose, record) });
+        }
+    }
+    wanted
+}
+
+/// The name of a domain's next keys. Aliases take turns, so that both can be there from the start and
+/// the customer has nothing to do when keys change.
+pub(crate) fn next_selector(domain: &Domain, names: &Names) -> String {
+    let generation = domain.dkim_selector.trim_start_matches("ph").parse::<u64>().unwrap_or(1);
+    let next = match names.dkim_cname_host {
+        Some(_) => generation % 2 + 1,
+        None => generation.saturating_add(1),
+    };
+    format!("ph{next}")
 }
 
 /// Not every DNS provider takes an underscore in the target of an alias.
@@ -172,11 +253,9 @@ pub(crate) fn judge(wanted: &Wanted, answer: &Answer) -> Finding {
         Answer::Texts(texts) => match wanted.purpose {
             Purpose::Ownership if texts.iter().any(|it| it.trim() == wanted.value) => Finding::Good,
             Purpose::Spf => judge_spf(wanted, texts).unwrap_or_else(|| missing("SPF")),
-            Purpose::Dkim | Purpose::DkimEd25519 => {
-                judge_dkim(wanted, texts).unwrap_or_else(|| missing("DKIM"))
-            }
             Purpose::Dmarc => judge_dmarc(wanted, texts).unwrap_or_else(|| missing("DMARC")),
             Purpose::Ownership | Purpose::Mx => missing(wanted.kind),
+            _ => judge_dkim(wanted, texts).unwrap_or_else(|| missing("DKIM")),
         },
     }
 }
@@ -271,44 +350,14 @@ fn judge_dmarc(wanted: &Wanted, texts: &[String]) -> Option<Finding> {
     }
 }
 
-/// The records as a zone file (RFC 1035 section 5), and under it what the operator has to publish
-/// where customers' DKIM records are aliases.
-pub(crate) fn zone_file(domain: &Domain, wanted: &[Wanted]) -> String {
-    let mut zone = format!("; DNS records of {}\n", domain.domain);
-    for record in wanted {
-        let optional = if record.is_required { "" } else { " ; optional" };
-        let data = match (record.kind, record.priority) {
-            ("TXT", _) => strings(&record.value),
-            (_, Some(priority)) => format!("{priority} {}.", record.value),
-            (_, None) => format!("{}.", record.value),
-        };
-        // Writing to a string cannot fail.
-        let _ = writeln!(zone, "{}. 3600 IN {} {data}{optional}", record.host, record.kind);
-    }
-    let aliases: Vec<_> = wanted.iter().filter_map(|it| Some((it, it.text.as_ref()?))).collect();
-    if !aliases.is_empty() {
-        zone.push_str("; In the zone of the service itself, by its operator:\n");
-    }
-    for (record, text) in aliases {
-        let _ = writeln!(zone, "; {}. 3600 IN TXT {}", record.value, strings(text));
-    }
-    zone
-}
-
-/// A string of a TXT record has at most 255 octets (RFC 1035 section 3.3).
-fn strings(text: &str) -> String {
-    let chunks = text.as_bytes().chunks(255);
-    let quoted = chunks.map(|it| format!("\"{}\"", String::from_utf8_lossy(it)));
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use store::DomainStatus;
 
     use super::*;
+    use crate::zone_file::zone_file;
 
-    fn domain() -> Domain {
+    pub(crate) fn domain() -> Domain {
         Domain {
             id: "dom_1".to_owned(),
             account_id: "acct_1".to_owned(),
@@ -322,10 +371,12 @@ mod tests {
             verified_at: None,
             checked_at: None,
             misses: 0,
+            next_keys: None,
+            retired_keys: Vec::new(),
         }
     }
 
-    fn names(dkim_cname_host: Option<&str>) -> Names {
+    pub(crate) fn names(dkim_cname_host: Option<&str>) -> Names {
         Names {
             mx_host: "mx.post.example".to_owned(),
             spf_host: "spf.post.example".to_owned(),
@@ -418,14 +469,5 @@ mod tests {
         let found = judge(&of(Purpose::Mx), &Answer::Unreachable("timeout".to_owned()));
         assert!(!found.is_gone() && !found.is_good());
         assert!(judge(&of(Purpose::Mx), &Answer::Nothing).is_gone());
-    }
-
-    #[test]
-    fn a_zone_file_has_short_strings() {
-        let zone = zone_file(&domain(), &wanted(&domain(), &names(None)));
-        assert!(zone.contains("customer.example. 3600 IN MX 10 mx.post.example.\n"), "{zone}");
-        let line = zone.lines().find(|it| it.starts_with("ph1._domainkey")).expect("DKIM");
-        let longest = line.split('"').map(str::len).max();
-        assert!(longest == Some(255), "{line}");
     }
 }

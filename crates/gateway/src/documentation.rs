@@ -17,7 +17,8 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, poll,
-    problem::ProblemBody, replies, reputation, search, send, suppressions, threads,
+    problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
+    unsubscribe, uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -82,19 +83,22 @@ pub(crate) enum Errors {
         (name = "emails", description = "Mail received and sent"),
         (name = "threads", description = "Conversations"),
         (name = "suppressions", description = "Addresses that get no mail"),
+        (name = "lists", description = "Leaving lists, for those who get their mail"),
         (name = "service", description = "The service itself"),
     ),
     paths(
         accounts::sign_up, accounts::account, accounts::verify,
         inboxes::create, inboxes::list, inboxes::look, inboxes::delete, reputation::reputation,
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
-        domains::delete,
+        domains::delete, domains::rotate,
         emails::list, emails::read, emails::raw, poll::poll,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
-        send::send, replies::reply, replies::reply_all, replies::forward, search::search,
-        suppressions::list, suppressions::add, suppressions::lift,
+        send::send, replies::reply, replies::reply_all, replies::forward, resolve::resolve,
+        search::search,
+        suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
+        unsubscribe::show, unsubscribe::leave, uploads::upload,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -164,6 +168,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (34, 34));
+        assert_eq!((ids.len(), count), (40, 40));
     }
 }

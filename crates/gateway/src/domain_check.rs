@@ -71,15 +71,35 @@ impl Checker {
         dns_records::wanted(domain, &self.names)
     }
 
+    pub(crate) fn next_selector(&self, domain: &Domain) -> String {
+        dns_records::next_selector(domain, &self.names)
+    }
+
     /// When a new domain is looked at for the first time.
     pub(crate) fn first_check_at(&self) -> i64 {
         now_micros() + micros(jittered(self.every))
     }
 
-    /// Looks now. `on_demand` looks take nothing away.
+    /// Looks now. `on_demand` looks take nothing away. Keys whose records are found sign from then on.
     pub(crate) async fn look(&self, domain: &Domain, on_demand: bool) -> anyhow::Result<Looked> {
         let _slot = self.slots.acquire().await.context("wait for a turn")?;
-        let wanted = self.wanted(domain);
+        let (looked, are_next_there) = self.look_once(domain, on_demand).await?;
+        if let Looked::Domain(recorded) = &looked
+            && let Some(next) = recorded.next_keys.as_ref().filter(|_| are_next_there)
+            && recorded.status == DomainStatus::Verified
+            && let Some(changed) = self.writer.finish_rotation(&domain.id, &next.selector).await?
+        {
+            tracing::info!(domain.id, "the domain's new DKIM keys sign");
+            // What was found was of other keys.
+            return Ok(self.look_once(&changed, on_demand).await?.0);
+        }
+        Ok(looked)
+    }
+
+    /// And whether the records of the next keys are there.
+    async fn look_once(&self, domain: &Domain, on_demand: bool) -> anyhow::Result<(Looked, bool)> {
+        let mut wanted = self.wanted(domain);
+        wanted.retain(|it| it.said.is_none());
         let answers = self.resolver.ask(&wanted).await;
         let findings: Vec<_> = wanted
             .iter()
@@ -88,17 +108,18 @@ impl Checker {
             .collect();
         let every = micros(jittered(self.every));
         let checked = conclude(domain, &findings, on_demand, now_micros(), every);
-        match self.writer.record_check(&domain.id, &checked).await? {
-            Recorded::Gone => Ok(Looked::Gone),
+        let looked = match self.writer.record_check(&domain.id, &checked).await? {
+            Recorded::Gone => Looked::Gone,
             Recorded::Domain(recorded) => {
                 self.serve(&recorded).await;
-                Ok(Looked::Domain(recorded))
+                Looked::Domain(recorded)
             }
             Recorded::Taken => {
                 self.writer.record_check(&domain.id, &taken(checked)).await?;
-                Ok(Looked::Taken)
+                Looked::Taken
             }
-        }
+        };
+        Ok((looked, are_next_there(&findings)))
     }
 
     /// Storage would, too, at its next round.
@@ -138,6 +159,14 @@ impl Checker {
     }
 }
 
+/// The RSA record is; the other one has to be where its like is there now, so that nothing gets worse.
+fn are_next_there(findings: &[(&Wanted, Finding)]) -> bool {
+    let is_good =
+        |purpose| findings.iter().any(|(it, found)| it.purpose == purpose && found.is_good());
+    is_good(Purpose::DkimNext)
+        && (is_good(Purpose::DkimNextEd25519) || !is_good(Purpose::DkimEd25519))
+}
+
 /// What a domain becomes by what was found.
 fn conclude(
     domain: &Domain,
@@ -158,7 +187,7 @@ fn conclude(
     };
     let (status, next) = match domain.status {
         DomainStatus::Verified if misses >= MOST_MISSES => (DomainStatus::Failed, None),
-        DomainStatus::Verified => (DomainStatus::Verified, Some(DAY)),
+        DomainStatus::Verified => (DomainStatus::Verified, Some(pause(domain, now, every))),
         _ if is_complete => (DomainStatus::Verified, Some(DAY)),
         DomainStatus::Failed => (DomainStatus::Failed, None),
         DomainStatus::PendingVerification if age > GIVE_UP_AFTER => (DomainStatus::Failed, None),
@@ -172,6 +201,15 @@ fn conclude(
         checks: findings.iter().map(|(wanted, it)| remembered(domain, wanted, it)).collect(),
         misses,
         next_check_at: next.map(|it| now + it),
+    }
+}
+
+/// Until a verified domain is looked at again: soon while new keys are awaited.
+fn pause(domain: &Domain, now: i64, every: i64) -> i64 {
+    match domain.next_keys.as_ref().map(|it| now - it.since) {
+        Some(age) if age < DAY => every,
+        Some(age) if age < GIVE_UP_AFTER => every.max(HOUR),
+        _ => DAY,
     }
 }
 
@@ -210,6 +248,8 @@ fn micros(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use store::PublicKeys;
+
     use super::*;
 
     const NOW: i64 = 100 * DAY;
@@ -228,6 +268,8 @@ mod tests {
             verified_at: None,
             checked_at: None,
             misses,
+            next_keys: None,
+            retired_keys: Vec::new(),
         }
     }
 
@@ -287,6 +329,44 @@ mod tests {
         let silent = Some((Purpose::Ownership, Finding::Unreachable("why".to_owned())));
         let checked = look(&domain(Verified, DAY, 2), silent, false);
         assert_eq!((checked.status, checked.misses), (Verified, 2));
+    }
+
+    fn rotating(age: i64) -> Domain {
+        let next = PublicKeys {
+            selector: "ph2".to_owned(),
+            rsa_public: vec![3],
+            ed25519_public: vec![4],
+            since: NOW - age,
+        };
+        Domain { next_keys: Some(next), ..domain(DomainStatus::Verified, 90 * DAY, 0) }
+    }
+
+    #[test]
+    fn awaited_keys_are_looked_for_often() {
+        let next = |age| look(&rotating(age), None, false).next_check_at.expect("again") - NOW;
+        assert_eq!(next(MINUTE), 3 * MINUTE);
+        assert_eq!(next(2 * DAY), HOUR);
+        assert_eq!(next(8 * DAY), DAY);
+        let missing = look(&rotating(MINUTE), missing(Purpose::DkimNext), false);
+        assert_eq!(missing.status, DomainStatus::Verified);
+    }
+
+    #[test]
+    fn new_keys_sign_when_receivers_can_know_them() {
+        use Purpose::{DkimEd25519, DkimNext, DkimNextEd25519};
+        let check = |missing: &[Purpose], expected: bool| {
+            let wanted = dns_records::wanted(&rotating(MINUTE), &Names::new(&Config::default()));
+            let findings = wanted.iter().map(|it| match missing.contains(&it.purpose) {
+                true => (it, Finding::Missing("why".to_owned())),
+                false => (it, Finding::Good),
+            });
+            assert_eq!(are_next_there(&findings.collect::<Vec<_>>()), expected, "{missing:?}");
+        };
+        check(&[], true);
+        check(&[DkimNext], false);
+        check(&[DkimNextEd25519], false);
+        check(&[DkimNextEd25519, DkimEd25519], true);
+        check(&[DkimNext, DkimEd25519], false);
     }
 
     #[test]

@@ -12,13 +12,13 @@ use axum::{
 use bus::Directory;
 use mail::Address;
 use serde::{Deserialize, Serialize};
-use store::{Account, Added, DomainKeys, DomainStatus, NewDomain, Reader, Vault, Writer};
+use store::{Account, Added, DomainKeys, DomainStatus, NewDomain, Reader, Rotation, Vault, Writer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     caller::Caller,
-    dns_records::{self, Wanted},
+    dns_records::Wanted,
     documentation::{Empty, Errors},
     domain_check::{Checker, Looked, TAKEN},
     gateway::{Domains, Gateway},
@@ -26,6 +26,7 @@ use crate::{
     params::Segments,
     problem::Problem,
     tier::Tiers,
+    zone_file::zone_file,
 };
 
 /// The first generation of a domain's DKIM keys; another one would have another name.
@@ -40,6 +41,7 @@ pub(crate) fn routes() -> Router<Gateway> {
         .route("/v1/domains/{domainId}", get(look).delete(delete))
         .route("/v1/domains/{domainId}/verify", post(verify))
         .route("/v1/domains/{domainId}/zone", get(zone))
+        .route("/v1/domains/{domainId}/dkim/rotate", post(rotate))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -76,12 +78,14 @@ pub(crate) struct DnsRecord {
     value: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<u16>,
-    /// "ownership", "mx", "spf", "dkim", "dmarc" or "dkim_ed25519".
+    /// "ownership", "mx", "spf", "dkim", "dmarc" or "dkim_ed25519"; while keys are rotated "dkim_next"
+    /// and "dkim_next_ed25519", for a while after it "dkim_retired" and "dkim_retired_ed25519"; with
+    /// aliases "dkim_spare" and "dkim_spare_ed25519".
     purpose: &'static str,
     /// Whether the domain is verified only with it.
     required: bool,
     /// "pending" before the first look; then "verified", "missing", "wrong", or "unreachable" while
-    /// name servers do not answer.
+    /// name servers do not answer. "retired" and "spare" are not looked for.
     status: String,
     /// In plain words, why it has that status.
     reason: String,
@@ -96,9 +100,10 @@ fn shown(domain: store::Domain, wanted: Vec<Wanted>) -> Domain {
     let record = |wanted: Wanted| {
         let purpose = wanted.purpose.as_str();
         let check = domain.checks.iter().find(|it| it.name == purpose);
-        let (status, reason) = match check {
-            Some(check) => (check.status.clone(), check.reason.clone()),
-            None => ("pending".to_owned(), "Nobody has looked for it yet.".to_owned()),
+        let (status, reason) = match (wanted.said, check) {
+            (Some((status, reason)), _) => (status.to_owned(), reason),
+            (None, Some(check)) => (check.status.clone(), check.reason.clone()),
+            (None, None) => ("pending".to_owned(), "Nobody has looked for it yet.".to_owned()),
         };
         DnsRecord {
             r#type: wanted.kind,
@@ -297,8 +302,53 @@ pub(crate) async fn zone(
     State(registrar): State<Registrar>,
 ) -> Result<impl IntoResponse, Problem> {
     let domain = registrar.find(&account, &domain_id).await?;
-    let zone = dns_records::zone_file(&domain, &registrar.checker.wanted(&domain));
+    let zone = zone_file(&domain, &registrar.checker.wanted(&domain));
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], zone))
+}
+
+/// New DKIM keys for a domain
+///
+/// Its records say what is to be entered for them: `dkim_next` and `dkim_next_ed25519`. The old keys sign
+/// until these are found, and their records may be removed a week later. While new keys are awaited,
+/// asking again changes nothing.
+#[utoipa::path(
+    post, path = "/v1/domains/{domainId}/dkim/rotate", operation_id = "rotateDkimKeys",
+    tag = "domains",
+    params(("domainId" = String, Path)),
+    responses((status = 200, description = "The domain and its records", body = Domain), Errors)
+)]
+pub(crate) async fn rotate(
+    Caller(account): Caller,
+    Segments(domain_id): Segments<String>,
+    State(registrar): State<Registrar>,
+) -> Result<Json<Domain>, Problem> {
+    let domain = registrar.find(&account, &domain_id).await?;
+    if domain.status != DomainStatus::Verified {
+        let message = format!("{} is not verified: it has no keys in use", domain.domain);
+        return Err(Problem::conflict("domain_not_verified", message));
+    }
+    if domain.next_keys.is_some() {
+        return Ok(Json(registrar.show(domain)));
+    }
+    let keys = tokio::task::spawn_blocking(DomainKeys::generate).await;
+    let keys = keys.map_err(Problem::internal)??;
+    let selector = registrar.checker.next_selector(&domain);
+    let (at, vault) = (registrar.checker.first_check_at(), &registrar.vault);
+    let started =
+        registrar.writer.start_rotation(&account.id, &domain_id, &selector, (&keys, vault), at);
+    match started.await? {
+        Rotation::Awaited(domain) => Ok(Json(registrar.show(*domain))),
+        Rotation::TooSoon(keys) => {
+            let until = store::rfc3339(keys.removable_at());
+            let message = format!(
+                "the keys of {} were changed less than a week ago, and mail signed with {selector} may \
+                 still be under way: rotate again after {until}",
+                domain.domain
+            );
+            Err(Problem::conflict("rotation_too_soon", message))
+        }
+        Rotation::Gone => Err(unknown(&domain_id)),
+    }
 }
 
 /// Delete a domain

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::get};
 use bus::{Bus, Directory};
-use store::{Reader, Store, Vault, Writer};
+use store::{Reader, Store, UnsubscribeTokens, Vault, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,10 +20,11 @@ use crate::{
     poll,
     problem::Problem,
     repeats::Repeats,
-    replies, reputation, search, send,
+    replies, reputation, resolve, search, send,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
+    unsubscribe, uploads,
     waiters::Waiters,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Gateway {
     directory: Directory,
     bus: Bus,
     links: Links,
+    tokens: UnsubscribeTokens,
     waiters: Waiters,
     repeats: Repeats,
     metrics: Metrics,
@@ -60,6 +62,7 @@ pub(crate) struct Gateway {
 /// What is made before the rest.
 pub(crate) struct Parts {
     pub(crate) links: Links,
+    pub(crate) tokens: UnsubscribeTokens,
     pub(crate) vault: Arc<Vault>,
     pub(crate) checker: Checker,
     pub(crate) metrics: Metrics,
@@ -68,13 +71,14 @@ pub(crate) struct Parts {
 
 impl Gateway {
     pub(crate) fn new(config: &Config, store: Store, bus: Bus, parts: Parts) -> Gateway {
-        let Parts { links, vault, checker, metrics, stop } = parts;
+        let Parts { links, tokens, vault, checker, metrics, stop } = parts;
         Gateway {
             reader: store.reader,
             writer: store.writer,
             directory: bus.directory(),
             bus,
             links,
+            tokens,
             waiters: Waiters::new(metrics.waiters.clone()),
             repeats: Repeats::default(),
             metrics,
@@ -110,8 +114,11 @@ impl Gateway {
             .merge(threads::routes())
             .merge(send::routes())
             .merge(replies::routes())
+            .merge(resolve::routes())
             .merge(suppressions::routes())
             .merge(reputation::routes())
+            .merge(unsubscribe::routes())
+            .merge(uploads::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

@@ -23,10 +23,12 @@ mod metrics;
 mod octets;
 mod params;
 mod poll;
+mod precheck;
 mod problem;
 mod repeats;
 mod replies;
 mod reputation;
+mod resolve;
 mod resolver;
 mod search;
 mod send;
@@ -38,14 +40,17 @@ mod threads;
 mod tier;
 mod time;
 pub mod token;
+mod unsubscribe;
+mod uploads;
 mod waiters;
+mod zone_file;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bus::Bus;
 use service::Process;
-use store::{Store, Vault};
+use store::{Store, UnsubscribeTokens, Vault};
 use tokio::net::TcpListener;
 
 pub use crate::config::Config;
@@ -89,11 +94,14 @@ async fn serve_with(
 ) -> anyhow::Result<()> {
     let secret = store.writer.secret("attachment-urls").await.context("read a secret")?;
     let links = Links::new(&secret, config.attachment_link_seconds);
+    let secret = store.writer.secret("unsubscribe").await.context("read a secret")?;
+    let tokens = UnsubscribeTokens::new(&secret);
     let stop = process.shutdown.clone();
     let max_connections = config.max_connections;
     let vault = Arc::new(open_vault(&config, &store).await?);
     let checker = Checker::new(&config, store.writer.clone(), bus.directory())?;
-    let parts = Parts { links, vault, checker: checker.clone(), metrics, stop: stop.clone() };
+    let parts =
+        Parts { links, tokens, vault, checker: checker.clone(), metrics, stop: stop.clone() };
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
     let router = gateway.router();

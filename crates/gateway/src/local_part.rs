@@ -17,6 +17,8 @@ const RESERVED: &[&str] = &[
     "hostmaster",
     "webmaster",
     "abuse",
+    "complaints",
+    "fbl",
     "noreply",
     "no-reply",
     "mailer-daemon",
@@ -118,7 +120,7 @@ mod tests {
 
     #[test]
     fn keeps_the_official_names() {
-        for text in ["postmaster", "Billing", "ad.min", "no-reply", "noreply", "null"] {
+        for text in ["postmaster", "Billing", "ad.min", "no-reply", "null", "f.b.l"] {
             assert_eq!(refused(text), "reserved_local_part", "{text}");
         }
         check("billing-bot").expect("take");

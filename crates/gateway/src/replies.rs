@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, Router, extract::State, routing::post};
-use contract::{Message, SendAttachment, SendBody, SendRequest};
+use contract::{Email, Message, SendAttachment, SendBody, SendList, SendRequest};
 use serde::Deserialize;
 use store::{Inbox, Reader};
 use utoipa::ToSchema;
@@ -16,6 +16,7 @@ use crate::{
     gateway::Gateway,
     octets::Octets,
     params::{IdempotencyKey, Segments},
+    precheck::Wishes,
     problem::Problem,
     send::{Answer, Request, Submitter},
 };
@@ -41,7 +42,13 @@ pub(crate) struct Reply {
     #[schema(format = DateTime)]
     send_at: String,
     ttl_seconds: Option<u32>,
+    on_unknown: String,
     validate_only: bool,
+    notify: Vec<String>,
+    /// As of a request to send; an answer of a machine without it.
+    automatic: String,
+    /// Answer although `autoReply` of the email says that machines should not.
+    allow_auto_reply: bool,
 }
 
 /// Who gets an email passed on, and what is added to it.
@@ -63,7 +70,11 @@ pub(crate) struct Forward {
     #[schema(format = DateTime)]
     send_at: String,
     ttl_seconds: Option<u32>,
+    on_unknown: String,
     validate_only: bool,
+    notify: Vec<String>,
+    automatic: String,
+    list: Option<SendList>,
 }
 
 /// An email that is answered or passed on.
@@ -72,12 +83,15 @@ struct Original {
     thread_id: String,
     octets: Vec<u8>,
     message: Message,
+    /// Why no machine may answer it.
+    refusal: Option<String>,
 }
 
 /// Answer an email
 ///
 /// To whoever its Reply-To or else its From names; of a mail this inbox sent, to those it went to.
-/// Subject, In-Reply-To and References follow from the email.
+/// Subject, In-Reply-To and References follow from the email. Refused with `auto_reply_refused` where
+/// the email's `autoReply` says so, unless the answer is a person's or allowed all the same.
 #[utoipa::path(
     post, path = "/v1/emails/{emailId}/reply", operation_id = "replyToEmail", tag = "emails",
     params(
@@ -156,12 +170,15 @@ async fn submit(
     let reader = submitter.reader();
     let inbox = reader.inbox_of_email(&account.id, email_id).await?;
     let inbox = inbox.ok_or_else(|| emails::unknown_to_account(email_id))?;
-    let (thread_id, octets) = read(reader, &inbox, email_id).await?;
+    let (email, octets) = read(reader, &inbox, email_id).await?;
     let original_inbox = inbox.clone();
     // A large mail takes long to read: not on the threads that serve everybody.
     let made = tokio::task::spawn_blocking(move || {
         let message = mail::parse(&octets, usize::MAX);
-        let request = make(Original { inbox: original_inbox, thread_id, octets, message })?;
+        let refusal = email.auto_reply.map(|it| it.reason).filter(|it| !it.is_empty());
+        let thread_id = email.thread_id.unwrap_or_default();
+        let request =
+            make(Original { inbox: original_inbox, thread_id, octets, message, refusal })?;
         let octets = serde_json::to_vec(&request).map_err(Problem::internal)?;
         Ok::<_, Problem>((Request::of(&request)?, octets))
     });
@@ -169,12 +186,8 @@ async fn submit(
     submitter.send(&account, &inbox, key, &request, octets.into()).await
 }
 
-/// The thread and the content of an email.
-async fn read(
-    reader: &Reader,
-    inbox: &Inbox,
-    email_id: &str,
-) -> Result<(String, Vec<u8>), Problem> {
+/// An email and its content.
+async fn read(reader: &Reader, inbox: &Inbox, email_id: &str) -> Result<(Email, Vec<u8>), Problem> {
     let email = reader.email(&inbox.account_id, &inbox.id, email_id).await?;
     let email = email.ok_or_else(|| emails::unknown_to_account(email_id))?;
     let original = reader.original(&inbox.account_id, &inbox.id, email_id).await?;
@@ -182,18 +195,19 @@ async fn read(
         let message = format!("email {email_id:?} was refused and never became a mail");
         Problem::unprocessable("invalid_request", message)
     })?;
-    Ok((email.thread_id.unwrap_or_default(), original.octets))
+    Ok((email, original.octets))
 }
 
 fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendRequest, Problem> {
-    let Original { inbox, thread_id, message, .. } = original;
+    let Original { inbox, thread_id, message, refusal, .. } = original;
     let mail::Recipients { to, mut cc } = mail::recipients(&message, &inbox.address, everybody);
     if to.is_empty() {
         let message = "this email names nobody to answer, apart from this inbox";
         return Err(Problem::unprocessable("invalid_request", message));
     }
     cc.extend(more.cc);
-    Ok(SendRequest {
+    let automatic = if more.automatic.is_empty() { "auto-replied" } else { &more.automatic };
+    let request = SendRequest {
         from: inbox.address,
         to,
         cc,
@@ -207,8 +221,16 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
         reply_to: more.reply_to,
         send_at: more.send_at,
         ttl_seconds: more.ttl_seconds,
+        on_unknown: more.on_unknown,
         validate_only: more.validate_only,
-    })
+        automatic: automatic.to_owned(),
+        allow_auto_reply: more.allow_auto_reply,
+        notify: more.notify,
+        ..SendRequest::default()
+    };
+    // Not every mail has a Message-ID that the request could name it by.
+    Wishes::may_answer(&request, refusal.as_deref())?;
+    Ok(request)
 }
 
 /// A conversation of its own: it goes to other people.
@@ -234,7 +256,11 @@ fn passed_on(original: Original, forward: Forward) -> SendRequest {
         reply_to: forward.reply_to,
         send_at: forward.send_at,
         ttl_seconds: forward.ttl_seconds,
+        on_unknown: forward.on_unknown,
         validate_only: forward.validate_only,
+        notify: forward.notify,
+        automatic: forward.automatic,
+        list: forward.list,
         ..SendRequest::default()
     }
 }

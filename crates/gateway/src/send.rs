@@ -23,7 +23,8 @@ use crate::{
     documentation::Errors,
     gateway::Gateway,
     octets::{Octets, json},
-    params::IdempotencyKey,
+    params::{IdempotencyKey, PublicUrl},
+    precheck::{Prechecks, Wishes},
     problem::Problem,
     threads,
     tier::Tiers,
@@ -83,6 +84,7 @@ pub(crate) struct Submitter {
     bus: Bus,
     waiters: Waiters,
     tiers: Tiers,
+    prechecks: Prechecks,
 }
 
 impl FromRef<Gateway> for Submitter {
@@ -92,6 +94,11 @@ impl FromRef<Gateway> for Submitter {
             bus: Bus::from_ref(gateway),
             waiters: Waiters::from_ref(gateway),
             tiers: Tiers::from_ref(gateway),
+            prechecks: Prechecks {
+                reader: Reader::from_ref(gateway),
+                uploads: Bus::from_ref(gateway).uploads(),
+                public_url: PublicUrl::from_ref(gateway),
+            },
         }
     }
 }
@@ -137,18 +144,21 @@ pub(crate) struct Request {
     recipients: Vec<String>,
     /// Later than now.
     send_at: Option<i64>,
+    wishes: Wishes,
 }
 
 impl Request {
     pub(crate) fn of(request: &SendRequest) -> Result<Request, Problem> {
         let now = now_micros();
         mail::check(request, now)?;
+        let recipients = mail::forward_paths(request)?;
         Ok(Request {
+            wishes: Wishes::of(request, &recipients),
             from: request.from.clone(),
             thread_id: request.thread_id.clone(),
             digest: request_digest(Some(request), &[]),
             validate_only: request.validate_only,
-            recipients: mail::forward_paths(request)?,
+            recipients,
             send_at: Timing::of(request, now).send_at,
         })
     }
@@ -194,6 +204,7 @@ impl Submitter {
             return Err(refusal.into());
         }
         self.check_thread(inbox, &request.thread_id).await?;
+        self.prechecks.check(inbox, &request.wishes).await?;
         self.check_day(account).await?;
         if request.validate_only {
             return Ok(Json(Answer::Valid(request.valid())));

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use bus::Bus;
 use service::Process;
-use store::{Reader, Store};
+use store::{Reader, Schema, Store};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +42,7 @@ pub(crate) async fn wait(
             // First, because being told to stop also fails the connecting.
             biased;
             () = process.shutdown.cancelled() => Ok(None),
-            connected = connect(config, process) => connected.map(Some),
+            connected = connect(config, process) => connected,
         };
         meanwhile.cancel();
         connected
@@ -53,18 +54,10 @@ pub(crate) async fn wait(
     connected
 }
 
-async fn connect(config: &Config, process: &Process) -> anyhow::Result<(Store, Bus)> {
+async fn connect(config: &Config, process: &Process) -> anyhow::Result<Option<(Store, Bus)>> {
     let bus = Bus::connect(&config.nats, "gateway", process).await?;
-    loop {
-        match Store::open(&config.database).await {
-            Ok(store) => return Ok((store, bus)),
-            Err(err) if err.is_transient() => {
-                tracing::warn!("waiting for the database: {:#}", anyhow::Error::from(err));
-            }
-            Err(err) => return Err(err.into()),
-        }
-        tokio::time::sleep(RETRY_EVERY).await;
-    }
+    let opened = Store::wait(&config.database, Schema::Await, "gateway", process).await;
+    Ok(opened.context("open the database")?.map(|store| (store, bus)))
 }
 
 /// Makes the domains known to every intake.

@@ -79,7 +79,8 @@ impl Admissions {
     }
 }
 
-fn peer(ip: IpAddr) -> IpAddr {
+/// The network that an address stands for.
+pub(crate) fn peer(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(_) => masked(ip, V6_PREFIX),

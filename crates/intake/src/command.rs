@@ -17,6 +17,8 @@ pub(crate) enum Command<'a> {
     Help,
     Vrfy,
     StartTls,
+    /// The mechanism, and perhaps an initial response (RFC 4954 section 4).
+    Auth(&'a str),
     Quit,
 }
 
@@ -27,6 +29,8 @@ pub(crate) struct Mail<'a> {
     /// What the client says the content has (RFC 1870).
     pub(crate) size: Option<u64>,
     pub(crate) smtputf8: bool,
+    /// It says who submitted the mail elsewhere (RFC 4954 section 5).
+    pub(crate) auth: bool,
     body: Option<&'a str>,
 }
 
@@ -59,11 +63,12 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command<'_>, Reply> {
         "RSET" => bare(Command::Rset),
         "QUIT" => bare(Command::Quit),
         "STARTTLS" => bare(Command::StartTls),
+        "AUTH" => Ok(Command::Auth(argument)),
         "NOOP" => Ok(Command::Noop),
         "HELP" => Ok(Command::Help),
         "VRFY" if argument.is_empty() => Err(reply::ARGUMENT_WANTED),
         "VRFY" => Ok(Command::Vrfy),
-        "EXPN" | "AUTH" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(reply::NOT_IMPLEMENTED),
+        "EXPN" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(reply::NOT_IMPLEMENTED),
         _ => Err(reply::UNKNOWN_COMMAND),
     }
 }
@@ -105,7 +110,8 @@ impl<'a> Mail<'a> {
                 self.body.ok_or(reply::BAD_PARAMETER)?;
             }
             ("SMTPUTF8", None) if !self.smtputf8 => self.smtputf8 = true,
-            ("SIZE" | "BODY" | "SMTPUTF8", _) => return Err(reply::BAD_PARAMETER),
+            ("AUTH", Some(value)) if !self.auth && !value.is_empty() => self.auth = true,
+            ("SIZE" | "BODY" | "SMTPUTF8" | "AUTH", _) => return Err(reply::BAD_PARAMETER),
             _ => return Err(reply::UNKNOWN_PARAMETER),
         }
         Ok(())
@@ -210,7 +216,7 @@ mod tests {
         check("VRFY", Err(reply::ARGUMENT_WANTED));
         check("VRFY user", Ok(Command::Vrfy));
         check("EXPN all", Err(reply::NOT_IMPLEMENTED));
-        check("AUTH PLAIN AHg=", Err(reply::NOT_IMPLEMENTED));
+        check("AUTH PLAIN AHg=", Ok(Command::Auth("PLAIN AHg=")));
         check("FROB x", Err(reply::UNKNOWN_COMMAND));
         check("", Err(reply::UNKNOWN_COMMAND));
         assert_eq!(parse(b"EHLO \xff"), Err(reply::MALFORMED));
@@ -247,9 +253,14 @@ mod tests {
 
     #[test]
     fn mail_parameters() {
-        let mail =
-            Mail { reverse_path: "a@b", size: Some(17), smtputf8: true, body: Some("8bitmime") };
-        check("MAIL FROM:<a@b> size=17 body=8bitmime smtputf8", Ok(Command::Mail(mail)));
+        let mail = Mail {
+            reverse_path: "a@b",
+            size: Some(17),
+            smtputf8: true,
+            auth: true,
+            body: Some("8bitmime"),
+        };
+        check("MAIL FROM:<a@b> size=17 body=8bitmime smtputf8 auth=<>", Ok(Command::Mail(mail)));
         let huge = Mail { reverse_path: "a@b", size: Some(u64::MAX), ..Mail::default() };
         check("MAIL FROM:<a@b> SIZE=99999999999999999999", Ok(Command::Mail(huge)));
         for bad in [
@@ -262,10 +273,13 @@ mod tests {
             "BODY=BINARYMIME",
             "BODY",
             "SMTPUTF8=1",
+            "AUTH",
+            "AUTH=",
+            "AUTH=<> AUTH=<>",
         ] {
             check(&format!("MAIL FROM:<a@b> {bad}"), Err(reply::BAD_PARAMETER));
         }
-        for unknown in ["FOO=1", "REQUIRETLS", "RET=HDRS", "ENVID=x", "AUTH=<>"] {
+        for unknown in ["FOO=1", "REQUIRETLS", "RET=HDRS", "ENVID=x"] {
             check(&format!("MAIL FROM:<a@b> {unknown}"), Err(reply::UNKNOWN_PARAMETER));
         }
     }

@@ -25,18 +25,26 @@ pub enum BareLineEnds {
 pub struct Config {
     /// Where SMTP is spoken. Mail for the world comes in on port 25.
     pub listen: SocketAddr,
+    /// Where programs hand in mail to be sent, with STARTTLS and AUTH (RFC 6409), on port 587; nowhere
+    /// if not set.
+    pub submission: Option<SocketAddr>,
+    /// The same with TLS from the first octet (RFC 8314), on port 465; nowhere if not set.
+    pub submissions: Option<SocketAddr>,
     /// The name this server greets with; its address should have it as its name too.
     pub hostname: String,
     /// The domains served. `<postmaster>` without a domain (RFC 5321 section 4.5.1) means the first
     /// one's. Which addresses take mail is in the directory, not here.
     pub domains: Vec<String>,
+    /// The local parts to which feedback loops send complaints (RFC 5965), at every domain served,
+    /// where no inbox has the address. Each is in lower case.
+    pub complaint_local_parts: Vec<String>,
     pub nats: String,
     /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
     pub admin: Option<SocketAddr>,
     /// human or json.
     pub log: LogFormat,
 
-    /// The certificate chain for STARTTLS, PEM. Without it and `tls_key` one is made at every start,
+    /// The certificate chain, PEM. Without it and `tls_key` one is made at every start,
     /// which is enough for the senders that encrypt to anybody.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate, PEM.
@@ -65,6 +73,14 @@ pub struct Config {
     pub max_errors: u32,
     /// Unknown recipients on one connection before it is closed.
     pub max_unknown_recipients: u32,
+    /// Failed logins on one connection before it is closed.
+    pub max_auth_failures: u32,
+    /// Failed logins from one IPv4 address or IPv6 /64 in a window before no more are looked at.
+    pub max_auth_failures_per_peer: u32,
+    /// The length of that window.
+    pub auth_window_secs: u64,
+    /// How long the answer to a failed login is held back, times how many there were, up to ten.
+    pub auth_failure_delay_millis: u64,
     /// Open connections.
     pub max_connections: usize,
     /// Open connections from one IPv4 address or IPv6 /64.
@@ -95,8 +111,11 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 2525)),
+            submission: None,
+            submissions: None,
             hostname: "localhost".to_owned(),
             domains: vec!["posthouse.localhost".to_owned()],
+            complaint_local_parts: vec!["complaints".to_owned(), "fbl".to_owned()],
             nats: "nats://127.0.0.1:4222".to_owned(),
             admin: None,
             log: LogFormat::Human,
@@ -113,6 +132,10 @@ impl Default for Config {
             max_mails_per_connection: 100,
             max_errors: 10,
             max_unknown_recipients: 20,
+            max_auth_failures: 3,
+            max_auth_failures_per_peer: 30,
+            auth_window_secs: 600,
+            auth_failure_delay_millis: 1000,
             max_connections: 10_000,
             max_connections_per_peer: 20,
             max_connections_per_peer_per_second: 10,
@@ -131,6 +154,11 @@ impl Default for Config {
 impl Config {
     pub(crate) fn is_exempt(&self, peer: IpAddr) -> bool {
         self.exempt_peers.iter().any(|it| it.contains(peer))
+    }
+
+    pub(crate) fn takes_complaints(&self, address: &mail::Address) -> bool {
+        let local = address.local();
+        self.complaint_local_parts.iter().any(|it| it.eq_ignore_ascii_case(local))
     }
 
     pub(crate) fn memory_timeout(&self) -> Duration {
@@ -153,6 +181,18 @@ impl Config {
         Duration::from_secs(self.drain_timeout_secs)
     }
 
+    pub(crate) fn auth_window(&self) -> Duration {
+        Duration::from_secs(self.auth_window_secs)
+    }
+
+    pub(crate) fn auth_failure_delay(&self) -> Duration {
+        Duration::from_millis(self.auth_failure_delay_millis)
+    }
+
+    fn has_submission(&self) -> bool {
+        self.submission.is_some() || self.submissions.is_some()
+    }
+
     fn check_identity(&self) -> Result<(), String> {
         if !is_host_name(&self.hostname) {
             return Err(format!("hostname = {:?}: not a host name", self.hostname));
@@ -163,6 +203,15 @@ impl Config {
         for domain in &self.domains {
             if format!("postmaster@{domain}").parse::<mail::Address>().is_err() {
                 return Err(format!("domains: {domain:?} is no domain"));
+            }
+        }
+        for local in &self.complaint_local_parts {
+            let address = format!("{local}@localhost").parse::<mail::Address>();
+            if !address.is_ok_and(|it| it.canonical() == format!("{local}@localhost")) {
+                return Err(format!(
+                    "complaint_local_parts: {local:?} is not a local part in lower case, without \
+                     dots and \"+\""
+                ));
             }
         }
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
@@ -180,8 +229,14 @@ impl Config {
         if self.max_command_bytes < 1024 || self.max_line_bytes < 998 {
             return Err("max_command_bytes at least 1024, max_line_bytes at least 998".to_owned());
         }
+        // What is handed in is held together with its base64.
+        let held = if self.has_submission() {
+            self.max_size_bytes.saturating_mul(5) / 2
+        } else {
+            self.max_size_bytes
+        };
         // With trace header and rounding.
-        let largest = self.max_size_bytes.saturating_add(128 * 1024);
+        let largest = held.saturating_add(128 * 1024);
         if self.max_memory_bytes < largest {
             return Err(format!(
                 "max_memory_bytes = {}: the largest content needs {largest}",
@@ -199,6 +254,9 @@ impl Config {
             ("max_mails_per_connection", self.max_mails_per_connection.into()),
             ("max_errors", self.max_errors.into()),
             ("max_unknown_recipients", self.max_unknown_recipients.into()),
+            ("max_auth_failures", self.max_auth_failures.into()),
+            ("max_auth_failures_per_peer", self.max_auth_failures_per_peer.into()),
+            ("auth_window_secs", self.auth_window_secs),
             ("max_connections", self.max_connections as u64),
             ("max_connections_per_peer", self.max_connections_per_peer.into()),
             (
@@ -266,7 +324,7 @@ mod tests {
         for key in text.lines().filter_map(|it| it.split_once(" = ").map(|(key, _)| key)) {
             assert_eq!(text.matches(&format!("{key} = ")).count(), 1, "{key}");
         }
-        for key in ["admin", "tls_certificate", "tls_key"] {
+        for key in ["admin", "submission", "submissions", "tls_certificate", "tls_key"] {
             assert!(text.contains(&format!("# {key} = ")), "{key}");
         }
     }
@@ -282,8 +340,16 @@ mod tests {
         check(|it| it.hostname = "mx example".to_owned(), "hostname");
         check(|it| it.domains.clear(), "domains = []");
         check(|it| it.domains.push("a b".to_owned()), "\"a b\" is no domain");
+        check(|it| it.complaint_local_parts.push("a+b".to_owned()), "complaint_local_parts");
         check(|it| it.max_recipients = 99, "max_recipients = 99");
         check(|it| it.max_memory_bytes = it.max_size_bytes, "max_memory_bytes");
+        check(
+            |it| {
+                it.submission = Some(it.listen);
+                it.max_memory_bytes = it.max_size_bytes * 2;
+            },
+            "max_memory_bytes",
+        );
         check(|it| it.max_line_bytes = 500, "max_line_bytes");
         check(|it| it.idle_timeout_secs = 0, "idle_timeout_secs = 0");
     }

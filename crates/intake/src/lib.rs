@@ -1,14 +1,18 @@
-//! SMTP → `inbound.received`
+//! SMTP → `inbound.received`, and on the submission ports → `mail.v1.send.<account>.<inbox>`
 //!
 //! A 250 after DATA means that JetStream has the mail on disk. Recipients are known from the
 //! directory; a mail that cannot be kept now is refused with a 4yz reply, because the sender's queue
-//! is the right place for it to wait. Nothing here reads a message, and no database is known.
+//! is the right place for it to wait. Mail from the world is not read here; mail that is handed in to be
+//! sent is checked for what the client has to be told at once. No database is known.
 
 mod admission;
+mod auth;
 mod command;
 mod config;
 mod data;
+mod door;
 mod line;
+mod login;
 mod memory;
 mod metrics;
 mod network;
@@ -19,6 +23,7 @@ mod reply;
 mod sequence;
 mod server;
 mod session;
+mod submit;
 mod tls;
 mod trace;
 mod wire;
@@ -28,6 +33,7 @@ use service::Process;
 
 pub use crate::{
     config::{BareLineEnds, Config},
+    door::{Door, Listeners},
     network::{InvalidNetwork, Network},
     server::serve,
 };
@@ -35,6 +41,6 @@ pub use crate::{
 /// Serves until told to stop.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, "intake", &process).await?;
-    let listener = service::listen(config.listen, "listen").await?;
-    serve(listener, config, bus, process).await
+    let listeners = Listeners::open(&config).await?;
+    serve(listeners, config, bus, process).await
 }

@@ -7,6 +7,7 @@ use prometheus::{
 pub(crate) struct Metrics {
     pub(crate) connections: IntGauge,
     pub(crate) sessions: IntCounter,
+    pub(crate) logins: IntCounterVec,
     pub(crate) mails: IntCounterVec,
     pub(crate) rejections: IntCounterVec,
     pub(crate) bytes: IntCounter,
@@ -19,6 +20,7 @@ const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> anyhow::Result<Metrics> {
         let mails = Opts::new("mail_intake_mails_total", "Mails whose content came to its end.");
+        let logins = Opts::new("mail_intake_logins_total", "Logins on the submission ports.");
         let rejections =
             Opts::new("mail_intake_rejections_total", "Replies of 4yz and 5yz by their status.");
         let acceptance = HistogramOpts::new(
@@ -34,6 +36,7 @@ impl Metrics {
                 registry,
                 IntCounter::new("mail_intake_sessions_total", "Connections that were let in."),
             )?,
+            logins: registered(registry, IntCounterVec::new(logins, &["outcome"]))?,
             mails: registered(registry, IntCounterVec::new(mails, &["outcome"]))?,
             rejections: registered(registry, IntCounterVec::new(rejections, &["reason"]))?,
             bytes: registered(

@@ -53,6 +53,47 @@ impl Post {
         }
     }
 
+    /// Whose token has this hash, if it is anybody's; `None` if that cannot be known now.
+    pub(crate) async fn account_of(&self, token_hash: &str) -> Option<Option<String>> {
+        if !self.is_open() {
+            return None;
+        }
+        let lookup = timeout(LOOKUP_PATIENCE, self.directory.account_of_token(token_hash)).await;
+        match lookup.context("time out").flatten() {
+            Ok(account_id) => Some(account_id),
+            Err(err) => {
+                tracing::warn!("token not looked up: {err:#}");
+                None
+            }
+        }
+    }
+
+    /// Returns once the request to send is durable, where those of agents go.
+    pub(crate) async fn submit(
+        &self,
+        account_id: &str,
+        inbox_id: &str,
+        key: &str,
+        request: Bytes,
+    ) -> Result<(), Refusal> {
+        let submitted = self.bus.submit(account_id, inbox_id, key, request);
+        match timeout(CLAIM_PATIENCE + PUBLISH_PATIENCE, submitted).await.context("time out") {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(PublishError::Full { .. })) => {
+                tracing::warn!("mail not taken: the stream is full");
+                Err(Refusal::Full)
+            }
+            Ok(Err(err)) => {
+                tracing::warn!("mail not taken: {:#}", anyhow::Error::new(err));
+                Err(Refusal::Unavailable)
+            }
+            Err(err) => {
+                tracing::warn!("mail not taken: {err:#}");
+                Err(Refusal::Unavailable)
+            }
+        }
+    }
+
     /// Returns once the mail is durable; its `content` is filled in here.
     pub(crate) async fn take(&self, mut mail: MailReceived, octets: Bytes) -> Result<(), Refusal> {
         let mail_id = mail.mail_id.clone();

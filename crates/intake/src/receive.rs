@@ -12,6 +12,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    BareLineEnds,
     command::Chunk,
     data::{Data, Fault, Framing, Limits},
     memory::Share,
@@ -85,20 +86,30 @@ impl Session {
     fn receipt(&self, framing: Framing) -> Receipt {
         let config = &self.shared.config;
         let limits = Limits {
-            size: config.max_size_bytes,
+            size: self.max_size(),
             header: config.max_header_bytes,
             line: config.max_line_bytes,
-            bare_line_ends: config.bare_line_ends,
+            // What goes out has one reading only.
+            bare_line_ends: if self.door.is_submission() {
+                BareLineEnds::Refuse
+            } else {
+                config.bare_line_ends
+            },
         };
         let mail_id = Uuid::now_v7().simple().to_string();
-        let trace = trace::header(
-            &self.peer,
-            self.extended,
-            &self.envelope,
-            &config.hostname,
-            &mail_id,
-            OffsetDateTime::now_utc(),
-        );
+        let trace = if self.door.is_submission() {
+            // What is handed in is named after its own words, which are not known yet.
+            String::new()
+        } else {
+            trace::header(
+                &self.peer,
+                trace::Protocol { extended: self.extended, authenticated: false },
+                &self.envelope,
+                &config.hostname,
+                &mail_id,
+                OffsetDateTime::now_utc(),
+            )
+        };
         Receipt {
             mail_id,
             data: Data::new(framing, limits, &trace),
@@ -120,11 +131,13 @@ impl Session {
         let envelope = std::mem::take(&mut self.envelope);
         let Receipt { mail_id, data, share, .. } = receipt;
         let reply = match data.finish() {
-            // Boxed, so that a session that only waits for commands has not the size of this.
-            Ok(content) => Box::pin(self.take(mail_id, envelope, content)).await,
+            // Boxed, so that a session that only waits for commands has not the size of these.
+            Ok(content) if self.door.is_submission() => {
+                Box::pin(self.submit(envelope, content, share)).await
+            }
+            Ok(content) => Box::pin(self.take(mail_id, envelope, content, share)).await,
             Err(fault) => fault.reply(),
         };
-        drop(share);
         let outcome = match reply.code {
             200..400 => "accepted",
             400..500 => "deferred",
@@ -136,7 +149,14 @@ impl Session {
         reply
     }
 
-    async fn take(&self, mail_id: String, envelope: Envelope, content: Bytes) -> Reply {
+    /// The share is held until the mail is out of hand.
+    async fn take(
+        &self,
+        mail_id: String,
+        envelope: Envelope,
+        content: Bytes,
+        _share: Share,
+    ) -> Reply {
         // Ours is one of them.
         if trace::hops(&content) > trace::MAX_HOPS + 1 {
             return reply::MAIL_LOOP;
@@ -222,6 +242,6 @@ impl Fault {
     }
 }
 
-fn micros_since_1970(time: OffsetDateTime) -> i64 {
+pub(crate) fn micros_since_1970(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1_000_000 + i64::from(time.microsecond())
 }

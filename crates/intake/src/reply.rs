@@ -22,6 +22,27 @@ pub(crate) const HELP: Reply =
 pub(crate) const WILL_TRY: Reply =
     Reply::new(252, "2.0.0", "Cannot verify, but will accept mail and try");
 
+pub(crate) const LOGGED_IN: Reply = Reply::new(235, "2.7.0", "Authentication succeeded");
+pub(crate) const AUTH_CANCELLED: Reply = Reply::new(501, "5.7.0", "Authentication cancelled");
+pub(crate) const BAD_BASE64: Reply = Reply::new(501, "5.5.2", "Response is not base64");
+pub(crate) const RESPONSE_TOO_LONG: Reply = Reply::new(500, "5.5.6", "Response too long");
+pub(crate) const UNKNOWN_MECHANISM: Reply =
+    Reply::new(504, "5.5.4", "Mechanism not supported: use PLAIN or LOGIN");
+pub(crate) const BAD_CREDENTIALS: Reply = Reply::new(
+    535,
+    "5.7.8",
+    "Authentication failed: the username is an inbox's address, the password a token",
+);
+pub(crate) const AUTH_UNAVAILABLE: Reply =
+    Reply::new(454, "4.7.0", "Cannot check the login now, try later");
+pub(crate) const ENCRYPTION_WANTED: Reply =
+    Reply::new(538, "5.7.11", "Encryption required: issue STARTTLS first");
+pub(crate) const TLS_WANTED: Reply = Reply::new(530, "5.7.0", "Issue STARTTLS first");
+pub(crate) const AUTH_WANTED: Reply = Reply::new(530, "5.7.0", "Authentication required");
+pub(crate) const TOO_MANY_LOGINS: Reply = Reply::new(421, "4.7.0", "Too many failed logins");
+pub(crate) const NOT_AN_INBOX: Reply =
+    Reply::new(550, "5.7.1", "The sender is not an inbox of this account");
+
 pub(crate) const UNKNOWN_COMMAND: Reply = Reply::new(500, "5.5.1", "Command unknown");
 pub(crate) const NOT_IMPLEMENTED: Reply = Reply::new(502, "5.5.1", "Command not implemented");
 pub(crate) const BAD_SEQUENCE: Reply = Reply::new(503, "5.5.1", "Bad sequence of commands");
@@ -54,7 +75,7 @@ pub(crate) const NO_MEMORY: Reply = Reply::new(452, "4.3.1", "Too much mail at o
 pub(crate) const FULL: Reply = Reply::new(452, "4.3.1", "Queue is full, try later");
 pub(crate) const UNAVAILABLE: Reply = Reply::new(451, "4.3.0", "Cannot store mail now, try later");
 pub(crate) const LOOKUP_FAILED: Reply =
-    Reply::new(451, "4.4.3", "Cannot look up the recipient now, try later");
+    Reply::new(451, "4.4.3", "Cannot look up the address now, try later");
 
 pub(crate) const TIMED_OUT: Reply = Reply::new(421, "4.4.2", "Timeout, closing connection");
 pub(crate) const TOO_SLOW: Reply = Reply::new(421, "4.4.2", "Data too slow, closing connection");

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bus::Bus;
 use service::Process;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     task::{JoinError, JoinSet},
     time::{Duration, sleep, timeout},
 };
@@ -14,6 +14,8 @@ use tokio::{
 use crate::{
     Config,
     admission::{Admissions, Limits, Refusal},
+    auth::Failures,
+    door::{Door, Listeners},
     memory::Memory,
     metrics::Metrics,
     post::Post,
@@ -25,15 +27,15 @@ use crate::{
 /// Out of file descriptors: accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the connections of a listener until the process is told to stop and mail that is being
+/// Serves the connections of the listeners until the process is told to stop and mail that is being
 /// received has been taken.
 pub async fn serve(
-    listener: TcpListener,
+    mut listeners: Listeners,
     config: Config,
     bus: Bus,
     process: Process,
 ) -> anyhow::Result<()> {
-    let address = listener.local_addr().context("read address of listener")?;
+    let addresses = listeners.addresses().context("read address of listener")?;
     let mut server = Server {
         admissions: Arc::new(Admissions::new(Limits {
             connections: config.max_connections,
@@ -43,6 +45,7 @@ pub async fn serve(
         shared: Arc::new(Shared {
             post: Post::new(bus),
             tls: tls::acceptor(&config)?,
+            failures: Failures::new(config.max_auth_failures_per_peer, config.auth_window()),
             memory: Memory::new(config.max_memory_bytes),
             metrics: Metrics::new(&process.metrics.registry("intake")?)?,
             shutdown: process.shutdown.clone(),
@@ -50,13 +53,15 @@ pub async fn serve(
         }),
         sessions: JoinSet::new(),
     };
-    tracing::info!("SMTP on {address}");
+    for (door, address) in addresses {
+        tracing::info!("SMTP on {address}: {}", door.purpose());
+    }
     loop {
         tokio::select! {
             () = process.shutdown.cancelled() => break,
             Some(ended) = server.sessions.join_next() => note_panic(ended),
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => server.admit(stream, peer.ip().to_canonical()),
+            (door, accepted) = listeners.accept() => match accepted {
+                Ok((stream, peer)) => server.admit(door, stream, peer.ip().to_canonical()),
                 Err(err) => {
                     tracing::warn!("connection not accepted: {err}");
                     sleep(ACCEPT_PAUSE).await;
@@ -64,7 +69,7 @@ pub async fn serve(
             },
         }
     }
-    drop(listener);
+    drop(listeners);
     server.drain().await;
     Ok(())
 }
@@ -77,12 +82,12 @@ struct Server {
 }
 
 impl Server {
-    fn admit(&mut self, stream: TcpStream, ip: IpAddr) {
+    fn admit(&mut self, door: Door, stream: TcpStream, ip: IpAddr) {
         let exempt = self.shared.config.is_exempt(ip);
         let admission = match self.admissions.admit(ip, exempt, Instant::now()) {
             Ok(admission) => admission,
-            Err(Refusal::Full) => return self.refuse(stream, &reply::TOO_MANY_CONNECTIONS),
-            Err(Refusal::Peer) => return self.refuse(stream, &reply::TOO_MANY_FROM_PEER),
+            Err(Refusal::Full) => return self.refuse(door, stream, &reply::TOO_MANY_CONNECTIONS),
+            Err(Refusal::Peer) => return self.refuse(door, stream, &reply::TOO_MANY_FROM_PEER),
         };
         // Replies are small and awaited; that this fails is no reason not to send them.
         drop(stream.set_nodelay(true));
@@ -92,13 +97,17 @@ impl Server {
             connections.inc();
             shared.metrics.sessions.inc();
             let _open = (admission, Gauged(connections));
-            Session::new(shared, ip, exempt).run(stream).await;
+            Session::new(shared, door, ip, exempt).run(stream).await;
         });
     }
 
-    /// Says no without a task: a reply always fits into the buffer of a new socket.
-    fn refuse(&self, stream: TcpStream, reply: &Reply) {
+    /// Says no without a task: a reply always fits into the buffer of a new socket. Whoever expects TLS
+    /// could not read it.
+    fn refuse(&self, door: Door, stream: TcpStream, reply: &Reply) {
         self.shared.metrics.rejections.with_label_values(&[reply.status]).inc();
+        if door == Door::Submissions {
+            return;
+        }
         let mut text = Vec::new();
         reply.write_to(&mut text);
         // The client may have gone already.

@@ -6,8 +6,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bus::Resolution;
-use contract::{Envelope, ForwardPath, Peer};
+use contract::{Envelope, ForwardPath, Peer, Purpose};
 use mail::Address;
+use time::OffsetDateTime;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -19,14 +20,18 @@ use uuid::Uuid;
 
 use crate::{
     Config,
+    auth::Failures,
     command::{self, Command, Mail},
+    door::Door,
     line::Line,
+    login::Login,
     memory::Memory,
     metrics::Metrics,
     post::Post,
-    receive::Chunks,
+    receive::{self, Chunks},
     reply::{self, Reply},
     sequence::{Sequence, Step},
+    submit::{self, Author},
     tls,
     wire::{Stop, Wire},
 };
@@ -36,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) post: Post,
     pub(crate) tls: TlsAcceptor,
+    /// Of all logins.
+    pub(crate) failures: Failures,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
@@ -43,21 +50,28 @@ pub(crate) struct Shared {
 
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) door: Door,
+    pub(crate) ip: IpAddr,
     pub(crate) peer: Peer,
     /// One of our own, whom the limits per connection do not bind.
-    exempt: bool,
+    pub(crate) exempt: bool,
     /// The client said EHLO.
     pub(crate) extended: bool,
     pub(crate) sequence: Sequence,
     pub(crate) envelope: Envelope,
     /// RCPTs that got a 250; several may mean one inbox.
-    recipients: usize,
+    pub(crate) recipients: usize,
     /// The content so far, if it comes by BDAT.
     pub(crate) chunks: Option<Chunks>,
+    /// Who is logged in, on a submission port.
+    pub(crate) login: Option<Login>,
+    pub(crate) auth_failures: u32,
+    /// Of the mail in hand, on a submission port.
+    pub(crate) author: Author,
     errors: u32,
     unknown_recipients: u32,
     pub(crate) mails: u32,
-    ends_at: Instant,
+    pub(crate) ends_at: Instant,
 }
 
 enum Ended {
@@ -67,10 +81,12 @@ enum Ended {
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, ip: IpAddr, exempt: bool) -> Session {
+    pub(crate) fn new(shared: Arc<Shared>, door: Door, ip: IpAddr, exempt: bool) -> Session {
         let ends_at = Instant::now() + shared.config.session_timeout();
         Session {
             shared,
+            door,
+            ip,
             peer: Peer { ip: ip.to_string(), ..Peer::default() },
             exempt,
             extended: false,
@@ -78,6 +94,9 @@ impl Session {
             envelope: Envelope::default(),
             recipients: 0,
             chunks: None,
+            login: None,
+            auth_failures: 0,
+            author: Author::default(),
             errors: 0,
             unknown_recipients: 0,
             mails: 0,
@@ -85,15 +104,31 @@ impl Session {
         }
     }
 
+    /// The largest content taken.
+    pub(crate) fn max_size(&self) -> usize {
+        let most = self.shared.config.max_size_bytes;
+        match self.door {
+            Door::World => most,
+            Door::Submission | Door::Submissions => most.min(submit::MAX_SIZE),
+        }
+    }
+
     pub(crate) async fn run(mut self, stream: TcpStream) {
+        if self.door == Door::Submissions {
+            return Box::pin(self.secure(stream)).await;
+        }
         let mut wire = Wire::new(stream, self.ends_at);
-        let greeting = format!("{} ESMTP Posthouse", self.shared.config.hostname);
-        wire.say(&Reply::saying(220, "", greeting));
+        wire.say(&self.greeting());
         match self.converse(&mut wire).await {
             // Boxed, so that a session without TLS does not have the size of one with it.
             Ok(Ended::StartTls) => Box::pin(self.secure(wire.into_stream())).await,
             outcome => self.end(wire, outcome).await,
         }
+    }
+
+    fn greeting(&self) -> Reply {
+        let text = format!("{} ESMTP Posthouse", self.shared.config.hostname);
+        Reply::saying(220, "", text)
     }
 
     async fn secure(mut self, stream: TcpStream) {
@@ -106,6 +141,9 @@ impl Session {
         self.peer.helo.clear();
         self.sequence.secured();
         let mut wire = Wire::new(stream, self.ends_at);
+        if self.door == Door::Submissions {
+            wire.say(&self.greeting());
+        }
         // The state machine allows no second STARTTLS.
         let outcome = self.converse(&mut wire).await;
         self.end(wire, outcome).await;
@@ -167,10 +205,13 @@ impl Session {
                 _ => return Ok(reply::BAD_SEQUENCE),
             }
         }
+        if let Some(reply) = self.barred(&command) {
+            return Ok(reply);
+        }
         Ok(match command {
             Command::Ehlo(name) => self.hello(name, true),
             Command::Helo(name) => self.hello(name, false),
-            Command::Mail(mail) => self.mail(&mail),
+            Command::Mail(mail) => self.mail(&mail).await,
             Command::Rcpt(forward_path) => self.rcpt(forward_path).await,
             Command::Data => self.data(wire).await?,
             Command::Chunk(chunk) => self.chunk(chunk, wire).await?,
@@ -180,6 +221,8 @@ impl Session {
             }
             Command::StartTls if self.sequence.advance(Step::StartTls) => reply::START_TLS,
             Command::StartTls => reply::BAD_SEQUENCE,
+            // Boxed, so that a session that only waits for commands has not the size of a login.
+            Command::Auth(argument) => Box::pin(self.auth(argument, wire)).await?,
             Command::Noop => reply::OK,
             Command::Help => reply::HELP,
             Command::Vrfy => reply::WILL_TRY,
@@ -206,14 +249,18 @@ impl Session {
             return Reply::saying(250, "", config.hostname.clone());
         }
         let start_tls = if self.peer.tls.is_empty() { "\nSTARTTLS" } else { "" };
+        let may_log_in = self.door.is_submission() && start_tls.is_empty() && self.login.is_none();
+        let auth = if may_log_in { "\nAUTH PLAIN LOGIN" } else { "" };
         let text = format!(
-            "{}\nPIPELINING\nSIZE {}{start_tls}\nENHANCEDSTATUSCODES\n8BITMIME\nSMTPUTF8\nCHUNKING",
-            config.hostname, config.max_size_bytes,
+            "{}\nPIPELINING\nSIZE {}{start_tls}{auth}\nENHANCEDSTATUSCODES\n8BITMIME\nSMTPUTF8\n\
+             CHUNKING",
+            config.hostname,
+            self.max_size(),
         );
         Reply::saying(250, "", text)
     }
 
-    fn mail(&mut self, mail: &Mail<'_>) -> Reply {
+    async fn mail(&mut self, mail: &Mail<'_>) -> Reply {
         let config = &self.shared.config;
         if !self.sequence.allows(Step::Mail) {
             return reply::BAD_SEQUENCE;
@@ -224,7 +271,11 @@ impl Session {
         if self.mails >= config.max_mails_per_connection && !self.exempt {
             return reply::TOO_MANY_MAILS;
         }
-        if mail.size.is_some_and(|size| size > config.max_size_bytes as u64) {
+        // Only who offers AUTH has to know the parameter (RFC 4954 section 5).
+        if mail.auth && !self.door.is_submission() {
+            return reply::UNKNOWN_PARAMETER;
+        }
+        if mail.size.is_some_and(|size| size > self.max_size() as u64) {
             return reply::TOO_LARGE;
         }
         if !mail.smtputf8 && !mail.reverse_path.is_ascii() {
@@ -233,6 +284,13 @@ impl Session {
         // The earlier it is said, the less is sent in vain.
         if !self.shared.post.is_open() {
             return reply::UNAVAILABLE;
+        }
+        if self.door.is_submission() {
+            // Boxed, so that a session that only waits for commands has not the size of a lookup.
+            match Box::pin(self.author(mail.reverse_path)).await {
+                Ok(author) => self.author = author,
+                Err(reply) => return reply,
+            }
         }
         self.sequence.advance(Step::Mail);
         self.recipients = 0;
@@ -248,30 +306,30 @@ impl Session {
         if !self.sequence.allows(Step::Rcpt) {
             return reply::BAD_SEQUENCE;
         }
-        if self.recipients >= self.shared.config.max_recipients {
+        let most = match self.door {
+            Door::World => self.shared.config.max_recipients,
+            Door::Submission | Door::Submissions => mail::MAX_RECIPIENTS,
+        };
+        if self.recipients >= most {
             return reply::TOO_MANY_RECIPIENTS;
         }
         if !self.envelope.smtputf8 && !forward_path.is_ascii() {
             return reply::NEEDS_SMTPUTF8;
         }
         let Ok(address) = self.address(forward_path) else { return reply::BAD_RECIPIENT };
+        if self.door.is_submission() {
+            return Box::pin(self.addressee(&address)).await;
+        }
         // Boxed, so that a session that only waits for commands has not the size of a lookup.
-        let (account_id, inbox_id) = match Box::pin(self.shared.post.resolve(&address)).await {
-            Some(Resolution::Inbox { account_id, inbox_id }) => (account_id, inbox_id),
-            Some(Resolution::UnknownRecipient) => return reply::UNKNOWN_RECIPIENT,
-            Some(Resolution::UnknownDomain) => return reply::NO_RELAY,
-            None => return reply::LOOKUP_FAILED,
+        let resolution = Box::pin(self.shared.post.resolve(&address)).await;
+        let path = match destination(resolution, &address, &self.shared.config) {
+            Ok(path) => ForwardPath { address: forward_path.to_owned(), ..path },
+            Err(reply) => return reply,
         };
         self.sequence.advance(Step::Rcpt);
         self.recipients += 1;
-        // Two addresses of one inbox are one copy.
-        if self.envelope.forward_paths.iter().all(|it| it.inbox_id != inbox_id) {
-            self.envelope.forward_paths.push(ForwardPath {
-                address: forward_path.to_owned(),
-                account_id,
-                inbox_id,
-                email_id: format!("eml_{}", Uuid::now_v7().simple()),
-            });
+        if self.envelope.forward_paths.iter().all(|it| !is_same(it, &path)) {
+            self.envelope.forward_paths.push(path);
         }
         reply::RECIPIENT_OK
     }
@@ -307,5 +365,40 @@ impl Session {
         if reply.code >= 400 {
             self.shared.metrics.rejections.with_label_values(&[reply.status]).inc();
         }
+    }
+}
+
+/// What an address means, but for the address itself. Return paths come first: an inbox named "b" must
+/// not get reports.
+fn destination(
+    resolution: Option<Resolution>,
+    address: &Address,
+    config: &Config,
+) -> Result<ForwardPath, Reply> {
+    let to =
+        |purpose: Purpose| Ok(ForwardPath { purpose: purpose.into(), ..ForwardPath::default() });
+    let now = receive::micros_since_1970(OffsetDateTime::now_utc());
+    match resolution {
+        None => Err(reply::LOOKUP_FAILED),
+        Some(Resolution::UnknownDomain) => Err(reply::NO_RELAY),
+        Some(_) if mail::is_return_path(address, now) => to(Purpose::ReturnPath),
+        Some(Resolution::Inbox { account_id, inbox_id }) => Ok(ForwardPath {
+            account_id,
+            inbox_id,
+            email_id: format!("eml_{}", Uuid::now_v7().simple()),
+            ..ForwardPath::default()
+        }),
+        Some(Resolution::UnknownRecipient) if config.takes_complaints(address) => {
+            to(Purpose::Complaints)
+        }
+        Some(Resolution::UnknownRecipient) => Err(reply::UNKNOWN_RECIPIENT),
+    }
+}
+
+/// Two addresses of one inbox are one copy; what is for no inbox goes by its address.
+fn is_same(one: &ForwardPath, other: &ForwardPath) -> bool {
+    match one.inbox_id.as_str() {
+        "" => one.address == other.address,
+        inbox_id => inbox_id == other.inbox_id,
     }
 }

@@ -8,10 +8,18 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 /// A mail that came through more hops is taken for a loop (RFC 5321 section 6.3).
 pub(crate) const MAX_HOPS: usize = 100;
 
+/// How a client spoke, beside what the envelope and the peer tell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Protocol {
+    /// It said EHLO.
+    pub(crate) extended: bool,
+    pub(crate) authenticated: bool,
+}
+
 /// The Received field. Return-Path is added where the mail is finally delivered.
 pub(crate) fn header(
     peer: &Peer,
-    extended: bool,
+    spoken: Protocol,
     envelope: &Envelope,
     hostname: &str,
     mail_id: &str,
@@ -29,13 +37,16 @@ pub(crate) fn header(
          \tby {hostname} with {} id {mail_id}{recipient};\r\n\
          \t{date}\r\n",
         harmless(&peer.helo),
-        protocol(extended, envelope.smtputf8, !peer.tls.is_empty()),
+        protocol(spoken, envelope.smtputf8, !peer.tls.is_empty()),
     )
 }
 
 /// The name of the protocol (RFC 3848, RFC 6531 section 4.3).
-fn protocol(extended: bool, smtputf8: bool, tls: bool) -> &'static str {
-    match (extended, smtputf8, tls) {
+fn protocol(spoken: Protocol, smtputf8: bool, tls: bool) -> &'static str {
+    match (spoken.extended, smtputf8, tls) {
+        // There is no login without TLS.
+        _ if spoken.authenticated && smtputf8 => "UTF8SMTPSA",
+        _ if spoken.authenticated => "ESMTPSA",
         (false, false, false) => "SMTP",
         (_, false, false) => "ESMTP",
         (_, false, true) => "ESMTPS",
@@ -83,16 +94,16 @@ mod tests {
         Envelope { reverse_path: "a@client.example".to_owned(), forward_paths, smtputf8 }
     }
 
-    fn check(peer: &Peer, extended: bool, envelope: &Envelope, expected: &str) {
+    fn check(peer: &Peer, envelope: &Envelope, expected: &str) {
+        let spoken = Protocol { extended: true, authenticated: false };
         let now = datetime!(2026-11-24 05:06:07 UTC);
-        assert_eq!(header(peer, extended, envelope, "mx.example", "0a", now), expected);
+        assert_eq!(header(peer, spoken, envelope, "mx.example", "0a", now), expected);
     }
 
     #[test]
     fn names_the_only_recipient() {
         check(
             &peer("192.0.2.1", "client.example", ""),
-            true,
             &envelope(&["user@local.example"], false),
             "Received: from client.example ([192.0.2.1])\r\n\
              \tby mx.example with ESMTP id 0a\r\n\
@@ -105,7 +116,6 @@ mod tests {
     fn names_nobody_when_there_are_two_and_lets_nothing_in() {
         check(
             &peer("2001:db8::1", "x(y)\u{e9};", "TLSv1.3"),
-            true,
             &envelope(&["a@local.example", "b@local.example"], true),
             "Received: from x?y??? ([IPv6:2001:db8::1])\r\n\
              \tby mx.example with UTF8SMTPS id 0a;\r\n\
@@ -115,9 +125,12 @@ mod tests {
 
     #[test]
     fn the_protocol_tells_of_tls_and_ehlo() {
-        assert_eq!(protocol(false, false, false), "SMTP");
-        assert_eq!(protocol(true, false, false), "ESMTP");
-        assert_eq!(protocol(true, false, true), "ESMTPS");
+        let spoken = |extended, authenticated| Protocol { extended, authenticated };
+        assert_eq!(protocol(spoken(false, false), false, false), "SMTP");
+        assert_eq!(protocol(spoken(true, false), false, false), "ESMTP");
+        assert_eq!(protocol(spoken(true, false), false, true), "ESMTPS");
+        assert_eq!(protocol(spoken(true, true), false, true), "ESMTPSA");
+        assert_eq!(protocol(spoken(true, true), true, true), "UTF8SMTPSA");
     }
 
     #[test]

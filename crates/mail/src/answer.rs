@@ -122,6 +122,7 @@ pub fn enclosed(message: &Message, content: Vec<u8>) -> SendAttachment {
         filename: format!("{name}.eml"),
         content_type: "message/rfc822".to_owned(),
         content,
+        upload_id: String::new(),
     }
 }
 
@@ -138,6 +139,7 @@ pub fn attachments(message: &Message, content: &[u8]) -> Vec<SendAttachment> {
             Err(_) => String::new(),
         },
         content: part.octets,
+        upload_id: String::new(),
     });
     passed_on.collect()
 }

@@ -84,26 +84,75 @@ const MAX_HOPS: usize = 100;
 /// Header sections are read this far.
 const MAX_SECTION: usize = 256 * 1024;
 
+/// Why no machine may answer a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AutoReplyRefusal {
+    #[error("its return path is empty, so that nothing answers it")]
+    NullPath,
+    #[error("it comes from an address that no person reads answers at")]
+    Machine,
+    #[error("it was sent to a mailing list or by a machine, as its header fields say")]
+    Marked,
+    #[error("it is a report")]
+    Report,
+    #[error("its subject says that somebody is away")]
+    AbsenceNote,
+    #[error("this inbox is named neither in To nor in Cc")]
+    NotNamed,
+    #[error(
+        "it was here before, or has come through more hosts than mail does: it goes round in circles"
+    )]
+    Loop,
+    #[error("its Auto-Submitted field says that a machine has written it")]
+    AutoSubmitted,
+}
+
+/// What an agent is told that answers such a mail; `why` is the refusal.
+pub fn auto_reply_refused(why: &str) -> String {
+    format!(
+        "inReplyTo: no machine should answer this mail: {why}. If a person has decided on the answer, say \
+         \"automatic\": \"no\"; to answer all the same, say \"allowAutoReply\": true"
+    )
+}
+
 /// Whether a mail to `own` may be answered without a person having decided so. An answer goes to the
 /// reverse-path; `reverse_path` is empty for the null one.
 pub fn auto_reply_allowed(content: &[u8], reverse_path: &str, own: &str) -> bool {
+    auto_reply_refusal(content, reverse_path, own).is_none()
+}
+
+/// As `auto_reply_allowed`, with the reason. `AutoSubmitted` is said of a mail that nothing else
+/// speaks against.
+pub fn auto_reply_refusal(
+    content: &[u8],
+    reverse_path: &str,
+    own: &str,
+) -> Option<AutoReplyRefusal> {
     let section = String::from_utf8_lossy(&content[..content.len().min(MAX_SECTION)]);
     let lines = section.lines().skip_while(|it| it.trim().is_empty());
-    let header = Group::read(lines.take_while(|it| !it.trim().is_empty()));
-    let subject = crate::parse(content, 0).subject;
+    let lines: Vec<&str> = lines.take_while(|it| !it.trim().is_empty()).collect();
+    let header = Group::read(lines.iter().copied());
     // Who writes from an address that takes no mail wants no answer, unless he names another.
     let from = header.all("from").filter(|_| header.get("reply-to").is_none());
     let from = from.flat_map(addresses).next().map(|it| it.1);
-    !is_from_machine(reverse_path)
-        && !from.is_some_and(is_from_machine)
-        && !is_marked(&header)
-        && !says_absent(&subject)
-        && names(&header, own)
-        && !is_loop(&header, own)
+    let subject = || crate::parse(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes(), 0).subject;
+    let reverse_path = reverse_path.trim_matches(['<', '>', ' ']);
+    Some(match () {
+        () if reverse_path.is_empty() => AutoReplyRefusal::NullPath,
+        () if is_from_machine(reverse_path) => AutoReplyRefusal::Machine,
+        () if from.is_some_and(is_from_machine) => AutoReplyRefusal::Machine,
+        () if is_report(&header) => AutoReplyRefusal::Report,
+        () if is_marked(&header) => AutoReplyRefusal::Marked,
+        () if says_absent(&subject()) => AutoReplyRefusal::AbsenceNote,
+        () if !names(&header, own) => AutoReplyRefusal::NotNamed,
+        () if is_loop(&header, own) => AutoReplyRefusal::Loop,
+        () if is_auto_submitted(&header) => AutoReplyRefusal::AutoSubmitted,
+        () => return None,
+    })
 }
 
 fn is_from_machine(reverse_path: &str) -> bool {
-    let path = reverse_path.trim_matches(['<', '>', ' ']).to_lowercase();
+    let path = reverse_path.to_lowercase();
     let Some((local, _)) = path.rsplit_once('@') else { return true };
     MACHINES.contains(&local)
         || MACHINE_PREFIXES.iter().any(|it| local.starts_with(it))
@@ -113,19 +162,27 @@ fn is_from_machine(reverse_path: &str) -> bool {
 
 fn is_marked(header: &Group) -> bool {
     let words = |name: &str| header.text(name).to_ascii_lowercase();
-    let automatic = words("auto-submitted");
-    let automatic = automatic.split(['(', ';']).next().unwrap_or_default().trim();
     let is_bulk = ["bulk", "junk", "list", "auto_reply"].contains(&words("precedence").trim());
     let suppress = words("x-auto-response-suppress");
     let suppress = suppress.split(',').map(str::trim);
     MARKS.iter().any(|it| header.get(it).is_some())
-        || !matches!(automatic, "" | "no")
         || is_bulk
         || suppress.into_iter().any(|it| matches!(it, "all" | "oof" | "autoreply"))
-        || words("content-type").trim_start().starts_with("multipart/report")
 }
 
-fn says_absent(subject: &str) -> bool {
+/// RFC 3834 section 5: the keyword is what stands before parameters and comments.
+fn is_auto_submitted(header: &Group) -> bool {
+    let field = header.text("auto-submitted").to_ascii_lowercase();
+    let keyword = field.split(['(', ';']).next().unwrap_or_default().trim();
+    !matches!(keyword, "" | "no")
+}
+
+fn is_report(header: &Group) -> bool {
+    let content_type = header.text("content-type").to_ascii_lowercase();
+    content_type.trim_start().starts_with("multipart/report")
+}
+
+pub(crate) fn says_absent(subject: &str) -> bool {
     let subject = folded(subject);
     SUBJECTS.iter().any(|it| subject.trim_start().starts_with(it))
 }
@@ -149,5 +206,38 @@ fn is_same(one: &str, other: &str) -> bool {
     match (one.parse::<Address>(), other.parse::<Address>()) {
         (Ok(one), Ok(other)) => one.canonical() == other.canonical(),
         _ => one.eq_ignore_ascii_case(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(fields: &str, reverse_path: &str, expected: Option<AutoReplyRefusal>) {
+        let content =
+            format!("From: Sarah <sarah@x.test>\r\nTo: a.gent@y.test\r\n{fields}\r\nHi\r\n");
+        let refusal = auto_reply_refusal(content.as_bytes(), reverse_path, "agent+tag@y.test");
+        assert_eq!(refusal, expected, "{fields}");
+    }
+
+    #[test]
+    fn says_why() {
+        use AutoReplyRefusal::*;
+        let sarah = "sarah@x.test";
+        check("Subject: Hi\r\n", sarah, None);
+        check("Auto-Submitted: No\r\n", sarah, None);
+        check("Auto-Submitted: auto-generated (by me)\r\n", sarah, Some(AutoSubmitted));
+        check("", "<>", Some(NullPath));
+        check("", "bounces-17@x.test", Some(Machine));
+        check("List-Id: <l.x.test>\r\nAuto-Submitted: auto-generated\r\n", sarah, Some(Marked));
+        check("Precedence: bulk\r\n", sarah, Some(Marked));
+        check("Content-Type: multipart/report; boundary=b\r\n", sarah, Some(Report));
+        check("Subject: =?utf-8?Q?R=C3=A9ponse_automatique?= : x\r\n", sarah, Some(AbsenceNote));
+        let delivered = "Delivered-To: agent@y.test\r\n";
+        check(&delivered.repeat(2), sarah, Some(Loop));
+        check(&"Received: by x\r\n".repeat(101), sarah, Some(Loop));
+        let hidden = b"From: sarah@x.test\r\nTo: tom@y.test\r\n\r\n";
+        assert_eq!(auto_reply_refusal(hidden, sarah, "agent@y.test"), Some(NotNamed));
     }
 }

@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Rejection, SendAttachment, SendRequest};
+use contract::{OnUnknown, Rejection, SendAttachment, SendRequest};
 
 use crate::{
     address::{Address, InvalidAddress},
     custom,
+    list::{check_automatic, check_list},
     syntax::{self, is_message_id},
-    timing,
+    timing, whole,
 };
 
-const MAX_RECIPIENTS: usize = 50;
+/// Of one mail.
+pub const MAX_RECIPIENTS: usize = 50;
 const MAX_ATTACHMENTS: usize = 10;
 /// What most receivers take, base64 not counted.
 const MAX_OCTETS: usize = 25 * 1024 * 1024;
+/// What a request may ask to be notified of, in the words of RFC 3461 section 4.1.
+const NOTIFICATIONS: [&str; 3] = ["failure", "delay", "success"];
 const MAX_SUBJECT: usize = 998;
 const MAX_HEADERS: usize = 20;
 /// 30 days.
@@ -27,6 +31,12 @@ const MAX_SHOWN: usize = 100;
 /// `too_large`. Who may send as `from` is not decided here. `now` is in microseconds since 1970.
 pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     check_recipients(request)?;
+    check_timing(request, now)?;
+    on_unknown(request)?;
+    check_notify(&request.notify)?;
+    if !request.content.is_empty() {
+        return whole::check(request);
+    }
     check_subject(&request.subject)?;
     check_body(request)?;
     if !request.reply_to.is_empty() {
@@ -37,7 +47,8 @@ pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     }
     check_attachments(&request.attachments)?;
     check_headers(&request.headers)?;
-    check_timing(request, now)?;
+    check_automatic(&request.automatic)?;
+    check_list(request)?;
     check_size(request)
 }
 
@@ -53,6 +64,15 @@ pub fn forward_paths(request: &SendRequest) -> Result<Vec<String>, Rejection> {
         }
     }
     Ok(paths)
+}
+
+/// What is to follow when nobody knows whether the mail was taken.
+pub fn on_unknown(request: &SendRequest) -> Result<OnUnknown, Rejection> {
+    match request.on_unknown.as_str() {
+        "" | "retry" => Ok(OnUnknown::Retry),
+        "hold" => Ok(OnUnknown::Hold),
+        other => Err(invalid("onUnknown", other, "is neither \"retry\" nor \"hold\"")),
+    }
 }
 
 /// A message identifier without the angle brackets that users may leave around it.
@@ -115,13 +135,36 @@ fn check_attachments(attachments: &[SendAttachment]) -> Result<(), Rejection> {
         )));
     }
     for (n, attachment) in attachments.iter().enumerate() {
-        let SendAttachment { filename, content_type, .. } = attachment;
-        syntax::check_filename(filename)
-            .map_err(|why| wrong(&format!("attachments[{n}].filename"), filename, why))?;
+        let SendAttachment { filename, content_type, content, upload_id } = attachment;
+        if !upload_id.is_empty() && !content.is_empty() {
+            let message = format!("attachments[{n}]: give either content or uploadId");
+            return Err(rejection(message));
+        }
+        if !upload_id.is_empty() && !is_upload_id(upload_id) {
+            return Err(invalid(&format!("attachments[{n}].uploadId"), upload_id, "is not one"));
+        }
+        // An upload has a file name of its own.
+        if upload_id.is_empty() || !filename.is_empty() {
+            syntax::check_filename(filename)
+                .map_err(|why| wrong(&format!("attachments[{n}].filename"), filename, why))?;
+        }
         syntax::check_content_type(content_type)
             .map_err(|why| wrong(&format!("attachments[{n}].contentType"), content_type, why))?;
     }
     Ok(())
+}
+
+/// Whether an attachment can have this name and this type.
+pub fn check_attachment(filename: &str, content_type: &str) -> Result<(), Rejection> {
+    syntax::check_filename(filename).map_err(|why| wrong("filename", filename, why))?;
+    let checked = syntax::check_content_type(content_type);
+    checked.map_err(|why| wrong("Content-Type", content_type, why))
+}
+
+/// As the API gives them; they become part of a key in the object store.
+fn is_upload_id(id: &str) -> bool {
+    let digits = id.strip_prefix("upl_").unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|it| it.is_ascii_hexdigit())
 }
 
 fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), Rejection> {
@@ -161,7 +204,21 @@ fn check_timing(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     }
 }
 
-fn check_size(request: &SendRequest) -> Result<(), Rejection> {
+fn check_notify(notify: &[String]) -> Result<(), Rejection> {
+    for (n, it) in notify.iter().enumerate() {
+        if !NOTIFICATIONS.contains(&it.as_str()) {
+            let why = "is not \"failure\", \"delay\" or \"success\"";
+            return Err(invalid(&format!("notify[{n}]"), it, why));
+        }
+        if notify[..n].contains(it) {
+            return Err(invalid(&format!("notify[{n}]"), it, "is there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Once more when uploads stand in their places.
+pub fn check_size(request: &SendRequest) -> Result<(), Rejection> {
     let body = request.body.as_ref().map_or(0, |it| it.text.len() + it.html.len());
     let attached: usize = request.attachments.iter().map(|it| it.content.len()).sum();
     let octets = body + attached;
@@ -183,7 +240,7 @@ fn invalid(field: &str, value: &str, why: &str) -> Rejection {
     rejection(format!("{field}: {shown:?}{more} {why}"))
 }
 
-fn rejection(message: String) -> Rejection {
+pub(crate) fn rejection(message: String) -> Rejection {
     Rejection { code: "invalid_request".to_owned(), message }
 }
 
@@ -217,6 +274,7 @@ mod tests {
             filename: filename.to_owned(),
             content_type: content_type.to_owned(),
             content: vec![0; octets],
+            upload_id: String::new(),
         }
     }
 
@@ -265,6 +323,38 @@ mod tests {
         refused(
             |it| it.attachments = vec![attachment("a\nb", "", 1)],
             "attachments[0].filename: \"a\\nb\" is not valid: it has a control character",
+        );
+    }
+
+    #[test]
+    fn an_upload_stands_for_content_and_name() {
+        let upload = |id: &str| SendAttachment { upload_id: id.to_owned(), ..Default::default() };
+        let id = format!("upl_{}", "0a".repeat(16));
+        let mut request = request();
+        request.attachments = vec![upload(&id)];
+        check(&request, NOW).expect("pass");
+        refused(
+            |it| it.attachments = vec![SendAttachment { content: vec![1], ..upload(&id) }],
+            "attachments[0]: give either content or uploadId",
+        );
+        refused(
+            |it| it.attachments = vec![upload("upl_../x")],
+            "attachments[0].uploadId: \"upl_../x\" is not one",
+        );
+    }
+
+    #[test]
+    fn notifications_are_asked_for_by_name() {
+        let mut asking = request();
+        asking.notify = NOTIFICATIONS.map(str::to_owned).to_vec();
+        check(&asking, NOW).expect("pass");
+        refused(
+            |it| it.notify = vec!["delay".to_owned(), "never".to_owned()],
+            "notify[1]: \"never\" is not \"failure\", \"delay\" or \"success\"",
+        );
+        refused(
+            |it| it.notify = vec!["delay".to_owned(), "delay".to_owned()],
+            "notify[1]: \"delay\" is there twice",
         );
     }
 
@@ -322,6 +412,22 @@ mod tests {
         refused(
             |it| it.headers.extend(["X-A", "x-a"].map(|name| (name.to_owned(), "v".to_owned()))),
             "headers: \"x-a\" is there twice: case makes no difference",
+        );
+    }
+
+    #[test]
+    fn the_unknown_is_sent_again_or_held() {
+        let of = |text: &str| {
+            let mut request = request();
+            request.on_unknown = text.to_owned();
+            check(&request, NOW).and_then(|()| on_unknown(&request))
+        };
+        assert_eq!(of(""), Ok(OnUnknown::Retry));
+        assert_eq!(of("retry"), Ok(OnUnknown::Retry));
+        assert_eq!(of("hold"), Ok(OnUnknown::Hold));
+        refused(
+            |it| it.on_unknown = "Hold".to_owned(),
+            "onUnknown: \"Hold\" is neither \"retry\" nor \"hold\"",
         );
     }
 

@@ -206,6 +206,9 @@ fn hits(text: &str) -> BTreeSet<usize> {
     matches.map(|it| MATCHER.rules[it.pattern().as_usize()]).collect()
 }
 
+/// A code that says as much as the words of whoever knows.
+pub(crate) const ABOUT_RECIPIENT: &str = "5.1.1";
+
 fn is_about_recipient(status: &str) -> bool {
     matches!(
         status,
@@ -302,10 +305,14 @@ mod tests {
         check("", "550 User unknown (in reply to end of DATA command)", Class::RecipientRefused);
         check("5.2.0", "550 User unknown", Class::RecipientRefused);
         check("5.1.1", "550 5.1.1 User unknown", Class::RecipientUnknown);
+        // No answer to contents (RFC 5321 section 4.3.2).
+        check("5.3.0", "553 5.3.0 <a@x.test>... Unknown E-Mail Address", Class::RecipientUnknown);
+        check("5.3.0", "554 5.3.0 <a@x.test>... Unknown E-Mail Address", Class::RecipientRefused);
     }
 
     #[test]
     fn a_domain_is_not_unknown_for_good_while_its_name_server_is_away() {
+        check("", "DNS lookup failure: host x.test not found", Class::DomainUnknown);
         check("5.4.4", "Host or domain name not found", Class::DomainUnknown);
         check("4.4.3", "Host or domain name not found", Class::Network);
     }

@@ -15,6 +15,7 @@ use mail_builder::{
 use crate::{
     address::{Address, InvalidAddress},
     custom, html,
+    list::DraftList,
     syntax::{self, is_message_id},
 };
 
@@ -39,6 +40,12 @@ pub struct Draft {
     pub attachments: Vec<DraftAttachment>,
     /// Further fields: names and values.
     pub headers: Vec<(String, String)>,
+    /// The value of Auto-Submitted (RFC 3834 section 5); a person writes if it is "no" or empty.
+    pub auto_submitted: String,
+    /// What makes this a mail to a list.
+    pub list: Option<DraftList>,
+    /// Where receivers report complaints (RFC 9477).
+    pub cfbl_address: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -87,12 +94,32 @@ pub fn compose(draft: &Draft) -> Result<Vec<u8>, ComposeError> {
         custom::check_field(name, value).map_err(|why| invalid("headers", name, why))?;
         message = message.header(name.as_str(), field_value(value));
     }
+    let message = service_fields(message, draft)?;
     let mut content = Vec::new();
     message.body(body(draft)?).serialize(&mut content);
     if !content.ends_with(b"\r\n") {
         content.extend(b"\r\n");
     }
     Ok(content)
+}
+
+fn service_fields<'a>(
+    message: MessageBuilder<'a>,
+    draft: &'a Draft,
+) -> Result<MessageBuilder<'a>, ComposeError> {
+    let mut message = message;
+    if !matches!(draft.auto_submitted.as_str(), "" | "no") {
+        one_line("auto_submitted", &draft.auto_submitted)?;
+        message = message.header("Auto-Submitted", Raw::new(draft.auto_submitted.as_str()));
+    }
+    if let Some(address) = &draft.cfbl_address {
+        let address = parse_address("cfbl_address", address)?;
+        message = message.header("CFBL-Address", Raw::new(format!("{address}; report=arf")));
+    }
+    match &draft.list {
+        Some(list) => list.write(message),
+        None => Ok(message),
+    }
 }
 
 /// ASCII stands as it is, because it may be structured; the rest becomes encoded words (RFC 2047).

@@ -5,14 +5,18 @@ const MAX_NAME: usize = 76;
 const MAX_VALUE: usize = 900;
 
 /// Fields that this service writes itself, or that say where a mail came from. Lower case.
-const OWNED: [&str; 17] = [
+const OWNED: [&str; 21] = [
     "authentication-results",
+    "auto-submitted",
     "bcc",
     "cc",
+    "cfbl-address",
+    "cfbl-feedback-id",
     "date",
     "delivered-to",
     "dkim-signature",
     "domainkey-signature",
+    "feedback-id",
     "from",
     "in-reply-to",
     "message-id",
@@ -95,6 +99,8 @@ mod tests {
             "Sender",
             "Resent-To",
             "ARC-Seal",
+            "Auto-Submitted",
+            "Feedback-ID",
         ] {
             let why = check_field(name, "v").expect_err(name);
             assert_eq!(why, "this field is written by the service");

@@ -22,6 +22,7 @@ const WANTED: &[&str] = &[
     "message-id",
     "references",
     "reply-to",
+    "sender",
     "subject",
     "thread-index",
     "to",
@@ -94,6 +95,14 @@ impl<'a> Fields<'a> {
         }
         mailboxes.truncate(MAX_MAILBOXES);
         mailboxes
+    }
+
+    /// The address of a field that has exactly one.
+    pub(crate) fn only_mailbox(&self, name: &str) -> Option<String> {
+        match &mut self.mailboxes(name)[..] {
+            [only] => Some(std::mem::take(&mut only.address)),
+            _ => None,
+        }
     }
 
     /// The message identifiers of a field, without their angle brackets; what stands outside of

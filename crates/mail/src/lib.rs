@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+mod author;
 mod auto_reply;
 mod check;
 mod classify;
@@ -10,12 +11,16 @@ mod custom;
 mod encoding;
 mod fields;
 mod html;
+mod list;
 mod message;
 mod mime;
+mod notification;
 mod report;
+mod return_path;
 mod surface;
 mod syntax;
 mod timing;
+mod whole;
 
 pub use crate::{
     address::{Address, InvalidAddress},
@@ -23,12 +28,21 @@ pub use crate::{
         Recipients, answered_id, attachments, enclosed, forward_subject, quoted, recipients,
         reply_subject,
     },
-    auto_reply::auto_reply_allowed,
-    check::{bare_id, check, forward_paths},
+    auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, auto_reply_refused},
+    check::{
+        MAX_RECIPIENTS, bare_id, check, check_attachment, check_size, forward_paths, on_unknown,
+    },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    list::{DraftList, UNSUBSCRIBE_URL, automatic},
     message::{Part, parse, part},
-    report::{Report, ReportAction, ReportKind, ReportedRecipient, report},
+    notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
+    report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
+    return_path::{
+        RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
+        mail_of_message_id, return_paths,
+    },
     surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
+    whole::{Flaw, MAX_CONTENT, Whole},
 };

@@ -101,8 +101,26 @@ impl ReportedRecipient {
         let (said, notice) = (self.diagnostic.as_str(), self.notice.as_str());
         by_words(&status, said, notice)
             .or_else(|| Some(by_code(&status)).filter(|it| *it != Class::Undetermined))
-            .or_else(|| by_words(&classify::code(&status, notice), notice, said))
+            .or_else(|| match self.is_found_by_itself() {
+                // Its own users, not the contents of a mail, are what a host looks up.
+                true => by_words(classify::ABOUT_RECIPIENT, notice, said),
+                false => by_words(&classify::code(&status, notice), notice, said),
+            })
             .unwrap_or(Class::Undetermined)
+    }
+
+    /// Whether the host that reports has found out itself: no other host is named and no reply quoted.
+    fn is_found_by_itself(&self) -> bool {
+        let is_reply = |it: &str| {
+            it.len() >= 3
+                && it.starts_with(['4', '5'])
+                && it[..3].bytes().all(|it| it.is_ascii_digit())
+        };
+        !self.notice.is_empty()
+            && self.diagnostic.is_empty()
+            && self.remote_host.is_empty()
+            && !self.status.starts_with('4')
+            && !self.notice.split(|it: char| !it.is_ascii_alphanumeric()).any(is_reply)
     }
 
     /// What this report does to mail to come: a delay is no failure, whatever its reason.
@@ -115,10 +133,21 @@ impl ReportedRecipient {
 /// machines included.
 pub fn report(content: &[u8]) -> Option<Report> {
     let tree = Tree::read(content);
+    read(&Notification::read(content, &tree), &tree)
+}
+
+/// As `report`, of what came to a return path that names its recipient: it need not name him itself.
+/// Whom nobody names has no address.
+pub fn report_to_return_path(content: &[u8]) -> Option<Report> {
+    let tree = Tree::read(content);
     let notification = Notification::read(content, &tree);
-    let mut report = machine::report(&notification, &tree)
-        .or_else(|| passed_on(&notification, &tree))
-        .or_else(|| text::report(&notification))?;
+    read(&notification, &tree).or_else(|| text::report_on_nobody(&notification))
+}
+
+fn read(notification: &Notification, tree: &Tree<'_>) -> Option<Report> {
+    let mut report = machine::report(notification, tree)
+        .or_else(|| passed_on(notification, tree))
+        .or_else(|| text::report(notification))?;
     report.recipients.truncate(MAX_RECIPIENTS);
     Some(report)
 }
@@ -248,6 +277,42 @@ mod tests {
         );
         assert_eq!(report.kind, ReportKind::Disposition { disposition: "displayed".to_owned() });
         assert_eq!((&*it.address, &*report.message_id), ("bob@x.test", "m@a.test"));
+    }
+
+    #[test]
+    fn what_came_to_a_return_path_need_not_name_anybody() {
+        let bounce =
+            "From: MAILER-DAEMON@mx.test\nSubject: Oznameni\n\n550 5.1.1 Uzivatel neznamy\n";
+        assert_eq!(report(bounce.as_bytes()), None);
+        let found = report_to_return_path(bounce.as_bytes()).expect("a report");
+        assert_eq!(found.recipients[0].address, "");
+        assert_eq!(found.class(&found.recipients[0]), Class::RecipientUnknown);
+        for answer in [
+            "From: bob@x.test\nSubject: Hello\n\n550 5.1.1 is what I got\n",
+            "Return-Path: <>\nFrom: bob@x.test\nSubject: Out of office\n\nBack at 5.1.27\n",
+            "Return-Path: <>\nFrom: bob@x.test\nSubject: Hello\n\nI am away until Monday\n",
+            "From: MAILER-DAEMON@mx.test\nSubject: Re: 550 5.1.1\n\n550 5.1.1\n",
+        ] {
+            assert_eq!(report_to_return_path(answer.as_bytes()), None, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_asks_no_other_knows_its_users() {
+        let by = |more: &str| {
+            let content = format!(
+                "From: MAILER-DAEMON@mx.test\n\
+                 Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
+                 --b\n\nIt failed:\n\n  bob@x.test\n    Unknown user\n{more}\n--b\n\
+                 Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.test\n\n\
+                 Final-Recipient: rfc822;bob@x.test\nAction: failed\nStatus: 5.0.0\n--b--\n"
+            );
+            let (report, it) = only(&content);
+            report.class(&it)
+        };
+        assert_eq!(by(""), Class::RecipientUnknown);
+        let quoted = by("mx2.test said: 554 Unknown user (in reply to end of DATA command)");
+        assert_eq!(quoted, Class::RecipientRefused);
     }
 
     #[test]

@@ -70,6 +70,9 @@ pub fn surfaces(content: &[u8], limit: usize) -> Surfaces {
 
 /// The surfaces of a mail that is to be sent.
 pub fn request_surfaces(request: &SendRequest, limit: usize) -> Surfaces {
+    if !request.content.is_empty() {
+        return surfaces(&request.content, limit);
+    }
     let mut collected = Collected { left: limit, surfaces: Surfaces::default() };
     collected.add(SurfaceKind::Subject, request.subject.clone());
     if let Some(body) = &request.body {
@@ -210,6 +213,7 @@ mod tests {
                 filename: "f".to_owned(),
                 content_type: "text/csv".to_owned(),
                 content: b"c".to_vec(),
+                upload_id: String::new(),
             }],
             headers: [("X-A".to_owned(), "x".to_owned())].into(),
             ..SendRequest::default()
@@ -217,6 +221,14 @@ mod tests {
         let read = request_surfaces(&request, 100).list;
         let read: Vec<&str> = read.iter().map(|it| it.text.as_str()).collect();
         assert_eq!(read, ["s", "t", "h", "x", "f", "c"]);
+    }
+
+    #[test]
+    fn a_whole_message_in_a_request_is_read_as_one() {
+        let content = b"Subject: s\r\n\r\nt".to_vec();
+        let read = request_surfaces(&SendRequest { content, ..SendRequest::default() }, 100);
+        let read: Vec<_> = read.list.iter().map(|it| (it.kind, it.text.as_str())).collect();
+        assert_eq!(read, [(SurfaceKind::Subject, "s"), (SurfaceKind::Text, "t")]);
     }
 
     #[test]

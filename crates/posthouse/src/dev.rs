@@ -32,6 +32,12 @@ pub(crate) struct Options {
     /// Where mail is taken by SMTP.
     #[arg(long, env = "POSTHOUSE_DEV_SMTP", default_value = "127.0.0.1:2525")]
     smtp: SocketAddr,
+    /// Where programs hand in mail to be sent, with STARTTLS.
+    #[arg(long, env = "POSTHOUSE_DEV_SUBMISSION", default_value = "127.0.0.1:2587")]
+    submission: SocketAddr,
+    /// The same, with TLS from the first octet.
+    #[arg(long, env = "POSTHOUSE_DEV_SUBMISSIONS", default_value = "127.0.0.1:2465")]
+    submissions: SocketAddr,
     /// Where the API is served.
     #[arg(long, env = "POSTHOUSE_DEV_API", default_value = "127.0.0.1:4801")]
     api: SocketAddr,
@@ -97,9 +103,11 @@ async fn serve(options: &Options, folder: &Folder, process: &Process) -> anyhow:
 }
 
 impl Options {
-    fn addresses(&self) -> [(SocketAddr, &'static str, &'static str); 4] {
+    fn addresses(&self) -> [(SocketAddr, &'static str, &'static str); 6] {
         [
             (self.smtp, "--smtp", "POSTHOUSE_DEV_SMTP"),
+            (self.submission, "--submission", "POSTHOUSE_DEV_SUBMISSION"),
+            (self.submissions, "--submissions", "POSTHOUSE_DEV_SUBMISSIONS"),
             (self.api, "--api", "POSTHOUSE_DEV_API"),
             (self.nats, "--nats", "POSTHOUSE_DEV_NATS"),
             (self.admin, "--admin", "POSTHOUSE_DEV_ADMIN"),

@@ -1,5 +1,6 @@
 //! `posthouse dev` runs everything on one machine; the other commands are the operator's.
 
+mod bounces;
 mod dev;
 mod operator;
 

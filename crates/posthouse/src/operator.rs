@@ -8,6 +8,8 @@ use gateway::token;
 use store::Store;
 use uuid::Uuid;
 
+use crate::bounces::{self, ReturnPaths, Suppressions};
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Make the streams, consumers and buckets that the services need.
@@ -18,12 +20,18 @@ pub(crate) enum Command {
     /// Make accounts.
     #[command(subcommand)]
     Account(Account),
-    /// Give accounts further tokens.
+    /// Give accounts further tokens, and take them back.
     #[command(subcommand)]
     Token(Token),
     /// See how an inbox stands, stop it, let it send again.
     #[command(subcommand)]
     Inbox(inbox::Command),
+    /// The addresses that nobody can send to.
+    #[command(subcommand)]
+    Suppressions(Suppressions),
+    /// The key that return paths are made with.
+    #[command(subcommand)]
+    ReturnPaths(ReturnPaths),
 }
 
 #[derive(Subcommand)]
@@ -52,7 +60,7 @@ pub(crate) struct Database {
     /// Where the database is: `sqlite:<file>` or `postgres://…`.
     #[arg(long, env = "POSTHOUSE_DATABASE", default_value = "sqlite:.posthouse/posthouse.db")]
     #[arg(hide_env_values = true)]
-    database: String,
+    pub(crate) database: String,
 }
 
 #[derive(Subcommand)]
@@ -78,6 +86,20 @@ pub(crate) enum Token {
         #[command(flatten)]
         database: Database,
     },
+    /// Show an account's tokens: their ids, and when they were made.
+    List {
+        account: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Take a token back. The API refuses it at once, SMTP within seconds.
+    Revoke {
+        account: String,
+        /// As `list` shows it.
+        id: String,
+        #[command(flatten)]
+        database: Database,
+    },
 }
 
 /// Runs a command and returns what it has to say.
@@ -94,6 +116,12 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
             create_account(id, tier, &database).await
         }
         Command::Token(Token::Add { account, database }) => add_token(&account, &database).await,
+        Command::Token(Token::List { account, database }) => list_tokens(&account, &database).await,
+        Command::Token(Token::Revoke { account, id, database }) => {
+            revoke_token(&account, &id, &database).await
+        }
+        Command::Suppressions(command) => bounces::suppressions(command).await,
+        Command::ReturnPaths(command) => bounces::return_paths(command).await,
         Command::Inbox(command) => inbox::run(command).await,
     }
 }
@@ -143,6 +171,40 @@ async fn add_token(id: &str, Database { database }: &Database) -> anyhow::Result
     let token = token::generate().context("make a token")?;
     store.writer.add_token(id, &token::hash(&token)).await.context("add the token")?;
     Ok(format!("token {token}"))
+}
+
+/// So much of a token's hash is its id.
+const TOKEN_ID_DIGITS: usize = 12;
+
+async fn list_tokens(account: &str, Database { database }: &Database) -> anyhow::Result<String> {
+    let store = Store::open(database).await.context("open the database")?;
+    let tokens = store.reader.tokens(account).await.context("read the tokens")?;
+    let lines = tokens.iter().map(|it| {
+        let id: String = it.hash.chars().take(TOKEN_ID_DIGITS).collect();
+        format!("{id} made {}", store::rfc3339(it.created_at))
+    });
+    let lines: Vec<String> = lines.collect();
+    ensure!(!lines.is_empty(), "{account} has no tokens");
+    Ok(lines.join("\n"))
+}
+
+async fn revoke_token(
+    account: &str,
+    id: &str,
+    Database { database }: &Database,
+) -> anyhow::Result<String> {
+    ensure!(
+        id.len() >= TOKEN_ID_DIGITS,
+        "{id} is no token's id: `posthouse token list` shows them"
+    );
+    let store = Store::open(database).await.context("open the database")?;
+    let tokens = store.reader.tokens(account).await.context("read the tokens")?;
+    let mut found = tokens.iter().filter(|it| it.hash.starts_with(id));
+    let (Some(token), None) = (found.next(), found.next()) else {
+        bail!("{account} has no token {id}: `posthouse token list {account}` shows those it has");
+    };
+    store.writer.revoke_token(account, &token.hash).await.context("revoke the token")?;
+    Ok(format!("token {id} is revoked"))
 }
 
 /// What stands in a NATS subject as one token, and in a path unescaped.

@@ -36,7 +36,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let budget = Duration::from_secs(config.scan_seconds);
     let judge = judge::Judge { assessor, budget, metrics };
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
-    let submissions = SubmissionScanner { claims: bus.claims(), judge };
+    let submissions = SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge };
     tokio::try_join!(bus.run(mails), bus.run(submissions))?;
     Ok(())
 }

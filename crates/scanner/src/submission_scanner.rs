@@ -1,14 +1,15 @@
 //! `mail.v1.send.*.*` → check, score → `outbound.scanned`
 
 use anyhow::Context as _;
-use bus::{Claims, Failure, Stage};
-use contract::{Rejection, SendRequest, Submission, SubmissionScanned};
+use bus::{Claims, Failure, Stage, Uploads};
+use contract::{OnUnknown, Rejection, SendRequest, Submission, SubmissionScanned};
 use mail::Timing;
 
 use crate::judge::Judge;
 
 pub(crate) struct SubmissionScanner {
     pub(crate) claims: Claims,
+    pub(crate) uploads: Uploads,
     pub(crate) judge: Judge,
 }
 
@@ -35,12 +36,14 @@ impl Stage for SubmissionScanner {
             verdict: None,
             send_at_micros: 0,
             expires_at_micros: 0,
+            on_unknown: OnUnknown::Unspecified.into(),
         };
-        match read(&octets, scanned.requested_at_micros) {
+        match self.request(&scanned, &octets).await? {
             Ok(request) => {
                 let timing = Timing::of(&request, scanned.requested_at_micros);
                 scanned.send_at_micros = timing.send_at.unwrap_or(0);
                 scanned.expires_at_micros = timing.expires_at.unwrap_or(0);
+                scanned.set_on_unknown(mail::on_unknown(&request).unwrap_or_default());
                 let judged =
                     self.judge.verdict(move |limit| mail::request_surfaces(&request, limit));
                 scanned.verdict = Some(judged.await?);
@@ -48,6 +51,23 @@ impl Stage for SubmissionScanner {
             Err(rejection) => scanned.rejection = Some(rejection),
         }
         Ok(scanned)
+    }
+}
+
+impl SubmissionScanner {
+    /// With what it names as uploaded, which is judged like what is in it.
+    async fn request(
+        &self,
+        scanned: &SubmissionScanned,
+        octets: &[u8],
+    ) -> Result<Result<SendRequest, Rejection>, Failure> {
+        let at = scanned.requested_at_micros;
+        let mut request = match read(octets, at) {
+            Ok(request) => request,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let resolved = self.uploads.resolve(&scanned.account_id, &mut request, at).await?;
+        Ok(resolved.and_then(|()| mail::check_size(&request)).map(|()| request))
     }
 }
 

@@ -101,6 +101,7 @@ mod tests {
             octets: b"Subject: x\r\n\r\nbody\r\n".to_vec(),
             eight_bit: false,
             smtputf8: false,
+            dot: None,
         };
         let recipients = ["b@example.org".to_owned(), "c@example.org".to_owned()];
         let mut paths = Vec::new();

@@ -26,14 +26,22 @@ pub struct Config {
     pub routes: Vec<Rule>,
     /// The port of mail exchangers.
     pub mx_port: u16,
+    /// Whether exchangers are reached over IPv6 too, after their IPv4 addresses. The address mail leaves
+    /// from needs a reverse name then.
+    pub ipv6: bool,
     /// Whether an MX record may lead to private, loopback and link-local addresses.
     pub allow_private_targets: bool,
     /// How long a remote server may take.
     pub timeouts: Timeouts,
     /// When delayed mail is tried again.
     pub retries: Retries,
+    /// What domains demand of those who send to them (RFC 8461).
+    pub mta_sts: MtaSts,
     /// The keys that mail is signed with, by the domain of its From field.
     pub dkim: Vec<DkimKey>,
+    /// The domain in `dkim` that signs as well what is of another one, customers' mail above all: whose
+    /// service it is, for receivers that keep a reputation of it and for feedback loops.
+    pub service_dkim_domain: Option<String>,
     /// A file with 64 hexadecimal digits: the key that customers' DKIM keys in the database are sealed
     /// with. Sender and gateway need the same. A key that is in the database too if `None`.
     pub domain_keys_file: Option<PathBuf>,
@@ -116,6 +124,19 @@ pub struct Timeouts {
     pub end_of_data_seconds: u64,
 }
 
+/// Policies that domains publish on who takes their mail, and over which TLS.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct MtaSts {
+    /// Whether policies are asked for, and kept to.
+    pub enabled: bool,
+    /// The port of policy hosts.
+    pub port: u16,
+    /// A PEM file of certificate authorities to trust instead of the public ones: for policy hosts, and for
+    /// exchangers whose certificate a policy demands.
+    pub ca_file: Option<PathBuf>,
+}
+
 /// A DKIM key. A domain with several has all of them sign.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -148,12 +169,21 @@ impl Default for Config {
             default_route: Route::Mx {},
             routes: Vec::new(),
             mx_port: 25,
+            ipv6: true,
             allow_private_targets: false,
             timeouts: Timeouts::default(),
             retries: Retries::default(),
+            mta_sts: MtaSts::default(),
             dkim: Vec::new(),
+            service_dkim_domain: None,
             domain_keys_file: None,
         }
+    }
+}
+
+impl Default for MtaSts {
+    fn default() -> MtaSts {
+        MtaSts { enabled: true, port: 443, ca_file: None }
     }
 }
 
@@ -228,6 +258,11 @@ impl Configuration for Config {
             let key = format!("routes[{n}]");
             rule.route.check(&key)?;
             rule.check(&key)?;
+        }
+        if let Some(domain) = &self.service_dkim_domain
+            && !self.dkim.iter().any(|it| it.domain.eq_ignore_ascii_case(domain))
+        {
+            return Err(format!("service_dkim_domain = {domain:?} has no key in dkim"));
         }
         self.dkim.iter().enumerate().try_for_each(|(n, key)| key.check(&format!("dkim[{n}]")))
     }
@@ -351,7 +386,7 @@ mod tests {
         let lines = sample.lines().map(|it| it.strip_prefix("#: ").unwrap_or(it));
         let config = read(&lines.collect::<Vec<_>>().join("\n")).expect("read");
         config.check().expect("valid");
-        assert!(config.admin.is_some());
+        assert!(config.admin.is_some() && config.mta_sts.ca_file.is_some());
         assert!(config.routes.iter().any(|it| matches!(it.route, Route::Mx {})));
         assert!(config.routes.iter().any(|it| matches!(it.route, Route::Capture { .. })));
         assert!(config.routes.iter().any(|it| matches!(
@@ -378,6 +413,7 @@ mod tests {
         refuse("[[routes]]\ndomains = []\nvia = 'mx'", "never be taken");
         refuse("[[routes]]\ndomains = ['Example.ORG']\nvia = 'mx'", "never fits");
         refuse("hostname = 'a b'", "EHLO");
+        refuse("service_dkim_domain = 'example.org'", "no key");
         refuse("[timeouts]\ndata_seconds = 0", "at least 1");
         refuse("[retries]\ndelays_seconds = []", "at least one pause");
     }

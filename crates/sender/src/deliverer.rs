@@ -4,15 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use bus::{Failure, Stage};
-use contract::{Action, DeliveryDue, DeliveryReported, Emit as _, RecipientReport, Record};
-use store::{Reader, SUPPRESSED, Suppression};
+use contract::{
+    Action, DeliveryDue, DeliveryReported, Emit as _, OnUnknown, RecipientReport, Record,
+};
+use store::{Outgoing, Reader, Suppression};
 
-use crate::{Delivery, content, domain_keys::DomainKeys};
+use crate::{Delivery, content, domain_keys::DomainKeys, dot::Dots};
 
 pub(crate) struct Deliverer {
     pub(crate) ledger: Reader,
     pub(crate) domain_keys: DomainKeys,
     pub(crate) delivery: Delivery,
+    pub(crate) dots: Dots,
 }
 
 impl Stage for Deliverer {
@@ -30,8 +33,9 @@ impl Stage for Deliverer {
             // A submission is accepted after its transaction is, so this is not a matter of time.
             Failure::Permanent(anyhow!("mail {} is not in the ledger", due.mail_id))
         })?;
+        let on_unknown = due.on_unknown();
         // A redelivery, or an attempt scheduled twice: who is settled gets no second copy.
-        due.forward_paths.retain(|it| outgoing.open.contains(it));
+        due.forward_paths.retain(|it| is_open(&outgoing, it, on_unknown));
         if due.forward_paths.is_empty() {
             return Ok(Vec::new());
         }
@@ -41,15 +45,42 @@ impl Stage for Deliverer {
             keys => keys,
         };
         // What was learned since the mail was accepted counts as well.
-        let suppressed = self.ledger.suppressed(&due.account_id, &due.forward_paths).await;
+        let suppressed = self.suppressed(&due, outgoing.list_id.as_deref()).await;
         let suppressed = leave_out(&mut due, &suppressed.map_err(failure)?);
+        let dot = self.dots.of(&due);
         let mut report = if due.forward_paths.is_empty() {
             nothing_tried(&due)
+        } else if let Some(dot) = &dot
+            && dot.is_noted().await?
+        {
+            may_be_sent(&due)
         } else {
-            self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref()).await
+            self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref(), dot).await
         };
         report.recipients.extend(suppressed);
         Ok(records(due, report))
+    }
+}
+
+/// Whether there is anything to be done for a recipient.
+fn is_open(outgoing: &Outgoing, path: &String, on_unknown: OnUnknown) -> bool {
+    let may_have_it = outgoing.unknown.contains(path);
+    outgoing.open.contains(path) || may_have_it && on_unknown != OnUnknown::Hold
+}
+
+impl Deliverer {
+    /// Whom the account must not send to, those included who have left the list the mail goes to.
+    async fn suppressed(
+        &self,
+        due: &DeliveryDue,
+        list_id: Option<&str>,
+    ) -> Result<Vec<Suppression>, store::Error> {
+        let (account_id, paths) = (&due.account_id, &due.forward_paths);
+        let mut suppressed = self.ledger.suppressed(account_id, paths).await?;
+        if let Some(list_id) = list_id {
+            suppressed.extend(self.ledger.unsubscribed(account_id, list_id, paths).await?);
+        }
+        Ok(suppressed)
     }
 }
 
@@ -63,7 +94,8 @@ fn leave_out(due: &mut DeliveryDue, suppressed: &[Suppression]) -> Vec<Recipient
             action: Action::Failed.into(),
             // Other address status: the diagnostic has the reason (RFC 3463 section 3.2).
             status: "5.1.0".to_owned(),
-            diagnostic: format!("{SUPPRESSED}{}: {}", suppression.reason, suppression.evidence),
+            diagnostic: format!("suppressed: {}: {}", suppression.reason, suppression.evidence),
+            suppressed: true,
             ..RecipientReport::default()
         })
     };
@@ -83,6 +115,20 @@ fn nothing_tried(due: &DeliveryDue) -> DeliveryReported {
         attempted_at_micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
         ..DeliveryReported::default()
     }
+}
+
+/// A sender died in the middle of this very attempt, after it had noted that the end of data comes.
+fn may_be_sent(due: &DeliveryDue) -> DeliveryReported {
+    let recipient = |path: &String| RecipientReport {
+        forward_path: path.clone(),
+        action: Action::Unknown.into(),
+        status: "4.4.2".to_owned(),
+        diagnostic: "the outcome is unknown: the sender stopped before it could say".to_owned(),
+        held: true,
+        ..RecipientReport::default()
+    };
+    let recipients = due.forward_paths.iter().map(recipient).collect();
+    DeliveryReported { recipients, ..nothing_tried(due) }
 }
 
 fn failure(err: store::Error) -> Failure {
@@ -108,7 +154,12 @@ fn records(due: DeliveryDue, report: DeliveryReported) -> Vec<Record> {
 }
 
 fn next_attempt(due: DeliveryDue, report: &DeliveryReported) -> DeliveryDue {
-    let delayed = report.recipients.iter().filter(|it| it.action() == Action::Delayed);
+    let is_delayed = |it: &&RecipientReport| match it.action() {
+        Action::Delayed => true,
+        Action::Unknown => !it.held,
+        _ => false,
+    };
+    let delayed = report.recipients.iter().filter(is_delayed);
     DeliveryDue {
         attempt: due.attempt.saturating_add(1),
         forward_paths: delayed.map(|it| it.forward_path.clone()).collect(),

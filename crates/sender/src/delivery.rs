@@ -2,10 +2,12 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use contract::{Action, DeliveryDue, DeliveryReported, RecipientReport};
+use bus::Bucket;
+use contract::{Action, DeliveryDue, DeliveryReported, OnUnknown, RecipientReport};
 use mail::Address;
 use prometheus::Registry;
 use tokio::{net::lookup_host, time::timeout};
@@ -14,8 +16,11 @@ use crate::{
     capture::{self, Capture},
     config::{Config, TlsPolicy},
     content,
+    dns::Dns,
+    dot::Dot,
     exchange::{Exchange, Exchanges},
     metrics::Metrics,
+    mta_sts::MtaSts,
     reply::{Next, Outcome},
     route::{Route, Routes, Smarthost},
     schedule::{self, Retries},
@@ -23,10 +28,11 @@ use crate::{
     smtp::{Client, Letter, Target},
 };
 
-/// Everything an attempt needs; it knows neither NATS nor the database.
+/// Everything an attempt needs; it knows neither stages nor the database.
 pub struct Delivery {
     routes: Routes,
     exchanges: Exchanges,
+    mta_sts: MtaSts,
     client: Client,
     keys: Keys,
     retries: Retries,
@@ -42,6 +48,7 @@ struct Recipient {
     outcome: Outcome,
     remote_host: String,
     tls: &'static str,
+    held: bool,
 }
 
 /// For the name of a smarthost.
@@ -53,28 +60,37 @@ impl Delivery {
     /// Reads the files that the configuration names; an error says which.
     pub fn new(config: &Config, registry: &Registry) -> anyhow::Result<Delivery> {
         let metrics = Metrics::new(registry)?;
+        let dns = Dns::new(config)?;
         Ok(Delivery {
             routes: Routes::load(config)?,
-            exchanges: Exchanges::new(config)?,
+            exchanges: Exchanges::new(config, dns.clone()),
+            mta_sts: MtaSts::new(config, dns, registry)?,
             client: Client::new(&config.hostname, config.timeouts, metrics.connections.clone())?,
-            keys: Keys::load(&config.dkim)?,
+            keys: Keys::load(&config.dkim, config.service_dkim_domain.as_deref())?,
             retries: config.retries.clone(),
             metrics,
         })
     }
 
+    /// Has the policies that are fetched outlive this process, and other senders know them.
+    pub(crate) fn share_policies(&mut self, bucket: Bucket) {
+        self.mta_sts.share(bucket);
+    }
+
     /// Attempts a delivery. Whatever happens, there is a report on every recipient, and a time for
     /// the next attempt if one is delayed.
     pub async fn attempt(&self, octets: &[u8], due: &DeliveryDue) -> DeliveryReported {
-        self.attempt_with(octets, due, Ok(&Keys::default())).await
+        self.attempt_with(octets, due, Ok(&Keys::default()), None).await
     }
 
-    /// As `attempt`; signed also with the keys of the sending domain's owner, if they can be had.
+    /// As `attempt`; signed also with the keys of the sending domain's owner, if they can be had, and
+    /// with a dot to be told of.
     pub(crate) async fn attempt_with(
         &self,
         octets: &[u8],
         due: &DeliveryDue,
         owners: Result<&Keys, &anyhow::Error>,
+        dot: Option<Arc<Dot>>,
     ) -> DeliveryReported {
         let attempted_at = now_micros();
         self.metrics.started(due.attempt, due.accepted_at_micros, attempted_at);
@@ -86,7 +102,7 @@ impl Delivery {
             settle_all(&mut recipients, &outcome);
         } else {
             match self.letter(octets, due, owners, &recipients) {
-                Ok(letter) => self.deliver(&letter, due, &mut recipients).await,
+                Ok(letter) => self.deliver(&Letter { dot, ..letter }, due, &mut recipients).await,
                 Err(outcome) => settle_all(&mut recipients, &outcome),
             }
         }
@@ -135,6 +151,7 @@ impl Delivery {
             eight_bit: !content.is_ascii(),
             smtputf8: international,
             octets: [signatures.as_bytes(), &content].concat(),
+            dot: None,
         })
     }
 
@@ -145,14 +162,17 @@ impl Delivery {
                 Ok(targets) => self.try_targets(&targets, letter, recipients).await,
                 Err(outcome) => settle_all(recipients, &outcome),
             },
-            Route::Mx => match self.exchanges.of(&due.domain).await {
-                Ok(exchanges) => {
-                    let targets: Vec<_> = exchanges.into_iter().map(Target::from).collect();
-                    self.try_targets(&targets, letter, recipients).await;
-                }
+            Route::Mx => match self.mx_targets(&due.domain).await {
+                Ok(targets) => self.try_targets(&targets, letter, recipients).await,
                 Err(outcome) => settle_all(recipients, &outcome),
             },
         }
+    }
+
+    async fn mx_targets(&self, domain: &str) -> Result<Vec<Target>, Outcome> {
+        let (exchanges, policy) =
+            tokio::join!(self.exchanges.of(domain), self.mta_sts.policy(domain));
+        self.mta_sts.targets(policy.as_deref(), exchanges?)
     }
 
     /// One host after the other, until none of the recipients has anything to hope for from the next.
@@ -170,10 +190,13 @@ impl Delivery {
         }
     }
 
-    /// When the delayed recipients are tried again. Without a next time, they have failed.
+    /// When the delayed recipients are tried again, and those whose outcome is unknown, unless they are
+    /// to be held. Without a next time, the delayed ones have failed.
     fn next_attempt(&self, due: &DeliveryDue, recipients: &mut [Recipient]) -> Option<i64> {
         let greylisted = recipients.iter().any(|it| it.outcome.next == Next::Greylisting);
-        let next = if recipients.iter().any(Recipient::is_delayed) {
+        let holds = due.on_unknown() == OnUnknown::Hold;
+        let waits = |it: &Recipient| it.is_delayed() || it.is_unknown() && !holds;
+        let next = if recipients.iter().any(waits) {
             let (accepted_at, now) = (due.accepted_at_micros, now_micros());
             let next =
                 self.retries.next(due.attempt, greylisted, accepted_at, now, fastrand::f64());
@@ -186,6 +209,8 @@ impl Delivery {
             if expired {
                 recipient.expire();
             }
+            // One of which nobody knows has not failed when the time is over.
+            recipient.held = recipient.is_unknown() && (holds || next.is_none());
             self.metrics.settled(recipient.outcome.action, expired);
         }
         next
@@ -205,11 +230,16 @@ impl Recipient {
             outcome,
             remote_host: String::new(),
             tls: "",
+            held: false,
         }
     }
 
     fn is_delayed(&self) -> bool {
         self.outcome.action == Action::Delayed
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.outcome.action == Action::Unknown
     }
 
     /// Something can still happen in this attempt.
@@ -241,6 +271,8 @@ impl Recipient {
             diagnostic: self.outcome.diagnostic,
             remote_host: self.remote_host,
             tls: self.tls.to_owned(),
+            held: self.held,
+            suppressed: false,
         }
     }
 }

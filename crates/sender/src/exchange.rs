@@ -6,24 +6,19 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
-use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
-    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
-    proto::{
-        op::ResponseCode,
-        rr::{Name, RData, RecordType, rdata::MX},
-    },
-};
+use hickory_resolver::proto::rr::{Name, RData, RecordType, rdata::MX};
 use tokio::time::timeout;
 
-use crate::{config::Config, public_address::is_public, reply::Outcome};
+use crate::{
+    config::Config,
+    dns::{self, Answer, DNS_FAILURE, Dns},
+    reply::Outcome,
+};
 
 pub(crate) struct Exchanges {
-    resolver: TokioResolver,
+    dns: Dns,
     port: u16,
-    allow_private: bool,
+    ipv6: bool,
 }
 
 /// One address of one mail exchanger.
@@ -39,30 +34,9 @@ const MAX_EXCHANGES: usize = 10;
 /// For all questions about a domain together.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const DNS_FAILURE: &str = "4.4.3";
-
-enum Answer<T> {
-    Records(Vec<T>),
-    /// The name exists, without such records.
-    None,
-    NoSuchName,
-}
-
 impl Exchanges {
-    pub(crate) fn new(config: &Config) -> anyhow::Result<Exchanges> {
-        let builder = if config.dns.is_empty() {
-            TokioResolver::builder_tokio()
-                .context("read the system's name servers (resolv.conf)")?
-        } else {
-            let servers = config.dns.iter().map(name_server).collect();
-            let servers = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
-        };
-        Ok(Exchanges {
-            resolver: builder.build().context("set up the resolver")?,
-            port: config.mx_port,
-            allow_private: config.allow_private_targets,
-        })
+    pub(crate) fn new(config: &Config, dns: Dns) -> Exchanges {
+        Exchanges { dns, port: config.mx_port, ipv6: config.ipv6 }
     }
 
     /// The exchanges of a domain, best first; never none. The error is what that means for the
@@ -92,8 +66,8 @@ impl Exchanges {
     }
 
     async fn look_up(&self, domain: &str) -> Result<Vec<Exchange>, Outcome> {
-        let name = fqdn(domain)?;
-        let hosts = match self.records(&name, RecordType::MX, mx).await? {
+        let name = dns::fqdn(domain)?;
+        let hosts = match self.dns.records(&name, RecordType::MX, mx).await? {
             Answer::NoSuchName => {
                 return Err(Outcome::failed(
                     "5.1.2",
@@ -115,7 +89,7 @@ impl Exchanges {
             if found.exchanges.len() >= MAX_EXCHANGES {
                 break;
             }
-            match self.addresses(&host).await {
+            match self.dns.addresses(&host).await {
                 Ok(addresses) => {
                     let host = host.to_string();
                     self.add(&mut found, host.trim_end_matches('.'), addresses);
@@ -126,72 +100,16 @@ impl Exchanges {
         found.exchanges(domain)
     }
 
-    /// IPv4 first: big receivers demand more of IPv6 senders, a reverse name above all.
-    async fn addresses(&self, host: &Name) -> Result<Vec<IpAddr>, Outcome> {
-        let (v4, v6) = tokio::join!(
-            self.records(host, RecordType::A, |data| match data {
-                RData::A(a) => Some(IpAddr::from(a.0)),
-                _ => None,
-            }),
-            self.records(host, RecordType::AAAA, |data| match data {
-                RData::AAAA(aaaa) => Some(IpAddr::from(aaaa.0)),
-                _ => None,
-            })
-        );
-        match (v4, v6) {
-            (Err(outcome), Err(_)) => Err(outcome),
-            (Err(outcome), Ok(v6)) => v6.some().ok_or(outcome),
-            (Ok(v4), Err(outcome)) => v4.some().ok_or(outcome),
-            (Ok(v4), Ok(v6)) => {
-                Ok([v4.some(), v6.some()].into_iter().flatten().flatten().collect())
-            }
-        }
-    }
-
-    async fn records<T>(
-        &self,
-        name: &Name,
-        kind: RecordType,
-        read: impl Fn(&RData) -> Option<T>,
-    ) -> Result<Answer<T>, Outcome> {
-        match self.resolver.lookup(name.clone(), kind).await {
-            // An alias comes with its target's records, which may be none.
-            Ok(lookup) => {
-                let records: Vec<T> =
-                    lookup.answers().iter().filter_map(|it| read(&it.data)).collect();
-                Ok(if records.is_empty() { Answer::None } else { Answer::Records(records) })
-            }
-            Err(NetError::Dns(DnsError::NoRecordsFound(why))) => match why.response_code {
-                ResponseCode::NXDomain => Ok(Answer::NoSuchName),
-                ResponseCode::NoError => Ok(Answer::None),
-                code => {
-                    let why = format!("DNS answers {code} for {name} {kind}");
-                    Err(Outcome::delayed(DNS_FAILURE, why))
-                }
-            },
-            Err(err) => {
-                Err(Outcome::delayed(DNS_FAILURE, format!("DNS lookup of {name} {kind}: {err}")))
-            }
-        }
-    }
-
     fn add(&self, found: &mut Found, host: &str, addresses: Vec<IpAddr>) {
         for ip in addresses {
-            if !self.allow_private && !is_public(ip) {
+            if !self.dns.may_connect(ip) {
                 found.refused = Some(format!("{host} is {ip}, which is no public address"));
+            } else if ip.is_ipv6() && !self.ipv6 {
+                found.refused = Some(format!("{host} is {ip}, and IPv6 is not in use here"));
             } else if found.exchanges.len() < MAX_EXCHANGES {
                 let address = SocketAddr::new(ip, self.port);
                 found.exchanges.push(Exchange { host: host.to_owned(), address });
             }
-        }
-    }
-}
-
-impl<T> Answer<T> {
-    fn some(self) -> Option<Vec<T>> {
-        match self {
-            Answer::Records(records) => Some(records),
-            Answer::None | Answer::NoSuchName => None,
         }
     }
 }
@@ -220,22 +138,6 @@ impl Found {
             }
         })
     }
-}
-
-fn name_server(address: &SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut it| {
-        it.port = address.port();
-        it
-    });
-    NameServerConfig::new(address.ip(), true, connections.to_vec())
-}
-
-/// Absolute, so that no search list is tried.
-fn fqdn(domain: &str) -> Result<Name, Outcome> {
-    let mut name = Name::from_ascii(domain)
-        .map_err(|err| Outcome::failed("5.1.2", format!("{domain} is no domain name: {err}")))?;
-    name.set_fqdn(true);
-    Ok(name)
 }
 
 fn mx(data: &RData) -> Option<MX> {

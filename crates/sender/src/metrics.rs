@@ -47,6 +47,7 @@ impl Metrics {
             Action::Delivered => "delivered",
             Action::Failed if expired => "expired",
             Action::Failed => "bounced",
+            Action::Unknown => "unknown",
             Action::Delayed | Action::Unspecified => "deferred",
         };
         self.attempts.with_label_values(&[outcome]).inc();

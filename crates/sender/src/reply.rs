@@ -130,6 +130,11 @@ impl Outcome {
         Outcome::here(Action::Delivered, status, diagnostic.into())
     }
 
+    /// All of the mail was sent, and the reply was lost.
+    pub(crate) fn unknown(diagnostic: impl Into<String>) -> Outcome {
+        Outcome::here(Action::Unknown, "4.4.2", diagnostic.into())
+    }
+
     fn here(action: Action, status: &str, diagnostic: String) -> Outcome {
         let diagnostic = cut(&diagnostic).to_owned();
         Outcome { action, status: status.to_owned(), diagnostic, next: Next::Attempt }

@@ -66,12 +66,13 @@ fn due(submission: &SubmissionAccepted, domain: String, forward_paths: Vec<Strin
         mail_id: submission.mail_id.clone(),
         account_id: submission.account_id.clone(),
         inbox_id: submission.inbox_id.clone(),
-        reverse_path: submission.reverse_path.clone(),
+        reverse_path: submission.reverse_path_to(&forward_paths).to_owned(),
         domain,
         forward_paths,
         attempt: 1,
         accepted_at_micros: submission.accepted_at_micros.max(submission.send_at_micros),
         expires_at_micros: submission.expires_at_micros,
+        on_unknown: submission.on_unknown,
     }
 }
 
@@ -127,6 +128,25 @@ mod tests {
         assert_eq!(dues[1].domain, "xn--bcher-kva.example");
         assert!(dues.iter().all(|it| it.attempt == 1));
         assert!(records.iter().all(|it| it.due.is_none()));
+    }
+
+    #[tokio::test]
+    async fn who_is_alone_at_a_destination_has_a_return_path_of_his_own() {
+        let submission = SubmissionAccepted {
+            mail_id: "eml_1".to_owned(),
+            reverse_path: "all@a.test".to_owned(),
+            forward_paths: ["a@x.test", "b@y.test", "c@x.test"].map(str::to_owned).to_vec(),
+            reverse_paths: ["0@a.test", "1@a.test", "2@a.test"].map(str::to_owned).to_vec(),
+            ..SubmissionAccepted::default()
+        };
+        let dues = |records: Vec<Record>| -> Vec<String> {
+            records.iter().map(|it| decode::<DeliveryDue>(it).reverse_path).collect()
+        };
+        let records = Router.handle(submission.clone()).await.expect("route");
+        assert_eq!(dues(records), ["all@a.test", "1@a.test"]);
+        let without = SubmissionAccepted { reverse_paths: Vec::new(), ..submission };
+        let records = Router.handle(without).await.expect("route");
+        assert_eq!(dues(records), ["all@a.test", "all@a.test"]);
     }
 
     #[tokio::test]

@@ -17,7 +17,10 @@ use crate::config::{DkimAlgorithm, DkimKey};
 
 /// The fields that are signed where they are present. From stands twice: a second one added on the way
 /// breaks the signature (RFC 6376 section 8.15).
-const FIELDS: [&str; 12] = [
+///
+/// One-click unsubscription counts only where both its fields are signed (RFC 8058 section 4), and
+/// CFBL-Address likewise (RFC 9477 section 3.1).
+const FIELDS: [&str; 18] = [
     "From",
     "From",
     "To",
@@ -30,10 +33,20 @@ const FIELDS: [&str; 12] = [
     "References",
     "MIME-Version",
     "Content-Type",
+    "Auto-Submitted",
+    "List-Id",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "Feedback-ID",
+    "CFBL-Address",
 ];
 
 #[derive(Default)]
-pub(crate) struct Keys(Vec<(String, Signer)>);
+pub(crate) struct Keys {
+    signers: Vec<(String, Signer)>,
+    /// Whose keys sign as well what is of another domain.
+    service: Option<String>,
+}
 
 enum Signer {
     Rsa(DkimSigner<RsaKey<Sha256>, Done>),
@@ -42,14 +55,15 @@ enum Signer {
 
 impl Keys {
     /// Reads the key files; an error says which.
-    pub(crate) fn load(keys: &[DkimKey]) -> anyhow::Result<Keys> {
+    pub(crate) fn load(keys: &[DkimKey], service: Option<&str>) -> anyhow::Result<Keys> {
         let load = |key: &DkimKey| {
             let signer = Signer::load(key).with_context(|| {
                 format!("DKIM key of {} in {}", key.domain, key.private_key_file.display())
             })?;
             Ok((key.domain.to_ascii_lowercase(), signer))
         };
-        keys.iter().map(load).collect::<anyhow::Result<_>>().map(Keys)
+        let signers = keys.iter().map(load).collect::<anyhow::Result<_>>()?;
+        Ok(Keys { signers, service: service.map(str::to_ascii_lowercase) })
     }
 
     /// The keys of a customer's domain.
@@ -61,23 +75,26 @@ impl Keys {
             .map_err(|err| anyhow!("not an Ed25519 key: {err}"))?;
         let rsa = Signer::Rsa(signer(&keys.domain, &keys.rsa_selector, rsa));
         let ed25519 = Signer::Ed25519(signer(&keys.domain, &keys.ed25519_selector, ed25519));
-        Ok(Keys([rsa, ed25519].map(|it| (keys.domain.clone(), it)).into()))
+        let signers = [rsa, ed25519].map(|it| (keys.domain.clone(), it)).into();
+        Ok(Keys { signers, service: None })
     }
 
-    /// The signature fields to put on top of a content whose From field has this domain: empty if
-    /// there is no key for it.
+    /// The signature fields to put on top of a content whose From field has this domain, and below
+    /// them the service's own: empty if there is no key for either.
     pub(crate) fn sign(&self, domain: &str, content: &[u8]) -> anyhow::Result<String> {
-        let mut domain = domain;
-        loop {
-            let signers: Vec<_> = self.0.iter().filter(|(it, _)| it == domain).collect();
-            if !signers.is_empty() {
-                return signers.iter().map(|(_, signer)| signer.sign(content)).collect();
-            }
-            match domain.split_once('.') {
-                Some((_, parent)) => domain = parent,
-                None => return Ok(String::new()),
-            }
-        }
+        let authors = self.nearest(domain);
+        let service = self.service.as_deref().filter(|it| authors != Some(it));
+        let signs = |it: &str| authors == Some(it) || service == Some(it);
+        let mut signers: Vec<_> = self.signers.iter().filter(|(it, _)| signs(it)).collect();
+        signers.sort_by_key(|(it, _)| authors != Some(it));
+        signers.iter().map(|(_, signer)| signer.sign(content)).collect()
+    }
+
+    /// The domain itself, or the first above it, that has a key.
+    fn nearest<'a>(&self, domain: &'a str) -> Option<&'a str> {
+        let above = |it: &&'a str| it.split_once('.').map(|(_, parent)| parent);
+        std::iter::successors(Some(domain), above)
+            .find(|name| self.signers.iter().any(|(it, _)| it == name))
     }
 }
 
@@ -141,12 +158,16 @@ mod tests {
     }
 
     fn keys(domains: &[&str]) -> Keys {
+        keys_of(domains, None)
+    }
+
+    fn keys_of(domains: &[&str], service: Option<&str>) -> Keys {
         let dir = tempfile::tempdir().expect("directory");
         let file = dir.path().join("key.pem");
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("key");
         std::fs::write(&file, pair.serialize_pem()).expect("write");
         let keys: Vec<_> = domains.iter().map(|it| key(it, file.clone())).collect();
-        Keys::load(&keys).expect("load")
+        Keys::load(&keys, service).expect("load")
     }
 
     #[test]
@@ -170,13 +191,45 @@ mod tests {
     }
 
     #[test]
+    fn the_service_signs_what_is_of_others() {
+        let keys = keys_of(&["post.example", "example.org"], Some("Post.Example"));
+        let signed = |domain: &str| {
+            let fields = keys.sign(domain, CONTENT).expect("sign");
+            let domains =
+                fields.match_indices("d=").map(|(at, _)| fields[at + 2..].split_once(';'));
+            domains.map(|it| it.expect("a value").0.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(signed("example.org"), ["example.org", "post.example"]);
+        assert_eq!(signed("customer.example"), ["post.example"]);
+        assert_eq!(signed("post.example"), ["post.example"]);
+        assert_eq!(signed("a.post.example"), ["post.example"]);
+    }
+
+    #[test]
+    fn what_makes_a_list_leavable_is_signed() {
+        let content = "From: a@example.org\r\nAuto-Submitted: auto-generated\r\n\
+                       List-Id: <n.example.org>\r\nList-Unsubscribe: <https://x.test/1>\r\n\
+                       List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\
+                       Feedback-ID: a:b:c:d\r\nCFBL-Address: f@example.org; report=arf\r\n\r\nx\r\n";
+        let fields = keys(&["example.org"]).sign("example.org", content.as_bytes()).expect("sign");
+        let unfolded = fields.replace(['\r', '\n', '\t', ' '], "");
+        let (_, signed) = unfolded.split_once("h=").expect("h=");
+        let signed: Vec<&str> = signed.split(';').next().expect("a list").split(':').collect();
+        for field in ["List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "Feedback-ID"] {
+            assert!(signed.contains(&field), "{field}: {signed:?}");
+        }
+        assert!(signed.contains(&"Auto-Submitted") && signed.contains(&"CFBL-Address"));
+        assert_eq!(signed.iter().filter(|it| **it == "From").count(), 2, "{signed:?}");
+    }
+
+    #[test]
     fn a_wrong_key_file_is_named() {
         let dir = tempfile::tempdir().expect("directory");
         let file = dir.path().join("key.pem");
         let pair = rcgen::KeyPair::generate().expect("key");
         std::fs::write(&file, pair.serialize_pem()).expect("write");
         for file in [file, "/nonexistent/key.pem".into()] {
-            let err = Keys::load(&[key("example.org", file.clone())]).err().expect("refuse");
+            let err = Keys::load(&[key("example.org", file.clone())], None).err().expect("refuse");
             assert!(format!("{err:#}").contains(&file.display().to_string()), "{err:#}");
         }
     }

@@ -1,17 +1,21 @@
-//! `inbound.scanned` → inboxes, threads, search → `email.received`
+//! `inbound.scanned` → inboxes, threads, search → `email.received`; what reports on mail that was sent →
+//! its status, `email.bounced` and others
 
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure};
-use contract::{Emit as _, MailScanned, Record};
+use contract::{Emit as _, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
-use crate::{events, failure, metrics::Metrics, portions::portions};
+use crate::{
+    answerable, events, failure, matching, metrics::Metrics, portions::portions, reports::Reports,
+};
 
 const STAGE: &str = "storage";
 
 pub(crate) struct Arrivals {
     pub(crate) claims: Claims,
     pub(crate) store: Store,
+    pub(crate) reports: Reports,
     pub(crate) metrics: Metrics,
 }
 
@@ -46,6 +50,8 @@ impl Arrivals {
             mails.push(self.load(it).await?);
         }
         let (arrivals, known) = split(mails);
+        // First, because it says what a redelivery needs as well: which mail is done with.
+        let reported = self.reports.apply(&arrivals).await?;
         let work = self.store.writer.store(&arrivals);
         let stored =
             self.metrics.transaction(STAGE, arrivals.len(), work).await.map_err(failure)?;
@@ -60,9 +66,15 @@ impl Arrivals {
                 tracing::debug!("leave a claim behind: {err:#}");
             }
         }
-        let mut stored = stored.into_iter();
-        let outs = known.into_iter().map(|it| it.or_else(|| stored.next()).unwrap_or_default());
-        Ok(outs.map(|copies| self.announce(copies)).collect())
+        let mut new = stored.into_iter().zip(reported);
+        let outs = known.into_iter().map(|known| {
+            let new = if known.is_none() { new.next() } else { None };
+            let (copies, reported) = new.unwrap_or_default();
+            let mut out = self.announce(known.unwrap_or(copies));
+            out.extend(reported);
+            out
+        });
+        Ok(outs.collect())
     }
 
     async fn load(&self, mail: MailScanned) -> Result<Mail, Failure> {
@@ -71,7 +83,7 @@ impl Arrivals {
         let Some(octets) = self.claims.get(content).await? else {
             // Stored, and then this process or its ack was lost.
             let copies = self.store.reader.copies(&mail.mail_id).await.map_err(failure)?;
-            if copies.is_empty() {
+            if copies.is_empty() && inboxes(&mail) > 0 {
                 let err = anyhow!("the content of mail {} is gone", mail.mail_id);
                 return Err(Failure::Permanent(err));
             }
@@ -79,16 +91,18 @@ impl Arrivals {
         };
         let is_cut = mail.message.as_ref().is_some_and(|it| it.text_truncated);
         let whole_text = if is_cut { Some(whole_text(octets.clone()).await?) } else { None };
+        let no_auto_reply = answerable::refusals(&self.store.reader, &mail, &octets);
+        let no_auto_reply = no_auto_reply.await.map_err(failure)?;
         let octets = delivered(&mail, &octets);
-        Ok(Mail::New(Box::new(Arrival { scanned: mail, octets, whole_text })))
+        Ok(Mail::New(Box::new(Arrival { scanned: mail, octets, whole_text, no_auto_reply })))
     }
 
     /// A mail that no inbox took is for an operator to look at. Where others took it, a copy for an
     /// inbox that was purged meets the fate of all its mail.
     fn note_orphans(&self, arrival: &Arrival, copies: &[Stored]) -> Result<(), Failure> {
         let mail_id = &arrival.scanned.mail_id;
-        let paths = arrival.scanned.envelope.as_ref().map_or(0, |it| it.forward_paths.len());
-        if copies.is_empty() {
+        let paths = inboxes(&arrival.scanned);
+        if copies.is_empty() && paths > 0 {
             let err =
                 anyhow!("mail {mail_id} is for {paths} inboxes of which none exists any more");
             return Err(Failure::Permanent(err));
@@ -102,11 +116,16 @@ impl Arrivals {
     }
 
     fn announce(&self, copies: Vec<Stored>) -> Vec<Record> {
-        if copies.iter().all(|it| it.repeated) {
+        if !copies.is_empty() && copies.iter().all(|it| it.repeated) {
             self.metrics.note_repeats(STAGE, 1);
         }
         copies.into_iter().flat_map(|it| events::received(it).records()).collect()
     }
+}
+
+/// How many inboxes a mail is for; one that only reports is for none.
+fn inboxes(mail: &MailScanned) -> usize {
+    matching::paths(mail, Purpose::Unspecified).count()
 }
 
 /// What is to be stored, and for each mail what is known of it already.

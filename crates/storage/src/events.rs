@@ -2,9 +2,10 @@
 //! announces the same.
 
 use contract::{
-    Action, Email, EmailError, Event, InboxEvent, RecipientResult, Rejection, SubmissionScanned,
+    Action, Email, EmailError, Event, InboxEvent, OutcomeResolved, RecipientResult, Rejection,
+    Resolution, SubmissionScanned,
 };
-use store::{Composed, Entered, Reported, StandingChange, Stored, rfc3339};
+use store::{Composed, Entered, Fate, Found, Reported, Resolved, StandingChange, Stored, rfc3339};
 use uuid::Uuid;
 
 pub(crate) fn received(stored: Stored) -> Event {
@@ -87,15 +88,17 @@ fn answer(submission: &SubmissionScanned, name: &str, email: Email) -> Event {
 pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
     let report = &reported.report;
     let classes = [
-        (Action::Delivered, "email.sent"),
-        (Action::Delayed, "email.deferred"),
-        (Action::Failed, "email.bounced"),
+        (Action::Delivered, false, "email.sent"),
+        (Action::Delayed, false, "email.deferred"),
+        (Action::Failed, false, "email.bounced"),
+        (Action::Failed, true, "email.suppressed"),
+        (Action::Unknown, false, "email.unknown"),
     ];
-    let of_class = |(action, name): (Action, &str)| {
+    let of_class = |(action, suppressed, name): (Action, bool, &str)| {
         let concerned: Vec<&str> = report
             .recipients
             .iter()
-            .filter(|it| it.action() == action)
+            .filter(|it| it.action() == action && it.suppressed == suppressed)
             .map(|it| it.forward_path.as_str())
             .collect();
         if concerned.is_empty() {
@@ -109,6 +112,47 @@ pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
         Some(event(&parts, name, timestamp, &reported.account_id, email.clone()))
     };
     classes.into_iter().filter_map(of_class).collect()
+}
+
+/// What an agent's decision made of recipients; nothing, if it was about none.
+pub(crate) fn resolved(decision: &OutcomeResolved, resolved: Resolved) -> Option<Event> {
+    if resolved.recipients.is_empty() {
+        return None;
+    }
+    let name = match decision.resolution() {
+        Resolution::Retry => "email.deferred",
+        _ => "email.sent",
+    };
+    let mut email = resolved.email;
+    email.recipients.retain(|it| resolved.recipients.iter().any(|(path, _)| *path == it.address));
+    let at = decision.resolved_at_micros;
+    let parts = [&*decision.mail_id, "resolved", &at.to_string()];
+    Some(event(&parts, name, rfc3339(at), &resolved.account_id, email))
+}
+
+/// What a report that came as mail says of a recipient.
+pub(crate) fn found(found: &Found) -> Option<Event> {
+    let finding = &found.finding;
+    let name = match finding.fate {
+        Fate::Failed => "email.bounced",
+        Fate::Delayed => "email.deferred",
+        Fate::Delivered => "email.delivered",
+        Fate::Complained => "email.complained",
+        Fate::Read(_) => return None,
+    };
+    let mut email = found.email.clone();
+    email.recipients.retain(|it| it.address == finding.forward_path);
+    for it in &mut email.recipients {
+        if finding.fate == Fate::Delayed {
+            it.action = "delayed".to_owned();
+        }
+        it.status.clone_from(&finding.status);
+        it.diagnostic.clone_from(&finding.diagnostic);
+        it.remote_host.clone_from(&finding.remote_host);
+    }
+    let parts = [&*email.id, name, "report", &*finding.forward_path];
+    let timestamp = rfc3339(finding.reported_at);
+    Some(event(&parts, name, timestamp, &found.account_id, email.clone()))
 }
 
 /// The state of an inbox changed.

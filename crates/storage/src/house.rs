@@ -254,7 +254,7 @@ fn canonical(address: &str) -> anyhow::Result<String> {
     Ok(address.canonical())
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

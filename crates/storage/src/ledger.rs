@@ -1,17 +1,22 @@
 //! `outbound.scanned` → ledger → `outbound.accepted`, `email.queued` or `email.rejected`
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, anyhow};
-use bus::{BatchStage, Claims, Failure};
+use bus::{BatchStage, Claims, Failure, Uploads};
 use contract::{
     Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
 };
+use mail::ReturnPathKeys;
 use store::{Entered, Manner, Outcome, Store, Submitted, request_digest};
 
 use crate::{
     events, failure,
+    lists::Lists,
     metrics::Metrics,
     portions::portions,
     request::{self, Circumstances},
+    return_paths::{self, ReturnPaths},
 };
 
 const STAGE: &str = "ledger";
@@ -21,9 +26,12 @@ const LONGEST_KEY: usize = 1_000;
 
 pub(crate) struct Ledger {
     pub(crate) claims: Claims,
+    pub(crate) uploads: Uploads,
+    pub(crate) lists: Arc<Lists>,
     pub(crate) store: Store,
     /// Those of the operator.
     pub(crate) domains: Vec<String>,
+    pub(crate) return_paths: ReturnPaths,
     pub(crate) metrics: Metrics,
 }
 
@@ -71,6 +79,7 @@ impl Ledger {
         let work = self.store.writer.enter(&submitted);
         let entered = self.metrics.transaction(STAGE, submitted.len(), work).await;
         let mut entered = entered.map_err(failure)?.into_iter();
+        let keys = self.return_paths.keys().await?;
         let mut outs = Vec::new();
         for (submission, step) in submissions.iter().zip(steps) {
             let (known, digest) = match step {
@@ -84,7 +93,7 @@ impl Ledger {
                     continue;
                 }
             };
-            outs.push(self.announce(submission, known, digest.as_deref()));
+            outs.push(self.announce(submission, known, digest.as_deref(), &keys)?);
             self.forget(submission).await;
         }
         Ok(outs)
@@ -111,13 +120,21 @@ impl Ledger {
             let digest = read.map(|(_, digest)| digest);
             return Ok(Step::Known { first: Box::new(known), digest });
         }
-        let (request, digest) = read.ok_or_else(|| {
+        let (mut request, digest) = read.ok_or_else(|| {
             Failure::Permanent(anyhow!("the request of {} is gone", submission.mail_id))
         })?;
         let is_dry_run = request.validate_only;
         let around = self.with_request(around, &request).await?;
-        let judged = submission.clone();
-        let decide = move || (Manner::of(&request), request::decide(&judged, &request, &around));
+        let mut judged = submission.clone();
+        if judged.rejection.is_none() {
+            // The scanner has seen what was uploaded; it may have expired since.
+            let account_id = &submission.account_id;
+            let resolved = self.uploads.resolve(account_id, &mut request, requested_at).await?;
+            judged.rejection = resolved.err();
+        }
+        let lists = Arc::clone(&self.lists);
+        let decide =
+            move || (Manner::of(&request), request::decide(&judged, &request, &around, &lists));
         let decided = tokio::task::spawn_blocking(decide).await;
         let (manner, outcome) = decided.context("compose a mail")?;
         let new = Submitted {
@@ -184,8 +201,15 @@ impl Ledger {
         };
         let is_domain_ours = self.domains.contains(&inbox.domain)
             || reader.verified_domain(&account.id, &inbox.domain).await.map_err(failure)?.is_some();
-        let (thread, answered, suppressed) = (None, None, Vec::new());
-        Ok(Some(Circumstances { account, inbox, is_domain_ours, thread, answered, suppressed }))
+        Ok(Some(Circumstances {
+            account,
+            inbox,
+            is_domain_ours,
+            thread: None,
+            answered: None,
+            answer_refused: None,
+            suppressed: Vec::new(),
+        }))
     }
 
     /// Adds what depends on the request: what it answers, and who must not get it.
@@ -203,10 +227,19 @@ impl Ledger {
             "" => None,
             id => reader.ancestry_of_message(inbox_id, id).await.map_err(failure)?,
         };
+        let answer_refused = match mail::bare_id(&request.in_reply_to) {
+            "" => None,
+            id => reader.auto_reply_refusal(inbox_id, id).await.map_err(failure)?,
+        };
         // Addresses that are none are refused below.
         let paths = mail::forward_paths(request).unwrap_or_default();
-        let suppressed = reader.suppressed(&around.account.id, &paths).await.map_err(failure)?;
-        Ok(Circumstances { thread, answered, suppressed, ..around })
+        let account_id = &around.account.id;
+        let mut suppressed = reader.suppressed(account_id, &paths).await.map_err(failure)?;
+        if let Some(list) = &request.list {
+            let left = reader.unsubscribed(account_id, &list.id, &paths).await;
+            suppressed.extend(left.map_err(failure)?);
+        }
+        Ok(Circumstances { thread, answered, answer_refused, suppressed, ..around })
     }
 
     fn announce(
@@ -214,7 +247,8 @@ impl Ledger {
         submission: &SubmissionScanned,
         entered: Entered,
         digest: Option<&str>,
-    ) -> Vec<Record> {
+        keys: &ReturnPathKeys,
+    ) -> Result<Vec<Record>, Failure> {
         match &entered.entry.rejection {
             _ if entered.repeated => self.metrics.note_repeats(STAGE, 1),
             Some(rejection) => self.metrics.note_rejection(&rejection.code),
@@ -229,11 +263,14 @@ impl Ledger {
             accepted_at_micros: entered.entry.requested_at,
             send_at_micros: submission.send_at_micros,
             expires_at_micros: submission.expires_at_micros,
+            on_unknown: submission.on_unknown,
+            ..SubmissionAccepted::default()
         });
+        let accepted = accepted.map(|it| return_paths::give(keys, it)).transpose()?;
         let mut records = accepted.records();
         let differs = digest.is_some_and(|it| it != entered.entry.request_digest);
         records.extend(events::entered(&entered, submission, differs).records());
-        records
+        Ok(records)
     }
 
     async fn forget(&self, submission: &SubmissionScanned) {

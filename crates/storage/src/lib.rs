@@ -1,60 +1,97 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
-//! and `outbound.accepted`; `outbound.reported` → statuses. Each announces events on
-//! `mail.v1.event.>`, after the commit that makes them true.
+//! and `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports that come as mail →
+//! statuses. Each announces events on `mail.v1.event.>`, after the commit that makes them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
 mod announcer;
+mod answerable;
 mod arrivals;
 mod config;
 mod events;
 mod house;
 mod ledger;
+mod lists;
+mod matching;
 mod metrics;
-mod open;
+mod notices;
 mod portions;
 mod reporter;
+mod reports;
 mod request;
+mod resolver;
+mod return_paths;
+mod tokens;
+mod whole;
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use bus::{Bus, Failure};
 use service::Process;
-use store::Policy;
+use store::{Policy, Schema, Store, UnsubscribeTokens};
 
-pub use crate::config::Config;
 use crate::{
-    announcer::Announcer, arrivals::Arrivals, house::House, ledger::Ledger, metrics::Metrics,
-    reporter::Reporter,
+    announcer::Announcer, arrivals::Arrivals, house::House, ledger::Ledger, lists::Lists,
+    metrics::Metrics, notices::Notices, reporter::Reporter, reports::Reports, resolver::Resolver,
+    return_paths::ReturnPaths, tokens::Tokens,
 };
+pub use crate::{config::Config, return_paths::RETURN_PATHS};
 
 /// Migrates the database, and stores until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let metrics = Metrics::register(&process.metrics.registry("storage")?)?;
-    let policy = Policy {
+    let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
+    let Some(store) = opened.context("open the database")? else { return Ok(()) };
+    let writer = store.writer.judging(Policy {
         breakers: config.breakers.clone(),
         brakes: config.brakes.clone(),
-        is_bounce: reporter::is_bounce,
-    };
-    let opened = open::open(&config.database, policy, &process).await?;
-    let Some(store) = opened else { return Ok(()) };
+        is_bounce: reports::is_bounce,
+    });
+    let store = Store { writer, ..store };
+    store.writer.publish_policy().await.context("publish the breakers")?;
     let bus = Bus::connect(&config.nats, "storage", &process).await?;
-    let arrivals =
-        Arrivals { claims: bus.claims(), store: store.clone(), metrics: metrics.clone() };
-    let ledger = Ledger {
-        claims: bus.claims(),
+    let return_paths = ReturnPaths(store.writer.clone());
+    let notices = Notices { claims: bus.claims(), reader: store.reader.clone() };
+    let reports = Reports {
         store: store.clone(),
-        domains: config.domains.clone(),
+        return_paths: return_paths.clone(),
+        notices: notices.clone(),
+        reporters: config.complaint_reporters.clone(),
+        complaints_for_all: config.complaints_for_all.into(),
         metrics: metrics.clone(),
     };
-    let reporter = Reporter { writer: store.writer.clone(), metrics: metrics.clone() };
+    let arrivals =
+        Arrivals { claims: bus.claims(), store: store.clone(), reports, metrics: metrics.clone() };
+    let secret = store.writer.secret("unsubscribe").await.context("read a secret")?;
+    let lists = Lists::new(&config, UnsubscribeTokens::new(&secret));
+    let ledger = Ledger {
+        claims: bus.claims(),
+        uploads: bus.uploads(),
+        lists: Arc::new(lists),
+        store: store.clone(),
+        domains: config.domains.clone(),
+        return_paths: return_paths.clone(),
+        metrics: metrics.clone(),
+    };
+    let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
+    let resolver = Resolver { writer: store.writer.clone(), return_paths };
     let announcer =
         Announcer { bus: bus.clone(), store: store.clone(), metrics, process: process.clone() };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
+    let tokens = Tokens {
+        directory: bus.directory(),
+        reader: store.reader.clone(),
+        process: process.clone(),
+    };
     let outcome = tokio::try_join!(
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
+        bus.run(resolver),
         house.keep(),
         announcer.keep(),
+        tokens.keep(),
         bus.sweep()
     );
     store.close().await;

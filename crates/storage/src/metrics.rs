@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     breakers: IntCounterVec,
     warned: IntGauge,
     stopped: IntGauge,
+    /// Reports that came as mail, by what became of them.
+    reports: IntCounterVec,
 }
 
 impl Metrics {
@@ -61,11 +63,29 @@ impl Metrics {
         registry.register(Box::new(breakers.clone())).context("register metric")?;
         registry.register(Box::new(warned.clone())).context("register metric")?;
         registry.register(Box::new(stopped.clone())).context("register metric")?;
+        let reports = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_reports_total",
+                "Reports on mail that was sent, by what became of them.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(reports.clone())).context("register metric")?;
         registry.register(Box::new(batch.clone())).context("register metric")?;
         registry.register(Box::new(commit.clone())).context("register metric")?;
         registry.register(Box::new(repeats.clone())).context("register metric")?;
         registry.register(Box::new(orphans.clone())).context("register metric")?;
-        Ok(Metrics { batch, commit, repeats, orphans, rejections, breakers, warned, stopped })
+        Ok(Metrics {
+            batch,
+            commit,
+            repeats,
+            orphans,
+            rejections,
+            breakers,
+            warned,
+            stopped,
+            reports,
+        })
     }
 
     /// Runs a transaction of this many events and notes how it went.
@@ -101,5 +121,9 @@ impl Metrics {
 
     pub(crate) fn note_repeats(&self, stage: &str, repeats: usize) {
         self.repeats.with_label_values(&[stage]).inc_by(repeats as u64);
+    }
+
+    pub(crate) fn note_report(&self, outcome: &str) {
+        self.reports.with_label_values(&[outcome]).inc();
     }
 }

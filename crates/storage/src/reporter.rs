@@ -1,17 +1,18 @@
-//! `outbound.reported` → statuses → `email.sent`, `email.deferred`, `email.bounced`
+//! `outbound.reported` → statuses → `email.sent`, `email.deferred`, `email.bounced`, `email.unknown`,
+//! `email.suppressed`, and notifications for those who asked for them
 
 use anyhow::anyhow;
 use bus::{BatchStage, Failure};
 use contract::{Action, DeliveryReported, Emit as _, RecipientReport, Record};
-use mail::Suppression;
-use store::{Evidence, Reported, SUPPRESSED, Weight, Writer};
+use store::{Evidence, Reported, Writer};
 
-use crate::{events, failure, metrics::Metrics};
+use crate::{events, failure, metrics::Metrics, notices::Notices, reports};
 
 const STAGE: &str = "reporter";
 
 pub(crate) struct Reporter {
     pub(crate) writer: Writer,
+    pub(crate) notices: Notices,
     pub(crate) metrics: Metrics,
 }
 
@@ -28,6 +29,8 @@ impl BatchStage for Reporter {
         // reports come again.
         let evidence: Vec<Evidence> = reported.iter().flatten().flat_map(evidence).collect();
         self.writer.note_evidence(&evidence).await.map_err(failure)?;
+        let known: Vec<Reported> = reported.iter().flatten().cloned().collect();
+        let notices = self.notices.of_attempts(&known).await?;
         let mut outs = Vec::new();
         for (report, reported) in reports.iter().zip(reported) {
             let reported = reported.ok_or_else(|| {
@@ -37,56 +40,51 @@ impl BatchStage for Reporter {
             if reported.repeated {
                 self.metrics.note_repeats(STAGE, 1);
             }
-            outs.push(events::reported(&reported).records());
+            let mut out = events::reported(&reported).records();
+            // With each report on the mail: either may be acknowledged first.
+            let notice = notices.iter().find(|(email_id, _)| *email_id == reported.email.id);
+            out.extend(notice.map(|(_, it)| it.clone()).records());
+            outs.push(out);
         }
         Ok(outs)
     }
 }
 
-/// Whether a recipient failed because of what he is: what speaks against sending to him again counts
-/// against who sent, too.
-pub(crate) fn is_bounce(recipient: &RecipientReport) -> bool {
-    let class = mail::classify(&recipient.status, &recipient.diagnostic);
-    class.suppression() != Suppression::Never
-}
-
 /// What failed recipients say about mail to come.
 fn evidence(reported: &Reported) -> Vec<Evidence> {
-    let failed = |it: &&RecipientReport| {
-        it.action() == Action::Failed && !it.diagnostic.starts_with(SUPPRESSED)
-    };
+    let failed = |it: &&RecipientReport| it.action() == Action::Failed && !it.suppressed;
     let of = |it: &RecipientReport| {
         let class = mail::classify(&it.status, &it.diagnostic);
-        let weight = match class.suppression() {
-            Suppression::AtOnce => Weight::Fact,
-            Suppression::Count => Weight::Strike,
-            Suppression::Never => return None,
-        };
-        Some(Evidence {
-            account_id: reported.account_id.clone(),
-            address: it.forward_path.clone(),
-            source: reported.report.mail_id.clone(),
-            reason: class.as_str().to_owned(),
-            evidence: it.diagnostic.clone(),
-            weight,
-        })
+        let (account_id, source) = (&reported.account_id, reported.report.mail_id.clone());
+        reports::evidence(account_id, &it.forward_path, source, class, &it.diagnostic)
     };
     reported.report.recipients.iter().filter(failed).filter_map(of).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use store::Weight;
+
     use super::*;
 
     #[track_caller]
     fn check(status: &str, diagnostic: &str, expected: Option<(&str, Weight)>) {
-        let recipient = RecipientReport {
+        assert_eq!(reports::is_bounce(status, diagnostic), expected.is_some(), "{diagnostic}");
+        check_recipient(failed(status, diagnostic), expected);
+    }
+
+    fn failed(status: &str, diagnostic: &str) -> RecipientReport {
+        RecipientReport {
             forward_path: "bob@example.net".to_owned(),
             action: Action::Failed.into(),
             status: status.to_owned(),
             diagnostic: diagnostic.to_owned(),
             ..RecipientReport::default()
-        };
+        }
+    }
+
+    #[track_caller]
+    fn check_recipient(recipient: RecipientReport, expected: Option<(&str, Weight)>) {
         let reported = Reported {
             report: DeliveryReported {
                 mail_id: "eml_1".to_owned(),
@@ -100,10 +98,7 @@ mod tests {
         };
         let found = evidence(&reported);
         let found = found.first().map(|it| (it.reason.as_str(), it.weight));
-        assert_eq!(found, expected, "{status} {diagnostic}");
-        let is_suppressed = diagnostic.starts_with(SUPPRESSED);
-        let recipient = &reported.report.recipients[0];
-        assert_eq!(is_bounce(recipient), found.is_some() || is_suppressed, "{diagnostic}");
+        assert_eq!(found, expected, "{reported:?}");
     }
 
     #[test]
@@ -112,6 +107,7 @@ mod tests {
         check("5.2.2", "552 5.2.2 mailbox full", Some(("mailbox_full", Weight::Strike)));
         check("5.1.1", "550 5.1.1 blocked using zen.spamhaus.org", None);
         check("5.7.1", "554 5.7.1 rejected as spam", None);
-        check("5.1.1", "suppressed: recipient_unknown", None);
+        let suppressed = RecipientReport { suppressed: true, ..failed("5.1.1", "user unknown") };
+        check_recipient(suppressed, None);
     }
 }

@@ -1,8 +1,13 @@
 //! From a request to what the ledger takes: composed or rejected. Pure.
 
 use contract::{Mailbox, Rejection, SendRequest, SubmissionScanned};
-use mail::{Address, ComposeError, Draft, DraftAttachment};
-use store::{Account, Ancestry, Composed, Inbox, Outcome, Rejected, Suppression};
+use mail::{Address, ComposeError, Draft, DraftAttachment, DraftList};
+use store::{Account, Ancestry, Composed, Inbox, Outcome, Rejected, Suppression, UNSUBSCRIBED};
+
+use crate::{
+    lists::{Lists, with_link},
+    whole,
+};
 
 /// What of a refused request is kept.
 const MOST_RECIPIENTS: usize = 50;
@@ -18,6 +23,8 @@ pub(crate) struct Circumstances {
     pub(crate) thread: Option<Ancestry>,
     /// Of the mail it answers; `None` if that is not in the inbox.
     pub(crate) answered: Option<Ancestry>,
+    /// Why no machine may answer that.
+    pub(crate) answer_refused: Option<String>,
     /// Those of its recipients that the account must not send to.
     pub(crate) suppressed: Vec<Suppression>,
 }
@@ -27,14 +34,17 @@ pub(crate) fn decide(
     submission: &SubmissionScanned,
     request: &SendRequest,
     around: &Circumstances,
+    lists: &Lists,
 ) -> Outcome {
     let composed = match &submission.rejection {
         Some(rejection) => Err(rejection.clone()),
-        None => permitted(request, around).and_then(|()| compose(submission, request, around)),
+        None => {
+            permitted(request, around).and_then(|()| compose(submission, request, around, lists))
+        }
     };
     match composed {
         Ok(composed) => Outcome::Composed(Box::new(composed)),
-        Err(rejection) => Outcome::Rejected(Box::new(rejected(request, rejection))),
+        Err(rejection) => Outcome::Rejected(Box::new(rejected(&whole::shown(request), rejection))),
     }
 }
 
@@ -76,7 +86,18 @@ fn permitted(request: &SendRequest, around: &Circumstances) -> Result<(), Reject
         let message = format!("threadId: the inbox has no thread {:?}", request.thread_id);
         return Err(rejection("thread_not_found", message));
     }
+    answerable(request, around.answer_refused.as_deref())?;
     reachable(request, &around.suppressed)
+}
+
+/// RFC 3834 section 2: machines do not answer machines. A person may, and so may a machine that
+/// somebody has told to.
+fn answerable(request: &SendRequest, refused: Option<&str>) -> Result<(), Rejection> {
+    let Some(why) = refused else { return Ok(()) };
+    if request.allow_auto_reply || mail::automatic(request) == "no" {
+        return Ok(());
+    }
+    Err(rejection("auto_reply_refused", mail::auto_reply_refused(why)))
 }
 
 /// Refuses a mail that nobody would get; where some would, the sender leaves out the others.
@@ -89,7 +110,8 @@ fn reachable(request: &SendRequest, suppressed: &[Suppression]) -> Result<(), Re
         "no recipient may be sent to; {} is suppressed as {}: {}",
         first.address, first.reason, first.evidence
     );
-    Err(rejection("recipient_suppressed", message))
+    let code = if first.reason == UNSUBSCRIBED { UNSUBSCRIBED } else { "recipient_suppressed" };
+    Err(rejection(code, message))
 }
 
 fn canonical(address: &str) -> Option<String> {
@@ -100,8 +122,22 @@ fn compose(
     submission: &SubmissionScanned,
     request: &SendRequest,
     around: &Circumstances,
+    lists: &Lists,
 ) -> Result<Composed, Rejection> {
-    let draft = draft(submission, request, around);
+    if !request.content.is_empty() {
+        return whole::compose(submission, request, &around.inbox);
+    }
+    let forward_paths = mail::forward_paths(request)?;
+    let list = match (&request.list, forward_paths.first()) {
+        (Some(list), Some(path)) => {
+            Some(lists.draft(list, &around.inbox, path, &submission.mail_id)?)
+        }
+        _ => None,
+    };
+    let draft = Draft {
+        cfbl_address: lists.cfbl_address.clone(),
+        ..draft(submission, request, around, list)
+    };
     let octets = mail::compose(&draft)
         .map_err(|err: ComposeError| rejection("invalid_request", err.to_string()))?;
     let message = mail::parse(&octets, usize::MAX);
@@ -110,13 +146,20 @@ fn compose(
         message,
         verdict: submission.verdict.clone().unwrap_or_default(),
         reverse_path: around.inbox.address.clone(),
-        forward_paths: mail::forward_paths(request)?,
+        forward_paths,
         thread_id: some(&request.thread_id),
         is_scheduled: submission.send_at_micros > 0,
+        notify: request.notify.clone(),
+        list_id: request.list.as_ref().map(|it| it.id.clone()),
     })
 }
 
-fn draft(submission: &SubmissionScanned, request: &SendRequest, around: &Circumstances) -> Draft {
+fn draft(
+    submission: &SubmissionScanned,
+    request: &SendRequest,
+    around: &Circumstances,
+    list: Option<DraftList>,
+) -> Draft {
     let inbox = &around.inbox;
     let body = request.body.clone().unwrap_or_default();
     let ancestry = ancestry(request, around);
@@ -136,8 +179,8 @@ fn draft(submission: &SubmissionScanned, request: &SendRequest, around: &Circums
         cc: request.cc.clone(),
         reply_to: some(&request.reply_to),
         subject: request.subject.clone(),
-        text: some(&body.text),
-        html: some(&body.html),
+        text: some(&with_link(&body.text, list.as_ref())),
+        html: some(&with_link(&body.html, list.as_ref())),
         message_id: format!("{unique}@{}", inbox.domain),
         in_reply_to: ancestry.in_reply_to,
         references: ancestry.references,
@@ -145,6 +188,9 @@ fn draft(submission: &SubmissionScanned, request: &SendRequest, around: &Circums
         date: submission.requested_at_micros.max(submission.send_at_micros) / 1_000_000,
         headers: request.headers.clone().into_iter().collect(),
         attachments: attachments.collect(),
+        auto_submitted: mail::automatic(request).to_owned(),
+        list,
+        cfbl_address: None,
     }
 }
 
@@ -172,12 +218,20 @@ fn some(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use contract::SendBody;
+    use store::UnsubscribeTokens;
 
     use super::*;
+    use crate::Config;
 
-    fn around() -> Circumstances {
+    pub(crate) fn lists() -> Lists {
+        let public_url = Some("https://mail.example/".to_owned());
+        let config = Config { public_url, ..Config::default() };
+        Lists::new(&config, UnsubscribeTokens::new(&[7; 32]))
+    }
+
+    pub(crate) fn around() -> Circumstances {
         Circumstances {
             account: Account { id: "acct_1".to_owned(), tier: 1, created_at: 0, last_active_at: 0 },
             inbox: Inbox {
@@ -195,13 +249,15 @@ mod tests {
             is_domain_ours: true,
             thread: None,
             answered: None,
+            answer_refused: None,
             suppressed: Vec::new(),
         }
     }
 
-    fn suppressed(address: &str) -> Suppression {
+    pub(crate) fn suppressed(address: &str) -> Suppression {
         Suppression {
             address: address.to_owned(),
+            scope: store::Scope::Account,
             reason: "recipient_unknown".to_owned(),
             evidence: "550 5.1.1 no".to_owned(),
             source: "eml_1".to_owned(),
@@ -210,7 +266,7 @@ mod tests {
         }
     }
 
-    fn request() -> SendRequest {
+    pub(crate) fn request() -> SendRequest {
         SendRequest {
             to: vec!["bob@Example.net".to_owned(), "bob@example.net".to_owned()],
             cc: vec!["carol@example.org".to_owned()],
@@ -220,7 +276,7 @@ mod tests {
         }
     }
 
-    fn submission() -> SubmissionScanned {
+    pub(crate) fn submission() -> SubmissionScanned {
         SubmissionScanned {
             mail_id: "eml_0123".to_owned(),
             requested_at_micros: 1_795_498_872_123_456,
@@ -229,16 +285,16 @@ mod tests {
     }
 
     #[track_caller]
-    fn composed(request: &SendRequest, around: &Circumstances) -> Composed {
-        match decide(&submission(), request, around) {
+    pub(crate) fn composed(request: &SendRequest, around: &Circumstances) -> Composed {
+        match decide(&submission(), request, around, &lists()) {
             Outcome::Composed(composed) => *composed,
             Outcome::Rejected(rejected) => panic!("{rejected:?}"),
         }
     }
 
     #[track_caller]
-    fn refused(request: &SendRequest, around: &Circumstances, code: &str) -> Rejected {
-        match decide(&submission(), request, around) {
+    pub(crate) fn refused(request: &SendRequest, around: &Circumstances, code: &str) -> Rejected {
+        match decide(&submission(), request, around, &lists()) {
             Outcome::Composed(_) => panic!("composed"),
             Outcome::Rejected(rejected) => {
                 assert_eq!(rejected.rejection.code, code, "{rejected:?}");
@@ -257,6 +313,39 @@ mod tests {
         assert_eq!(first.message.date_micros, 1_795_498_872_000_000);
         let text = String::from_utf8(first.octets).expect("ASCII");
         assert!(text.contains("Hi"), "{text}");
+    }
+
+    fn whole(content: &str) -> SendRequest {
+        let to = vec!["bob@example.net".to_owned()];
+        SendRequest { to, content: content.into(), ..SendRequest::default() }
+    }
+
+    #[test]
+    fn a_whole_message_goes_as_it_is_and_gets_what_it_lacks() {
+        let lacking = whole("From: My.Agent@posthouse.localhost\r\nBcc: x@y.test\r\n\r\nHi\r\n");
+        let first = composed(&lacking, &around());
+        let text = String::from_utf8(first.octets).expect("ASCII");
+        let expected = "From: My.Agent@posthouse.localhost\r\n\
+                        Date: Tue, 24 Nov 2026 05:41:12 +0000\r\n\
+                        Message-ID: <0123@posthouse.localhost>\r\n\r\nHi\r\n";
+        assert_eq!(text, expected);
+        assert_eq!(first.message.message_id, "0123@posthouse.localhost");
+        assert_eq!(first.forward_paths, ["bob@example.net"]);
+        assert_eq!(first.reverse_path, "my.agent@posthouse.localhost");
+
+        let full = "Date: Tue, 24 Nov 2026 01:02:03 +0000\r\nMessage-ID: <own@client>\r\n\
+                    In-Reply-To: <a@x>\r\nFrom: myagent@posthouse.localhost\r\n\r\n";
+        let second = composed(&whole(full), &around());
+        assert_eq!(String::from_utf8(second.octets).expect("ASCII"), full);
+        assert_eq!(second.message.in_reply_to, ["a@x"]);
+    }
+
+    #[test]
+    fn a_whole_message_of_somebody_else_is_refused() {
+        let foreign = whole("Subject: Hi\r\nFrom: ceo@posthouse.localhost\r\n\r\n");
+        let refused = refused(&foreign, &around(), "invalid_request");
+        assert_eq!(refused.rejection.message, "content: From is not the address of the inbox");
+        assert_eq!((&*refused.subject, &*refused.to), ("Hi", &["bob@example.net".to_owned()][..]));
     }
 
     #[test]
@@ -303,7 +392,7 @@ mod tests {
     fn the_scanners_rejection_stands() {
         let rejection = Some(rejection("too_large", "why".to_owned()));
         let submission = SubmissionScanned { rejection, ..submission() };
-        let outcome = decide(&submission, &SendRequest::default(), &around());
+        let outcome = decide(&submission, &SendRequest::default(), &around(), &lists());
         let Outcome::Rejected(rejected) = outcome else { panic!("composed") };
         assert_eq!(rejected.rejection.code, "too_large");
     }
@@ -359,11 +448,37 @@ mod tests {
     #[test]
     fn a_mail_for_later_is_dated_then() {
         let later = SubmissionScanned { send_at_micros: 1_795_564_800_000_000, ..submission() };
-        let Outcome::Composed(composed) = decide(&later, &request(), &around()) else {
+        let Outcome::Composed(composed) = decide(&later, &request(), &around(), &lists()) else {
             panic!("rejected");
         };
         assert!(composed.is_scheduled);
         assert_eq!(composed.message.date_micros, later.send_at_micros);
         assert!(!self::composed(&request(), &around()).is_scheduled);
+    }
+
+    pub(crate) fn text(composed: Composed) -> String {
+        String::from_utf8(composed.octets).expect("ASCII").replace("\r\n ", " ")
+    }
+
+    #[test]
+    fn who_has_written_is_said() {
+        let of = |request: SendRequest| text(composed(&request, &around()));
+        assert!(of(request()).contains("\r\nAuto-Submitted: auto-generated\r\n"));
+        let answer = SendRequest { in_reply_to: "<c@y>".to_owned(), ..request() };
+        assert!(of(answer.clone()).contains("\r\nAuto-Submitted: auto-replied\r\n"));
+        let by_person = SendRequest { automatic: "no".to_owned(), ..answer };
+        assert!(!of(by_person).contains("Auto-Submitted"));
+    }
+
+    #[test]
+    fn a_machine_does_not_answer_a_machine_unless_told_to() {
+        let why = Some("it is a report".to_owned());
+        let around = Circumstances { answer_refused: why, ..around() };
+        let answer = SendRequest { in_reply_to: "<c@y>".to_owned(), ..request() };
+        let refused = refused(&answer, &around, "auto_reply_refused");
+        let message = refused.rejection.message;
+        assert!(message.contains("it is a report") && message.contains("allowAutoReply"));
+        composed(&SendRequest { allow_auto_reply: true, ..answer.clone() }, &around);
+        composed(&SendRequest { automatic: "no".to_owned(), ..answer }, &around);
     }
 }

@@ -26,7 +26,7 @@ pub struct Brakes {
     /// The most automatic mails to one correspondent in an hour.
     pub automatic_per_hour: u32,
     /// A mail that continues a conversation is automatic if a mail came in there within so many
-    /// seconds; 0 leaves it to the field Auto-Submitted.
+    /// seconds; 0 leaves it to what a request says of itself.
     pub answer_seconds: u32,
     /// The most mails that an inbox sends in one thread within 24 hours.
     pub thread_per_day: u32,
@@ -70,7 +70,7 @@ impl Brakes {
 pub struct Manner {
     /// Of what is said: subject, texts and attachments.
     pub content_digest: String,
-    /// It calls itself automatic (RFC 3834 section 5).
+    /// It calls itself automatic (RFC 3834 section 5); what says nothing is none.
     pub is_automatic: bool,
 }
 
@@ -92,14 +92,35 @@ impl Manner {
             add(attachment.filename.as_bytes());
             add(&attachment.content);
         }
-        let is_automatic = request.headers.iter().any(|(name, value)| {
-            let keyword = value.split(';').next().unwrap_or_default().trim();
-            name.eq_ignore_ascii_case("auto-submitted") && !keyword.eq_ignore_ascii_case("no")
-        });
+        // The header section of a whole message is never the same.
+        let (head, body) = parted(&request.content);
+        add(body);
+        let is_automatic = match request.automatic.as_str() {
+            "" => is_marked_automatic(head),
+            said => said != "no",
+        };
         // Half of it is enough to tell contents apart, and it is an index key.
         let digest = digest.finish();
         Manner { content_digest: HEXLOWER.encode(&digest.as_ref()[..16]), is_automatic }
     }
+}
+
+/// The header section and the body of a message.
+fn parted(message: &[u8]) -> (&[u8], &[u8]) {
+    let end = [&b"\r\n\r\n"[..], b"\n\n"]
+        .into_iter()
+        .filter_map(|end| message.windows(end.len()).position(|it| it == end))
+        .min();
+    message.split_at(end.unwrap_or(message.len()))
+}
+
+/// Whether a header section has Auto-Submitted, other than "no".
+fn is_marked_automatic(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head);
+    head.lines().filter_map(|it| it.split_once(':')).any(|(name, value)| {
+        let keyword = value.split(';').next().unwrap_or_default().trim();
+        name.eq_ignore_ascii_case("auto-submitted") && !keyword.eq_ignore_ascii_case("no")
+    })
 }
 
 /// A mail that is about to enter the ledger.
@@ -176,7 +197,7 @@ impl Sent {
                     format!(
                         "{recipient} had {most} automatic mails of this inbox within the last hour, \
                          as many as there may be: two machines may be answering each other. \
-                         Automatic is what has the field Auto-Submitted, or answers within \
+                         Automatic is what the request calls so, or what answers within \
                          {seconds} s of a mail in the same thread. Go on later, or by hand; the \
                          operator's limit is brakes.automatic_per_hour"
                     ),
@@ -399,17 +420,22 @@ mod tests {
         assert_ne!(first, digest(&SendRequest { body, ..request() }));
         let attachment = SendAttachment { content: vec![1], ..SendAttachment::default() };
         assert_ne!(first, digest(&SendRequest { attachments: vec![attachment], ..request() }));
+        let whole =
+            |it: &str| digest(&SendRequest { content: it.into(), ..SendRequest::default() });
+        assert_eq!(whole("Date: 1\r\n\r\nHi"), whole("Date: 2\r\n\r\nHi"));
+        assert_ne!(whole("Date: 1\r\n\r\nHi"), whole("Date: 1\r\n\r\nBye"));
     }
 
     #[test]
     fn auto_submitted_is_automatic() {
-        let with = |name: &str, value: &str| {
-            let headers = [(name.to_owned(), value.to_owned())].into();
-            Manner::of(&SendRequest { headers, ..request() }).is_automatic
-        };
-        assert!(with("Auto-Submitted", "auto-replied; owner=x"));
-        assert!(with("auto-submitted", "auto-generated"));
-        assert!(!with("Auto-Submitted", " No "));
-        assert!(!with("X-Auto", "yes"));
+        let of = |request: SendRequest| Manner::of(&request).is_automatic;
+        let says = |it: &str| of(SendRequest { automatic: it.to_owned(), ..request() });
+        assert!(says("auto-replied") && says("auto-generated"));
+        assert!(!says("no") && !says(""));
+        let whole = |it: &str| of(SendRequest { content: it.as_bytes().to_vec(), ..request() });
+        assert!(whole("Subject: x\r\nAuto-Submitted: auto-replied; owner=x\r\n\r\ntext"));
+        assert!(whole("auto-submitted: auto-generated\n\ntext"));
+        assert!(!whole("Auto-Submitted: No\r\n\r\n"));
+        assert!(!whole("Subject: x\r\n\r\nAuto-Submitted: auto-replied\r\n"));
     }
 }

@@ -1,10 +1,13 @@
 //! What reports make of recipients, and recipients of a mail.
 //!
 //! Delivered and failed are final: a report that comes late or twice changes nothing. An email is
-//! `queued` until each recipient was tried, `deferred` while one waits for another attempt, and when
-//! none is open, `sent` if any was delivered and `bounced` if all failed.
+//! `queued` until each recipient was tried, `deferred` while one waits for another attempt, `unknown`
+//! while a remote server may have it, and when none is open, `sent` if any was delivered and `bounced`
+//! if all failed.
 
 use contract::Action;
+
+use crate::outcome::Known;
 
 /// One recipient of a sent mail.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +16,7 @@ pub(crate) struct Recipient {
     pub(crate) state: State,
     /// The attempt that led to the state; 0 before the first.
     pub(crate) attempt: i64,
+    pub(crate) known: Known,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,23 +27,27 @@ pub(crate) enum State {
     Delayed,
     Delivered,
     Failed,
+    /// All was sent, the reply was lost.
+    Unknown,
 }
 
 impl State {
-    /// RFC 3464's word, as the database has it; empty before the first attempt.
+    const ALL: [State; 5] =
+        [State::Open, State::Delayed, State::Delivered, State::Failed, State::Unknown];
+
+    /// RFC 3464's word or "unknown", as the database has it; empty before the first attempt.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             State::Open => "",
             State::Delayed => "delayed",
             State::Delivered => "delivered",
             State::Failed => "failed",
+            State::Unknown => "unknown",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<State> {
-        [State::Open, State::Delayed, State::Delivered, State::Failed]
-            .into_iter()
-            .find(|it| it.as_str() == text)
+        State::ALL.into_iter().find(|it| it.as_str() == text)
     }
 
     pub(crate) fn is_final(self) -> bool {
@@ -54,6 +62,7 @@ impl From<Action> for State {
             Action::Delayed => State::Delayed,
             Action::Delivered => State::Delivered,
             Action::Failed => State::Failed,
+            Action::Unknown => State::Unknown,
         }
     }
 }
@@ -64,7 +73,7 @@ impl Recipient {
         let is_news = match reported {
             State::Open => false,
             // Reports of two attempts may overtake each other.
-            State::Delayed => attempt > self.attempt,
+            State::Delayed | State::Unknown => attempt > self.attempt,
             State::Delivered | State::Failed => true,
         };
         if self.state.is_final() || !is_news {
@@ -83,6 +92,8 @@ pub(crate) fn status(states: &[State]) -> &'static str {
         "deferred"
     } else if any(State::Open) {
         "queued"
+    } else if any(State::Unknown) {
+        "unknown"
     } else if any(State::Delivered) {
         "sent"
     } else {
@@ -96,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_mail_is_what_its_recipients_are() {
-        use State::{Delayed, Delivered, Failed, Open};
+        use State::{Delayed, Delivered, Failed, Open, Unknown};
         assert_eq!(status(&[Open, Open]), "queued");
         assert_eq!(status(&[Open, Delivered]), "queued");
         assert_eq!(status(&[Open, Delayed]), "deferred");
@@ -104,6 +115,9 @@ mod tests {
         assert_eq!(status(&[Failed, Delivered]), "sent");
         assert_eq!(status(&[Delivered]), "sent");
         assert_eq!(status(&[Failed, Failed]), "bounced");
+        assert_eq!(status(&[Unknown, Delivered, Failed]), "unknown");
+        assert_eq!(status(&[Unknown, Delayed]), "deferred");
+        assert_eq!(status(&[Unknown, Open]), "queued");
     }
 
     #[test]
@@ -126,6 +140,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unknown_may_become_known() {
+        let mut recipient = Recipient::default();
+        assert!(recipient.apply(State::Unknown, 1));
+        assert!(!recipient.apply(State::Unknown, 1));
+        assert!(recipient.apply(State::Delayed, 2));
+        assert!(recipient.apply(State::Unknown, 3));
+        assert!(recipient.apply(State::Delivered, 3));
+        assert!(!recipient.apply(State::Unknown, 4));
+    }
+
+    #[test]
     fn an_older_delivery_counts() {
         let mut recipient = Recipient::default();
         assert!(recipient.apply(State::Delayed, 2));
@@ -135,7 +160,7 @@ mod tests {
 
     #[test]
     fn states_come_back_from_the_database() {
-        for state in [State::Open, State::Delayed, State::Delivered, State::Failed] {
+        for state in State::ALL {
             assert_eq!(State::parse(state.as_str()), Some(state));
         }
         assert_eq!(State::parse("relayed"), None);

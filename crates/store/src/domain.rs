@@ -8,7 +8,10 @@ use aws_lc_rs::{
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Vault};
+use crate::{Error, Vault, moment::DAY};
+
+/// How long the records of retired keys have to stay.
+const RETIRED_FOR: i64 = 7 * DAY;
 
 /// Behind the selector of the RSA key, for the other one: two keys under one name would be one too
 /// many (RFC 6376 section 3.6.2.2).
@@ -57,18 +60,63 @@ pub struct Domain {
     pub checked_at: Option<i64>,
     /// How often in a row a verified domain's ownership record was gone.
     pub misses: i64,
+    /// The keys that sign once their records are there. Loaded with one domain and with those of an
+    /// account, as are `retired`.
+    pub next_keys: Option<PublicKeys>,
+    /// Those that signed before, oldest first, for some weeks.
+    pub retired_keys: Vec<PublicKeys>,
 }
 
 impl Domain {
     /// The selectors and the texts of the two DKIM records: RSA, Ed25519.
     pub fn dkim_records(&self) -> [(String, String); 2] {
-        let text = |kind, key: &[u8]| format!("v=DKIM1; k={kind}; p={}", BASE64.encode(key));
-        let ed25519_selector = ed25519_selector(&self.dkim_selector);
-        [
-            (self.dkim_selector.clone(), text("rsa", &self.rsa_public)),
-            (ed25519_selector, text("ed25519", &self.ed25519_public)),
-        ]
+        dkim_records(&self.dkim_selector, &self.rsa_public, &self.ed25519_public)
     }
+}
+
+/// What receivers know of a pair of DKIM keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublicKeys {
+    pub selector: String,
+    pub rsa_public: Vec<u8>,
+    pub ed25519_public: Vec<u8>,
+    /// Since when they are what they are: next, or retired.
+    pub since: i64,
+}
+
+impl PublicKeys {
+    /// As of a domain.
+    pub fn dkim_records(&self) -> [(String, String); 2] {
+        dkim_records(&self.selector, &self.rsa_public, &self.ed25519_public)
+    }
+
+    /// When the records of retired keys may go: mail that they signed is under way for up to five days
+    /// (RFC 5321 section 4.5.4.1).
+    pub fn removable_at(&self) -> i64 {
+        self.since + RETIRED_FOR
+    }
+}
+
+/// The selectors of a pair of keys: RSA, Ed25519.
+pub fn dkim_selectors(selector: &str) -> [String; 2] {
+    [selector.to_owned(), ed25519_selector(selector)]
+}
+
+fn dkim_records(selector: &str, rsa: &[u8], ed25519: &[u8]) -> [(String, String); 2] {
+    let text = |kind, key: &[u8]| format!("v=DKIM1; k={kind}; p={}", BASE64.encode(key));
+    let [of_rsa, of_ed25519] = dkim_selectors(selector);
+    [(of_rsa, text("rsa", rsa)), (of_ed25519, text("ed25519", ed25519))]
+}
+
+/// What asking for new keys came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rotation {
+    /// They are its `next_keys`, or others are that were asked for before.
+    Awaited(Box<Domain>),
+    /// The selector's last keys are retired, but mail that they signed may still be under way.
+    TooSoon(PublicKeys),
+    /// The account has no such domain.
+    Gone,
 }
 
 pub(crate) fn ed25519_selector(selector: &str) -> String {

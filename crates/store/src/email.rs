@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use contract::{
-    Attachment, Authentication, Email, EmailAttachment, EmailError, EmailSecurity, Mailbox,
-    Message, RecipientResult, SecurityReason, Verdict,
+    Attachment, Authentication, AutoReply, Email, EmailAttachment, EmailError, EmailSecurity,
+    Mailbox, Message, RecipientResult, SecurityReason, Verdict,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
@@ -15,7 +15,7 @@ use crate::{Direction, Error, moment::rfc3339, sql, threading};
 pub(crate) const COLUMNS: &str = "e.id, e.mail_id, e.inbox_id, e.account_id, e.direction, e.status, \
      e.is_read, e.thread_id, e.created_at, e.received_at, m.from_address, m.to_addresses, \
      m.cc_addresses, m.subject, m.preview, m.message_id, m.attachments, m.security, \
-     l.idempotency_key, l.rejection_code, l.rejection_message";
+     l.idempotency_key, l.rejection_code, l.rejection_message, e.no_auto_reply";
 
 pub(crate) const TABLES: &str =
     "emails e JOIN mails m ON m.id = e.mail_id LEFT JOIN ledger l ON l.email_id = e.id";
@@ -108,7 +108,8 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
     }
     let created_at = row.try_get("created_at").map_err(&failed)?;
     let received_at: Option<i64> = row.try_get("received_at").map_err(&failed)?;
-    let email = Email {
+    let no_auto_reply = optional("no_auto_reply")?;
+    let mut email = Email {
         id,
         inbox_id: text("inbox_id")?,
         direction: text("direction")?,
@@ -134,8 +135,15 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
             .map(|(code, message)| EmailError { code, message }),
         repeated: false,
         body_differs: false,
+        auto_reply: None,
     };
+    email.auto_reply = (email.direction == Direction::Inbound.as_str())
+        .then(|| auto_reply(no_auto_reply.unwrap_or_default()));
     Ok(Read { email, mail_id: text("mail_id")?, account_id: text("account_id")?, created_at })
+}
+
+fn auto_reply(refusal: String) -> AutoReply {
+    AutoReply { allowed: refusal.is_empty(), reason: refusal }
 }
 
 /// A row of `mails`.

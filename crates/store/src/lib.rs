@@ -7,6 +7,7 @@
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
 mod brakes;
+mod breakers;
 mod cursor;
 mod database;
 mod delivery;
@@ -14,17 +15,21 @@ mod dialect;
 mod domain;
 mod email;
 mod error;
+mod finding;
 mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod outcome;
 mod policy;
 mod reader;
 mod sql;
 mod standing;
 mod suppression;
 mod threading;
+mod unsubscribe;
 mod vault;
+mod wait;
 mod words;
 mod writer;
 
@@ -33,8 +38,10 @@ use contract::Email;
 use crate::database::{Database, Target};
 pub use crate::{
     brakes::{Brakes, Manner},
+    breakers::Breakers,
     domain::*,
     error::Error,
+    finding::{Fate, Finding, Found, Sent, Source},
     ledger::request_digest,
     migrations::migrate,
     model::*,
@@ -44,9 +51,11 @@ pub use crate::{
         Reader,
         standings::{StandingChange, Whose},
     },
-    standing::{Breakers, InboxState, Reason, Standing, Tally},
-    suppression::{Evidence, SUPPRESSED, Suppression, Weight},
+    standing::{InboxState, Reason, Standing, Tally},
+    suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
+    unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
+    wait::Schema,
     writer::{Switched, Writer},
 };
 

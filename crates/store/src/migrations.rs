@@ -32,12 +32,18 @@ const SQLITE: &[Script] = &[
     (2, "domains", include_str!("../migrations/sqlite/0002_domains.sql")),
     (3, "suppression", include_str!("../migrations/sqlite/0003_suppression.sql")),
     (5, "standing", include_str!("../migrations/sqlite/0005_standing.sql")),
+    (6, "bounces", include_str!("../migrations/sqlite/0006_bounces.sql")),
+    (7, "loops", include_str!("../migrations/sqlite/0007_loops.sql")),
+    (9, "tokens", include_str!("../migrations/sqlite/0009_tokens.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
     (2, "domains", include_str!("../migrations/postgres/0002_domains.sql")),
     (3, "suppression", include_str!("../migrations/postgres/0003_suppression.sql")),
     (5, "standing", include_str!("../migrations/postgres/0005_standing.sql")),
+    (6, "bounces", include_str!("../migrations/postgres/0006_bounces.sql")),
+    (7, "loops", include_str!("../migrations/postgres/0007_loops.sql")),
+    (9, "tokens", include_str!("../migrations/postgres/0009_tokens.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

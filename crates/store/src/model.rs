@@ -1,6 +1,8 @@
 //! What the store hands out and takes in. Times are microseconds since 1970, UTC.
 //! An email is `contract::Email`, the shape agents see; see `Reader`.
 
+use std::collections::BTreeMap;
+
 use contract::{DeliveryReported, Email, MailScanned, Message, Verdict};
 
 use crate::Manner;
@@ -139,10 +141,15 @@ pub struct Delivery {
     pub recipient: String,
     /// The destination: a domain in lower-case A-label form.
     pub domain: String,
-    /// 1 for the first.
+    /// 1 for the first; 0 for a report.
     pub attempt: i64,
+    /// Of a report: when it came.
     pub attempted_at: i64,
-    /// "delivered", "delayed" or "failed".
+    /// "session", or where a later report came from: "dsn", "arf", "mdn", or "claim", which proves
+    /// nothing.
+    pub source: String,
+    /// Of a session "delivered", "delayed", "failed" or "unknown"; of reports also "complained", or what
+    /// a reader did with it.
     pub action: String,
     /// Enhanced status code (RFC 3463).
     pub status: String,
@@ -166,7 +173,8 @@ pub struct LedgerEntry {
     pub idempotency_key: String,
     /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
-    /// "scheduled", "queued", "sent", "deferred", "bounced" or "rejected".
+    /// "scheduled", "queued", "sent", "deferred", "delivered", "unknown", "bounced", "complained",
+    /// "suppressed" or "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
@@ -180,6 +188,8 @@ pub struct Arrival {
     pub octets: Vec<u8>,
     /// The whole text where `scanned.message.text` was cut.
     pub whole_text: Option<String>,
+    /// By the email_id of a copy: why no machine may answer it (RFC 3834).
+    pub no_auto_reply: BTreeMap<String, String>,
 }
 
 /// A copy of a mail that is in its inbox now.
@@ -232,6 +242,10 @@ pub struct Composed {
     pub thread_id: Option<String>,
     /// It goes out later: its status is "scheduled" until something is reported of it.
     pub is_scheduled: bool,
+    /// What is to be notified of in the inbox: some of "failure", "delay", "success".
+    pub notify: Vec<String>,
+    /// The account's name for the list it goes to.
+    pub list_id: Option<String>,
 }
 
 /// What the ledger says of a request.
@@ -266,6 +280,20 @@ pub struct Outgoing {
     pub octets: Vec<u8>,
     /// The forward-paths nobody has delivered to or given up on yet.
     pub open: Vec<String>,
+    /// Those of which nobody knows whether they were delivered to.
+    pub unknown: Vec<String>,
+    /// The account's name for the list it goes to.
+    pub list_id: Option<String>,
+}
+
+/// What a decision on a mail of unknown outcome was about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    pub account_id: String,
+    pub email: Email,
+    pub reverse_path: String,
+    /// The forward-paths it was decided for, each with the number of its last attempt.
+    pub recipients: Vec<(String, u32)>,
 }
 
 /// What a thread adds to a mail that continues it.
@@ -277,10 +305,41 @@ pub struct Ancestry {
     pub references: Vec<String>,
 }
 
+/// What an account proves itself with, as the database knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    /// SHA-256 in hexadecimal.
+    pub hash: String,
+    pub account_id: String,
+    pub created_at: i64,
+    pub revoked_at: Option<i64>,
+}
+
 /// An address that takes mail, as intake's directory knows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DirectoryEntry {
     pub canonical: String,
     pub account_id: String,
     pub inbox_id: String,
+}
+
+/// A secret and the one it replaced.
+#[derive(Clone)]
+pub struct Secrets {
+    pub current: Vec<u8>,
+    pub previous: Option<Vec<u8>>,
+}
+
+/// What a notification for the sender of a mail is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notifiable {
+    pub email: Email,
+    pub account_id: String,
+    /// The inbox's.
+    pub address: String,
+    /// What is to be notified of: some of "failure", "delay", "success".
+    pub notify: Vec<String>,
+    pub octets: Vec<u8>,
+    /// When the request was accepted.
+    pub requested_at: i64,
 }

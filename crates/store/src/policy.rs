@@ -3,24 +3,29 @@
 
 use contract::RecipientReport;
 
-use crate::{Brakes, Breakers, SUPPRESSED, standing::Failing};
+use crate::{Brakes, Breakers, standing::Failing};
 
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub breakers: Breakers,
     pub brakes: Brakes,
-    /// Whether a failed recipient is at fault himself: unknown, moved, full.
-    pub is_bounce: fn(&RecipientReport) -> bool,
+    /// Whether a status (RFC 3463) and a diagnostic say that the recipient himself is at fault: unknown,
+    /// moved, full.
+    pub is_bounce: fn(&str, &str) -> bool,
 }
 
 impl Policy {
+    /// Why a recipient of ours failed, if he did.
     pub(crate) fn failing(&self, report: &RecipientReport) -> Failing {
-        if report.diagnostic.starts_with(SUPPRESSED) {
+        if report.suppressed {
             Failing::Suppressed
-        } else if (self.is_bounce)(report) {
-            Failing::Bounced
         } else {
-            Failing::Refused
+            self.failing_later(&report.status, &report.diagnostic)
         }
+    }
+
+    /// Why a mail came back.
+    pub(crate) fn failing_later(&self, status: &str, diagnostic: &str) -> Failing {
+        if (self.is_bounce)(status, diagnostic) { Failing::Bounced } else { Failing::Refused }
     }
 }

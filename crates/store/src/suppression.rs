@@ -15,13 +15,30 @@ pub(crate) const MOST_STRIKES: i64 = 3;
 /// How long what may pass counts, such as a full mailbox.
 const COUNTED_FOR: i64 = 14 * DAY;
 /// Addresses and domains come back, too.
-const SUPPRESSED_FOR: i64 = 180 * DAY;
+pub(crate) const SUPPRESSED_FOR: i64 = 180 * DAY;
 /// As much of what a host said is kept.
 const MAX_EVIDENCE: usize = 1_000;
 
-/// Begins the diagnostic of a recipient that no mail was sent to because it is suppressed; such a
-/// report is no evidence of its own.
-pub const SUPPRESSED: &str = "suppressed: ";
+/// The class of the mail crate that counts for everybody after repeats.
+pub(crate) const COMPLAINT: &str = "complaint";
+
+/// Whose mail is kept from an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Account,
+    /// Everybody's.
+    Global,
+}
+
+impl Scope {
+    /// As the API has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Account => "account",
+            Scope::Global => "global",
+        }
+    }
+}
 
 /// How much a piece of evidence counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +56,9 @@ pub enum Weight {
 pub struct Evidence {
     pub account_id: String,
     pub address: String,
-    /// What it comes from, such as the identifier of a mail. The same again changes nothing, even if it
-    /// has been lifted.
+    /// What it comes from: the identifier of a mail, with something after a "/" where the mail is the
+    /// source of several, or that of a wish. The same again changes nothing, even if it has been
+    /// lifted.
     pub source: String,
     /// A class of the mail crate, or "manual".
     pub reason: String,
@@ -53,11 +71,33 @@ pub struct Evidence {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Suppression {
     pub address: String,
+    pub scope: Scope,
     pub reason: String,
     pub evidence: String,
+    /// As `Evidence::source`; empty for a global one.
     pub source: String,
     pub created_at: i64,
     pub expires_at: Option<i64>,
+}
+
+/// A piece of evidence on record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Noted {
+    pub reason: String,
+    pub evidence: String,
+    pub source: String,
+    /// Of the three that suppress.
+    pub strikes: i64,
+    pub created_at: i64,
+    pub expires_at: Option<i64>,
+    pub lifted_at: Option<i64>,
+    /// An account, or "new inbox": the address came into being here.
+    pub lifted_by: Option<String>,
+}
+
+/// The mail that a piece of evidence comes from.
+pub fn email_of(source: &str) -> Option<&str> {
+    source.split('/').next().filter(|it| it.starts_with("eml_"))
 }
 
 /// An address as suppressions name it. Only the account's own domains know more of what is the same.
@@ -90,6 +130,7 @@ pub(crate) fn gather(rows: &[AnyRow]) -> sqlx::Result<Vec<Suppression>> {
         let strikes: i64 = row.try_get("strikes")?;
         let it = Suppression {
             address: row.try_get("address")?,
+            scope: Scope::Account,
             reason: row.try_get("reason")?,
             evidence: row.try_get("evidence")?,
             source: row.try_get("source")?,

@@ -5,14 +5,14 @@ pub struct Envelope {
     /// The MAIL FROM argument without its angle brackets; empty for the null reverse-path <>.
     #[prost(string, tag = "1")]
     pub reverse_path: ::prost::alloc::string::String,
-    /// One for each inbox that an accepted RCPT named.
+    /// One for each inbox, return path and address for complaints that an accepted RCPT named.
     #[prost(message, repeated, tag = "2")]
     pub forward_paths: ::prost::alloc::vec::Vec<ForwardPath>,
     /// The client declared SMTPUTF8 (RFC 6531).
     #[prost(bool, tag = "3")]
     pub smtputf8: bool,
 }
-/// An accepted RCPT TO, resolved to the inbox it names.
+/// An accepted RCPT TO, resolved to what it names.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardPath {
     /// The RCPT TO argument without its angle brackets, as the client wrote it.
@@ -25,6 +25,9 @@ pub struct ForwardPath {
     /// The identifier of the copy this inbox gets, given at intake, so that storing it twice is impossible.
     #[prost(string, tag = "4")]
     pub email_id: ::prost::alloc::string::String,
+    /// What the address is for. Only one that is an inbox has the identifiers above.
+    #[prost(enumeration = "Purpose", tag = "5")]
+    pub purpose: i32,
 }
 /// The SMTP client a mail came from.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -181,6 +184,39 @@ pub struct Reason {
     #[prost(double, tag = "9")]
     pub weight: f64,
 }
+/// Where mail to an address goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Purpose {
+    /// To the inbox.
+    Unspecified = 0,
+    /// It is a return path of ours: what comes there is read as a report on the mail that it names.
+    ReturnPath = 1,
+    /// Feedback loops send complaints there (RFC 5965).
+    Complaints = 2,
+}
+impl Purpose {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PURPOSE_UNSPECIFIED",
+            Self::ReturnPath => "PURPOSE_RETURN_PATH",
+            Self::Complaints => "PURPOSE_COMPLAINTS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PURPOSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PURPOSE_RETURN_PATH" => Some(Self::ReturnPath),
+            "PURPOSE_COMPLAINTS" => Some(Self::Complaints),
+            _ => None,
+        }
+    }
+}
 /// Intake answered 250: the mail is durable.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MailReceived {
@@ -246,6 +282,8 @@ pub struct SubmissionScanned {
     /// When it is given up, if the request says so; else 0.
     #[prost(int64, tag = "10")]
     pub expires_at_micros: i64,
+    #[prost(enumeration = "OnUnknown", tag = "11")]
+    pub on_unknown: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rejection {
@@ -277,6 +315,12 @@ pub struct SubmissionAccepted {
     /// Given up then, unless the sender gives up earlier; 0 leaves it to the sender.
     #[prost(int64, tag = "8")]
     pub expires_at_micros: i64,
+    #[prost(enumeration = "OnUnknown", tag = "9")]
+    pub on_unknown: i32,
+    /// One for each of `forward_paths`, naming that recipient. Where a transaction has only one recipient,
+    /// his replaces `reverse_path`, which names none.
+    #[prost(string, repeated, tag = "10")]
+    pub reverse_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// One submission has to go to one destination domain now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -304,6 +348,8 @@ pub struct DeliveryDue {
     /// As in SubmissionAccepted.
     #[prost(int64, tag = "9")]
     pub expires_at_micros: i64,
+    #[prost(enumeration = "OnUnknown", tag = "11")]
+    pub on_unknown: i32,
 }
 /// What one delivery attempt came to.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -344,6 +390,28 @@ pub struct RecipientReport {
     /// The negotiated TLS version; empty without TLS.
     #[prost(string, tag = "6")]
     pub tls: ::prost::alloc::string::String,
+    /// Unknown, and not tried again until the agent says so.
+    #[prost(bool, tag = "7")]
+    pub held: bool,
+    /// No mail went out to this recipient, because he is suppressed.
+    #[prost(bool, tag = "8")]
+    pub suppressed: bool,
+}
+/// An agent decided what is to be made of the recipients of a mail whose outcome is unknown and that are
+/// held.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutcomeResolved {
+    #[prost(string, tag = "1")]
+    pub mail_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub account_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub inbox_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "Resolution", tag = "4")]
+    pub resolution: i32,
+    /// When it was decided, in microseconds since 1970.
+    #[prost(int64, tag = "5")]
+    pub resolved_at_micros: i64,
 }
 /// What became of a recipient, in RFC 3464's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -356,6 +424,8 @@ pub enum Action {
     Delayed = 2,
     /// It will not work.
     Failed = 3,
+    /// All of the mail was sent and the reply was lost: the remote server may have it.
+    Unknown = 4,
 }
 impl Action {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -368,6 +438,7 @@ impl Action {
             Self::Delivered => "ACTION_DELIVERED",
             Self::Delayed => "ACTION_DELAYED",
             Self::Failed => "ACTION_FAILED",
+            Self::Unknown => "ACTION_UNKNOWN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -377,6 +448,71 @@ impl Action {
             "ACTION_DELIVERED" => Some(Self::Delivered),
             "ACTION_DELAYED" => Some(Self::Delayed),
             "ACTION_FAILED" => Some(Self::Failed),
+            "ACTION_UNKNOWN" => Some(Self::Unknown),
+            _ => None,
+        }
+    }
+}
+/// What follows when it is not known whether a remote server took a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OnUnknown {
+    /// As retry.
+    Unspecified = 0,
+    /// It is sent again, with the same Message-ID.
+    Retry = 1,
+    /// It is not sent again before the agent says so.
+    Hold = 2,
+}
+impl OnUnknown {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ON_UNKNOWN_UNSPECIFIED",
+            Self::Retry => "ON_UNKNOWN_RETRY",
+            Self::Hold => "ON_UNKNOWN_HOLD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ON_UNKNOWN_UNSPECIFIED" => Some(Self::Unspecified),
+            "ON_UNKNOWN_RETRY" => Some(Self::Retry),
+            "ON_UNKNOWN_HOLD" => Some(Self::Hold),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Resolution {
+    Unspecified = 0,
+    /// It counts as delivered.
+    Sent = 1,
+    /// It is sent again.
+    Retry = 2,
+}
+impl Resolution {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESOLUTION_UNSPECIFIED",
+            Self::Sent => "RESOLUTION_SENT",
+            Self::Retry => "RESOLUTION_RETRY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESOLUTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESOLUTION_SENT" => Some(Self::Sent),
+            "RESOLUTION_RETRY" => Some(Self::Retry),
             _ => None,
         }
     }
@@ -429,6 +565,44 @@ pub struct SendRequest {
     /// limit holds all the same.
     #[prost(uint32, optional, tag = "14")]
     pub ttl_seconds: ::core::option::Option<u32>,
+    /// What to do when all of the mail was sent and the reply was lost, so that nobody knows whether it was
+    /// taken: "retry" (also if empty) sends it again, "hold" waits for the agent to decide.
+    #[prost(string, tag = "15")]
+    pub on_unknown: ::prost::alloc::string::String,
+    /// Who has decided on this mail, for Auto-Submitted (RFC 3834): "auto-replied", "auto-generated", or
+    /// "no" for a person. Without it, a machine: auto-replied with in_reply_to, else auto-generated.
+    #[prost(string, tag = "16")]
+    pub automatic: ::prost::alloc::string::String,
+    /// Answer by machine although the mail answered is one that machines must not answer.
+    #[prost(bool, tag = "17")]
+    pub allow_auto_reply: bool,
+    /// The mail is to a list that its recipient can leave. It has one recipient.
+    #[prost(message, optional, tag = "18")]
+    pub list: ::core::option::Option<SendList>,
+    /// What is to be told as a delivery status notification (RFC 3464) in the inbox, besides the events:
+    /// "failure", "delay", "success". Nothing without.
+    #[prost(string, repeated, tag = "19")]
+    pub notify: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A whole message (RFC 5322) instead of its parts, in base64 in JSON. It goes as it is to those in to,
+    /// which need not be named in it; with it go only from, send_at, ttl_seconds, validate_only, on_unknown
+    /// and notify.
+    #[prost(bytes = "vec", tag = "22")]
+    #[serde(with = "crate::base64")]
+    #[schema(value_type = String, format = Byte)]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+/// A list that people are on: its mail says how to leave it (RFC 8058), and is not sent to who has.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendList {
+    /// The account's own name for it: 1 to 64 lower-case letters, digits, "-" and "_".
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// As recipients see it; at most 100 characters.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
 }
 /// At least one of the two.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -455,6 +629,10 @@ pub struct SendAttachment {
     #[serde(with = "crate::base64")]
     #[schema(value_type = String, format = Byte)]
     pub content: ::prost::alloc::vec::Vec<u8>,
+    /// Instead of content: what was uploaded before. Its file name and type count where none are given.
+    #[prost(string, tag = "4")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub upload_id: ::prost::alloc::string::String,
 }
 /// What happened, published on mail.v1.event.<account>.<inbox>.<type> after it can be read.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -464,8 +642,8 @@ pub struct Event {
     /// The same for every copy of one occurrence.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// email.received, email.queued, email.sent, email.deferred, email.bounced, email.rejected,
-    /// email.validated.
+    /// email.received, email.queued, email.sent, email.deferred, email.delivered, email.bounced,
+    /// email.unknown, email.complained, email.suppressed, email.rejected, email.validated.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -619,6 +797,22 @@ pub struct Email {
     #[prost(bool, tag = "23")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub body_differs: bool,
+    /// Of a received mail: whether a machine may answer it.
+    #[prost(message, optional, tag = "30")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_reply: ::core::option::Option<AutoReply>,
+}
+/// Whether a machine may answer a mail (RFC 3834).
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AutoReply {
+    #[prost(bool, tag = "1")]
+    pub allowed: bool,
+    /// If not: why.
+    #[prost(string, tag = "2")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -685,7 +879,7 @@ pub struct SecurityReason {
 pub struct RecipientResult {
     #[prost(string, tag = "1")]
     pub address: ::prost::alloc::string::String,
-    /// delivered, delayed or failed.
+    /// delivered, delayed, failed or unknown.
     #[prost(string, tag = "2")]
     pub action: ::prost::alloc::string::String,
     /// Enhanced status code (RFC 3463).

@@ -209,6 +209,7 @@ impl Bench {
                     account_id: inbox.account_id.clone(),
                     inbox_id: inbox.id.clone(),
                     email_id: format!("eml_{}", Uuid::now_v7().simple()),
+                    ..ForwardPath::default()
                 }],
                 smtputf8: false,
             }),
@@ -221,7 +222,16 @@ impl Bench {
             verdict: Some(Verdict::default()),
             ..Default::default()
         };
-        let arrival = Arrival { scanned, octets: content.as_bytes().to_vec(), whole_text: None };
+        let refusal =
+            mail::auto_reply_refusal(content.as_bytes(), "sarah@example.com", &inbox.address);
+        let email_id = &scanned.envelope.as_ref().unwrap().forward_paths[0].email_id;
+        let no_auto_reply = refusal.map(|why| (email_id.clone(), why.to_string()));
+        let arrival = Arrival {
+            scanned,
+            octets: content.as_bytes().to_vec(),
+            whole_text: None,
+            no_auto_reply: no_auto_reply.into_iter().collect(),
+        };
         let stored = self.store.writer.store(&[arrival]).await.unwrap();
         let email = stored[0][0].email.clone();
         Event {

@@ -4,19 +4,17 @@ use bus::Resolution;
 use gateway::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
+use test_dns::Dns;
 
-use crate::{
-    bench::{Agent, Answer, Bench, eventually},
-    dns::Dns,
-};
+use crate::bench::{Agent, Answer, Bench, eventually};
 
-const NAME: &str = "customer.test";
+pub(crate) const NAME: &str = "customer.test";
 
 async fn bench(dns: &Dns) -> Bench {
     Bench::with(config(dns)).await
 }
 
-fn config(dns: &Dns) -> Config {
+pub(crate) fn config(dns: &Dns) -> Config {
     Config {
         mx_host: Some("mx.post.test".to_owned()),
         spf_host: Some("spf.post.test".to_owned()),
@@ -25,20 +23,20 @@ fn config(dns: &Dns) -> Config {
     }
 }
 
-async fn add(agent: &Agent<'_>) -> Value {
+pub(crate) async fn add(agent: &Agent<'_>) -> Value {
     agent.post("/v1/domains", &json!({ "domain": NAME })).await.ok()
 }
 
-fn path(domain: &Value, rest: &str) -> String {
+pub(crate) fn path(domain: &Value, rest: &str) -> String {
     format!("/v1/domains/{}{rest}", domain["id"].as_str().unwrap())
 }
 
 /// Without a body, as the SDK asks.
-async fn verify(agent: &Agent<'_>, domain: &Value) -> Answer {
+pub(crate) async fn verify(agent: &Agent<'_>, domain: &Value) -> Answer {
     Answer::to(agent.request(Method::POST, &path(domain, "/verify"))).await
 }
 
-async fn zone(agent: &Agent<'_>, domain: &Value) -> String {
+pub(crate) async fn zone(agent: &Agent<'_>, domain: &Value) -> String {
     let answer = agent.get(&path(domain, "/zone")).await;
     assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
     String::from_utf8(answer.octets).unwrap()
@@ -52,7 +50,7 @@ fn statuses(domain: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn tells_the_records_of_the_contract() {
-    let dns = Dns::start().await;
+    let dns = Dns::start("").await;
     let bench = bench(&dns).await;
     let agent = bench.agent().await;
     let domain = agent.post("/v1/domains", &json!({ "domain": "Customer.TEST" })).await.ok();
@@ -80,7 +78,7 @@ async fn tells_the_records_of_the_contract() {
 
 #[tokio::test]
 async fn a_domain_with_its_records_takes_mail() {
-    let dns = Dns::start().await;
+    let dns = Dns::start("").await;
     let bench = bench(&dns).await;
     let agent = bench.agent().await;
     let domain = add(&agent).await;
@@ -113,7 +111,7 @@ async fn a_domain_with_its_records_takes_mail() {
 
 #[tokio::test]
 async fn says_what_is_wrong_with_each_record() {
-    let dns = Dns::start().await;
+    let dns = Dns::start("").await;
     let bench = bench(&dns).await;
     let agent = bench.agent().await;
     let domain = add(&agent).await;
@@ -141,7 +139,7 @@ async fn says_what_is_wrong_with_each_record() {
 
 #[tokio::test]
 async fn records_are_looked_for_without_being_asked() {
-    let dns = Dns::start().await;
+    let dns = Dns::start("").await;
     let bench = Bench::with(Config { domain_check_seconds: 1, ..config(&dns) }).await;
     let agent = bench.agent().await;
     let domain = add(&agent).await;
@@ -152,7 +150,7 @@ async fn records_are_looked_for_without_being_asked() {
 
 #[tokio::test]
 async fn keys_can_stay_in_a_zone_of_the_service() {
-    let dns = Dns::start().await;
+    let dns = Dns::start("").await;
     let dkim_cname_host = Some("dkim.post.test".to_owned());
     let bench = Bench::with(Config { dkim_cname_host, ..config(&dns) }).await;
     let agent = bench.agent().await;
@@ -173,7 +171,7 @@ async fn keys_can_stay_in_a_zone_of_the_service() {
 
 #[tokio::test]
 async fn a_foreign_domain_does_not_exist_and_a_proved_one_is_taken() {
-    let dns = Dns::start().await;
+    let dns = Dns::start("").await;
     let bench = bench(&dns).await;
     let (owner, rival, late) = (bench.agent().await, bench.agent().await, bench.agent().await);
     let claimed = add(&rival).await;
@@ -203,7 +201,7 @@ async fn a_foreign_domain_does_not_exist_and_a_proved_one_is_taken() {
 
 #[tokio::test]
 async fn what_cannot_be_a_domain_of_an_account_is_refused() {
-    let dns = Dns::start().await;
+    let dns = Dns::start("").await;
     let bench = Bench::with(Config { max_domains: Some(1), ..config(&dns) }).await;
     let agent = bench.agent().await;
     let refused =

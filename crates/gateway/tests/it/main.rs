@@ -4,13 +4,16 @@
 
 mod accounts;
 mod bench;
-mod dns;
 mod domains;
 mod emails;
 mod inboxes;
+mod lists;
 mod poll;
 mod replies;
 mod reputation;
+mod resolve;
+mod rotation;
 mod send;
 mod suppressions;
 mod transport;
+mod uploads;

@@ -131,3 +131,48 @@ async fn what_cannot_be_answered_is_told() {
     assert_eq!(valid, json!({ "status": "valid", "recipients": ["d@example.com"] }));
     assert!(ledger.requests.lock().unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_not_answered_by_a_machine_unless_told_to() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let ledger = ledger(&bench, None);
+    let listed = from_sarah(&inbox).replace("\r\n\r\n", "\r\nList-Id: <l.example.com>\r\n\r\n");
+    let id = bench.deliver(&inbox, &listed).await;
+    let email = agent.get(&inbox.path(&format!("/emails/{id}"))).await.ok();
+    assert_eq!(email["autoReply"]["allowed"], false, "{email}");
+    let reason = email["autoReply"]["reason"].as_str().unwrap();
+    assert!(reason.contains("mailing list"), "{reason}");
+
+    let body = json!({ "body": { "text": "Yes" } });
+    for verb in ["reply", "reply-all"] {
+        let refused = post(&agent, &format!("/v1/emails/{id}/{verb}"), "k", &body).await;
+        let message = refused.is(422, "auto_reply_refused");
+        assert!(message.contains(reason) && message.contains("allowAutoReply"), "{message}");
+    }
+    let sent = json!({
+        "from": inbox.address, "to": ["sarah@example.com"], "subject": "Re: Lunch",
+        "body": { "text": "Yes" }, "inReplyTo": "<1@example.com>",
+    });
+    post(&agent, "/v1/emails/send", "k", &sent).await.is(422, "auto_reply_refused");
+    assert_eq!(ledger.requests.lock().unwrap().len(), 0);
+
+    // The key is free, because nothing came of it.
+    let reply = format!("/v1/emails/{id}/reply");
+    let allowed = json!({ "body": { "text": "Yes" }, "allowAutoReply": true });
+    post(&agent, &reply, "k", &allowed).await.ok();
+    assert_eq!(handed_on(&bench, &ledger, "k").await.automatic, "auto-replied");
+    let by_person = json!({ "body": { "text": "Yes" }, "automatic": "no" });
+    post(&agent, &reply, "l", &by_person).await.ok();
+    assert_eq!(handed_on(&bench, &ledger, "l").await.automatic, "no");
+    let wrong = json!({ "body": { "text": "Yes" }, "automatic": "maybe", "allowAutoReply": true });
+    post(&agent, &reply, "m", &wrong).await.is(422, "invalid_request");
+    let forward = json!({ "to": ["bob@example.com"], "body": { "text": "See" } });
+    post(&agent, &format!("/v1/emails/{id}/forward"), "n", &forward).await.ok();
+
+    let id = bench.deliver(&inbox, &from_sarah(&inbox).replace("<1@", "<2@")).await;
+    let email = agent.get(&inbox.path(&format!("/emails/{id}"))).await.ok();
+    assert_eq!(email["autoReply"], json!({ "allowed": true }));
+    post(&agent, &format!("/v1/emails/{id}/reply"), "o", &body).await.ok();
+}

@@ -42,6 +42,8 @@ impl Stage for Ledger {
                 forward_paths: vec!["a@example.com".to_owned()],
                 thread_id: None,
                 is_scheduled: false,
+                notify: Vec::new(),
+                list_id: None,
             })),
         };
         let submitted = Submitted {
@@ -100,14 +102,14 @@ pub(crate) fn ledger(bench: &Bench, rejection: Option<Rejection>) -> Running {
     Running { requests, task: tokio::spawn(async move { bus.run(stage).await }) }
 }
 
-fn mail_from(inbox: &Inbox) -> Value {
+pub(crate) fn mail_from(inbox: &Inbox) -> Value {
     json!({
         "from": inbox.address, "to": ["a@example.com"], "subject": "Hello",
         "body": { "text": "Hi" },
     })
 }
 
-async fn send(agent: &Agent<'_>, key: &str, mail: &Value) -> Answer {
+pub(crate) async fn send(agent: &Agent<'_>, key: &str, mail: &Value) -> Answer {
     let request = agent.request(Method::POST, "/v1/emails/send").header("Idempotency-Key", key);
     Answer::to(request.json(mail)).await
 }
@@ -169,7 +171,7 @@ async fn the_delivery_log_is_the_owners() {
         status: "4.2.1".to_owned(),
         diagnostic: "450 4.2.1 later".to_owned(),
         remote_host: "mx.example.com".to_owned(),
-        tls: String::new(),
+        ..RecipientReport::default()
     };
     let report = DeliveryReported {
         mail_id: id.to_owned(),
@@ -183,7 +185,7 @@ async fn the_delivery_log_is_the_owners() {
     bench.store.writer.report(&[report]).await.unwrap();
     let log = agent.get(&path).await.ok();
     let expected = json!({ "data": [{
-        "attemptedAt": "1970-01-01T00:00:01.000Z", "recipient": "a@example.com",
+        "attemptedAt": "1970-01-01T00:00:01.000Z", "recipient": "a@example.com", "source": "session",
         "domain": "example.com", "attempt": 1, "action": "delayed", "status": "4.2.1",
         "diagnostic": "450 4.2.1 later", "remoteHost": "mx.example.com", "tls": null,
         "nextAttemptAt": "1970-01-01T00:01:01.000Z",

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use data_encoding::BASE64;
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -92,6 +93,35 @@ impl Client {
     pub(crate) async fn send_mail(&mut self, reverse_path: &str, content: &str) -> String {
         self.begin(reverse_path).await;
         self.ask(&format!("{content}.\r\n"), "250 2.0.0").await
+    }
+
+    /// Greeted on a submission port, with TLS, not yet logged in.
+    pub(crate) async fn submitting(address: SocketAddr) -> Client {
+        let mut client = Client::connect(address).await;
+        client.expect("220").await;
+        client.ask("EHLO client.example\r\n", "250").await;
+        client.ask("STARTTLS\r\n", "220").await;
+        let mut client = client.start_tls(rustls::ALL_VERSIONS).await;
+        client.ask("EHLO client.example\r\n", "250").await;
+        client
+    }
+
+    /// AUTH PLAIN with an initial response.
+    #[track_caller]
+    pub(crate) fn log_in(
+        &mut self,
+        username: &str,
+        password: &str,
+        begins: &str,
+    ) -> impl Future<Output = String> {
+        let caller = std::panic::Location::caller();
+        let response = BASE64.encode(format!("\0{username}\0{password}").as_bytes());
+        async move {
+            self.send(format!("AUTH PLAIN {response}\r\n")).await;
+            let reply = self.reply().await;
+            assert!(reply.starts_with(begins), "{reply:?} instead of {begins:?} at {caller}");
+            reply
+        }
     }
 
     pub(crate) async fn start_tls(self, versions: &[&'static SupportedProtocolVersion]) -> Client {

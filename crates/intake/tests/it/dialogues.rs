@@ -10,8 +10,6 @@ use crate::{
 
 /// Those that say nothing about this server, and why.
 const NOT_OURS: &[(&str, &str)] = &[
-    ("smtp-auth-clear", "there is no submission port"),
-    ("smtp-submission-unauthenticated", "there is no submission port"),
     ("smtp-bdat-zero-last", "sends one octet more than it announces; see chunking.rs"),
     ("smtp-chunking", "sends one octet more than it announces; see chunking.rs"),
     ("smtp-too-many-errors", "closes earlier, after 10 errors; see limits.rs"),
@@ -48,6 +46,10 @@ async fn play(world: &World, case: &Value, replies: &mut Vec<String>) -> Result<
         }
         greeted = true;
         match send {
+            "@SUBMISSION" => {
+                client = Client::connect(world.intake.submission).await;
+                check(&mut client, "220", replies).await?;
+            }
             "@TLS" => {
                 client.ask("EHLO client.example\r\n", "250").await;
                 client.ask("STARTTLS\r\n", "220").await;

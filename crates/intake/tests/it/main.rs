@@ -4,11 +4,13 @@ mod chunking;
 mod client;
 mod dialogues;
 mod limits;
+mod logins;
 mod mails;
 mod outage;
 mod recipients;
 mod shutdown;
 mod smuggling;
+mod submission;
 mod tls;
 
 use std::{
@@ -20,7 +22,7 @@ use std::{
 use bus::{Bus, Claims, Failure, Stage};
 use bytes::Bytes;
 use contract::{Envelope, MailReceived};
-use intake::Config;
+use intake::{Config, Door, Listeners};
 use local_nats::{LocalNats, Options};
 use service::Process;
 use tempfile::TempDir;
@@ -33,6 +35,7 @@ use tokio::{
 use crate::client::Client;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const TOKEN: &str = "lm_sk_live_secret";
 const INBOXES: [&str; 4] = ["user", "user2", "postmaster", "abuse"];
 
 /// An intake for local.example, and somebody who takes what it publishes.
@@ -47,6 +50,8 @@ struct World {
 
 struct Intake {
     address: SocketAddr,
+    submission: SocketAddr,
+    submissions: SocketAddr,
     process: Process,
     served: JoinHandle<anyhow::Result<()>>,
 }
@@ -70,6 +75,8 @@ impl World {
                 directory.add_inbox(&format!("{name}@local.example"), "acct_1", &inbox_id).await;
             added.expect("add inbox");
         }
+        let token = bus::token_hash(TOKEN);
+        directory.add_token(&token, "acct_1").await.expect("add token");
         let (sender, mails) = unbounded_channel();
         let scanner = Scanner { claims: bus.claims(), mails: sender };
         let scanner = tokio::spawn({
@@ -111,6 +118,7 @@ impl Intake {
             hostname: "mx.local.example".to_owned(),
             domains: vec!["local.example".to_owned()],
             nats: nats.url.clone(),
+            auth_failure_delay_millis: 1,
             ..Config::default()
         }
     }
@@ -120,10 +128,17 @@ impl Intake {
         change(&mut config);
         let process = Process::default();
         let bus = Bus::connect(&config.nats, "intake", &process).await.expect("connect");
-        let listener = service::listen(free_port(), "listen").await.expect("listen");
-        let address = listener.local_addr().expect("address");
-        let served = tokio::spawn(intake::serve(listener, config, bus, process.clone()));
-        Intake { address, process, served }
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for door in [Door::World, Door::Submission, Door::Submissions] {
+            let listener = service::listen(free_port(), "listen").await.expect("listen");
+            addresses.push(listener.local_addr().expect("address"));
+            listeners.push((door, listener));
+        }
+        let listeners = Listeners::new(listeners);
+        let served = tokio::spawn(intake::serve(listeners, config, bus, process.clone()));
+        let [address, submission, submissions] = addresses[..] else { unreachable!("three") };
+        Intake { address, submission, submissions, process, served }
     }
 
     /// The sum of all series of a metric that have this label value in them.

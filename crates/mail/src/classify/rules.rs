@@ -32,6 +32,11 @@ pub(super) const AT_RCPT: &[&str] = &[
     "our rcpt to",
     "does not like recipient",
     "rcpt to:<",
+    // Replies that a content cannot get (RFC 5321 section 4.3.2).
+    " 551 ",
+    " 551-",
+    " 553 ",
+    " 553-",
 ];
 /// The address stands in the answer itself.
 pub(super) const NAMED: &[&str] = &[">: user unknown", ">: no such user", ">: recipient unknown"];

@@ -10,7 +10,10 @@ use super::{
     fields::{Group, addresses},
     machine::original_recipients,
 };
-use crate::classify::{enhanced_code, folded};
+use crate::{
+    auto_reply::says_absent,
+    classify::{enhanced_code, folded},
+};
 
 /// Who sends bounces.
 const DAEMONS: &[&str] = &[
@@ -145,9 +148,40 @@ pub(super) fn report(notification: &Notification) -> Option<Report> {
     })
 }
 
+/// A bounce in words that nobody here knows, which has a code of RFC 3463 at least.
+pub(super) fn report_on_nobody(notification: &Notification) -> Option<Report> {
+    let subject = &notification.subject;
+    let code = enhanced_code(&notification.text).filter(|it| it.starts_with(['4', '5']));
+    let is_report = is_bounce(notification)
+        || is_from_daemon(notification) && !says_absent(subject) && code.is_some();
+    is_report.then(|| {
+        let sections = sections(notification);
+        Report {
+            kind: ReportKind::Delivery,
+            recipients: vec![recipient(String::new(), true, notification, &sections)],
+            reporting_host: host(&notification.header.text("from")),
+            envelope_id: String::new(),
+            message_id: notification.message_id(sections.original(notification)),
+        }
+    })
+}
+
+fn says(phrases: &[&str], text: &str) -> bool {
+    phrases.iter().any(|it| text.contains(it))
+}
+
 pub(super) fn is_bounce(notification: &Notification) -> bool {
+    let subject = folded(&notification.subject);
+    is_from_daemon(notification)
+        && (says(FAILURES, &subject)
+            || says(DELAYS, &subject)
+            || says(FAILURES, &folded(&notification.text))
+            || notification.header.get("x-failed-recipients").is_some())
+}
+
+/// Whether a mail system sent it, and no person or machine that answers.
+fn is_from_daemon(notification: &Notification) -> bool {
     let header = &notification.header;
-    let says = |phrases: &[&str], text: &str| phrases.iter().any(|it| text.contains(it));
     let subject = folded(&notification.subject);
     let path = header.text("return-path");
     let from_daemon = says(DAEMONS, &folded(&header.text("from")))
@@ -157,13 +191,7 @@ pub(super) fn is_bounce(notification: &Notification) -> bool {
     // A person answers a bounce with its subject; a bounce answers nobody.
     let is_answer = subject.trim_start().starts_with("re:");
     let is_automatic = header.text("auto-submitted").to_ascii_lowercase().contains("vacation");
-    from_daemon
-        && !is_answer
-        && !is_automatic
-        && (says(FAILURES, &subject)
-            || says(DELAYS, &subject)
-            || says(FAILURES, &folded(&notification.text))
-            || header.get("x-failed-recipients").is_some())
+    from_daemon && !is_answer && !is_automatic
 }
 
 /// What a notification says about each address.

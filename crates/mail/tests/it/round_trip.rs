@@ -1,5 +1,5 @@
 use contract::Mailbox;
-use mail::{ComposeError, Draft, DraftAttachment, compose, parse, part};
+use mail::{ComposeError, Draft, DraftAttachment, DraftList, compose, parse, part};
 
 fn draft() -> Draft {
     Draft {
@@ -227,5 +227,62 @@ fn an_enclosed_mail_stays_a_mail() {
     ];
     for octets in not_for_the_wire {
         assert_eq!(enclosed(&octets), "application/octet-stream");
+    }
+}
+
+fn list(name: &str, url: &str) -> DraftList {
+    DraftList {
+        name: name.to_owned(),
+        list_id: "news.0123.x.test".to_owned(),
+        unsubscribe_url: url.to_owned(),
+        feedback_id: "news:1:2:posthouse".to_owned(),
+    }
+}
+
+/// The value of a field, unfolded.
+fn field(content: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(content).replace("\r\n ", " ").replace("\r\n\t", " ");
+    let line = text.lines().find(|it| it.starts_with(&format!("{name}: ")))?;
+    Some(line[name.len() + 2..].to_owned())
+}
+
+#[test]
+fn a_list_is_told_how_it_is_left() {
+    let url = format!("https://mail.x.test/v1/unsubscribe/{}", "A".repeat(900));
+    let draft = Draft {
+        list: Some(list("Neues \"aus\" Köln", &url)),
+        auto_submitted: "auto-generated".to_owned(),
+        cfbl_address: Some("fbl@x.test".to_owned()),
+        ..draft()
+    };
+    let content = content(&draft);
+    let field = |name: &str| field(&content, name).expect(name);
+    assert_eq!(field("List-Unsubscribe"), format!("<{url}>"));
+    assert_eq!(field("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
+    assert!(field("List-Id").ends_with("<news.0123.x.test>"), "{}", field("List-Id"));
+    assert!(field("List-Id").is_ascii());
+    assert_eq!(field("Feedback-ID"), "news:1:2:posthouse");
+    assert_eq!(field("Auto-Submitted"), "auto-generated");
+    assert_eq!(field("CFBL-Address"), "fbl@x.test; report=arf");
+}
+
+#[test]
+fn a_person_writes_without_a_word_of_it() {
+    let draft = Draft { auto_submitted: "no".to_owned(), ..draft() };
+    for name in ["Auto-Submitted", "List-Id", "List-Unsubscribe", "Feedback-ID", "CFBL-Address"] {
+        assert_eq!(field(&content(&draft), name), None);
+    }
+}
+
+#[test]
+fn a_lists_fields_cannot_be_broken_out_of() {
+    for broken in [
+        list("", "https://x.test/\r\nBcc: a@x.test"),
+        list("", "https://x.test/>, <mailto:a@x.test"),
+        list("", &format!("https://x.test/{}", "A".repeat(960))),
+        DraftList { list_id: "a>\r\nBcc: b".to_owned(), ..list("", "https://x.test") },
+        DraftList { feedback_id: "a b".to_owned(), ..list("", "https://x.test") },
+    ] {
+        compose(&Draft { list: Some(broken), ..draft() }).expect_err("refuse");
     }
 }

@@ -40,6 +40,10 @@ async fn what_is_missing(options: &Options, process: &Process) -> Vec<String> {
     if let Err(err) = answers(options.smtp, "", "220 ").await {
         missing.push(format!("SMTP: {err:#}"));
     }
+    // The port where TLS comes first opens together with this one.
+    if let Err(err) = answers(options.submission, "", "220 ").await {
+        missing.push(format!("SMTP submission: {err:#}"));
+    }
     let get = format!("GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", options.api);
     if let Err(err) = answers(options.api, &get, "HTTP/1.1 200 ").await {
         missing.push(format!("API: {err:#}"));

@@ -122,9 +122,14 @@ impl Configs {
                 password_file: None,
             }),
         };
+        // Where links lead; another machine would have to be told another name.
+        let api = options.api;
+        let public_url = api.ip().is_loopback().then(|| format!("http://{api}"));
         Configs {
             intake: intake::Config {
                 listen: options.smtp,
+                submission: Some(options.submission),
+                submissions: Some(options.submissions),
                 hostname: options.domain.clone(),
                 domains: domains.clone(),
                 nats: nats.to_owned(),
@@ -139,6 +144,7 @@ impl Configs {
                 nats: nats.to_owned(),
                 database: database.clone(),
                 domains: domains.clone(),
+                public_url: public_url.clone(),
                 ..Default::default()
             },
             sender: sender::Config {
@@ -154,6 +160,7 @@ impl Configs {
                 domains,
                 nats: nats.to_owned(),
                 database,
+                public_url,
                 ..Default::default()
             },
         }

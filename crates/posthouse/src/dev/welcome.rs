@@ -2,7 +2,7 @@ use crate::dev::{Options, folder::Folder};
 
 /// Where everything is, and ten lines to paste into a shell.
 pub(crate) fn text(options: &Options, folder: &Folder) -> String {
-    let Options { smtp, api, nats, admin, domain, .. } = options;
+    let Options { smtp, submission, submissions, api, nats, admin, domain, .. } = options;
     let data = folder.path().display();
     let captured = folder.captured();
     let captured = captured.display();
@@ -11,6 +11,7 @@ pub(crate) fn text(options: &Options, folder: &Folder) -> String {
 Posthouse is ready. Ctrl-C stops it, the next start goes on with the same data.
 
   SMTP      {smtp}, for addresses at {domain}
+  Submit    {submission} (STARTTLS), {submissions} (TLS); log in with an inbox's address and a token
   API       http://{api}
   NATS      nats://{nats}
   State     http://{admin}/readyz, http://{admin}/metrics

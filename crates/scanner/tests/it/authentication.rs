@@ -16,9 +16,8 @@ use mail_auth::{
 };
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use scanner::{Authenticated, Authenticator, Config};
+use test_dns::Dns;
 use tokio::net::UdpSocket;
-
-use crate::dns::Dns;
 
 const CONTENT: &str = "From: Sarah <sarah@sender.test>\r\nTo: a@x.test\r\nSubject: Hi\r\n\
                        Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@sender.test>\r\n\r\nHi\r\n";

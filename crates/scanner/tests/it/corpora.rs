@@ -8,14 +8,13 @@ use std::{
 };
 
 use contract::{Authentication, Peer};
-use hickory_server::proto::rr::{
+use scanner::{Authenticator, Config};
+use serde_json::Value;
+use test_dns::Dns;
+use test_dns::rr::{
     Name, RData,
     rdata::{A, AAAA, CNAME, MX, PTR, TXT},
 };
-use scanner::{Authenticator, Config};
-use serde_json::Value;
-
-use crate::dns::Dns;
 
 /// What differs. mail-auth 0.13.3 reads a signature without its version, and does not heed the tags of a
 /// key that limit it to some hashes (h=) or services (s=). The last expired in 2022.

@@ -2,5 +2,4 @@
 
 mod authentication;
 mod corpora;
-mod dns;
 mod pipeline;

@@ -1,6 +1,6 @@
 //! One mail transaction (RFC 5321 section 3.3), with an outcome for every recipient.
 
-use std::{error::Error as _, fmt, time::Duration};
+use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
 use contract::Action;
 use lettre::transport::smtp::{Error, client::AsyncSmtpConnection, response::Response};
@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::{
     config::Timeouts,
+    dot::Dot,
     reply::{Next, Outcome, Reply},
     smtp::{offers::Offers, wire::Wire},
 };
@@ -23,6 +24,8 @@ pub(crate) struct Letter {
     pub(crate) eight_bit: bool,
     /// Header section or envelope are internationalised (RFC 6531).
     pub(crate) smtputf8: bool,
+    /// Told before any end of data, of a mail that must not be sent twice unasked.
+    pub(crate) dot: Option<Arc<Dot>>,
 }
 
 /// A session that has been greeted, encrypted and authenticated as far as it goes.
@@ -64,6 +67,12 @@ impl Session {
         let refused = self.envelope(letter, recipients).await;
         if refused.iter().all(Option::is_some) {
             return refused.into_iter().flatten().collect();
+        }
+        if let Some(dot) = &letter.dot
+            && let Err(err) = dot.note().await
+        {
+            let outcome = Outcome::delayed("4.3.0", format!("note the end of data: {err:#}"));
+            return refused.into_iter().map(|it| it.unwrap_or_else(|| outcome.clone())).collect();
         }
         let outcome = self.data(letter).await;
         refused.into_iter().map(|it| it.unwrap_or_else(|| outcome.clone())).collect()
@@ -204,7 +213,7 @@ impl Session {
         }
         // The server may have the mail and may have answered. To offer it to another host now would
         // be asking for a second copy.
-        Outcome::delayed("4.4.2", format!("the outcome is unknown, all data was sent: {why}"))
+        Outcome::unknown(format!("the outcome is unknown, all data was sent: {why}"))
     }
 }
 

@@ -7,11 +7,10 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfi
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator};
 use rcgen::{KeyPair, PKCS_ED25519, PKCS_RSA_SHA256, PublicKeyData as _, RsaKeySize};
 use sender::{Config, DkimAlgorithm, DkimKey};
+use test_dns::Dns;
 
 use crate::{
-    check, delivery,
-    dns::Dns,
-    due,
+    check, delivery, due,
     peer::{Peer, Setup},
     to_smarthost,
 };
@@ -99,6 +98,52 @@ async fn signatures_verify() {
     assert!(!verify(&dns, forged.as_bytes()).await.contains(&DkimResult::Pass));
     let forged = received.replace("second", "third");
     assert!(!verify(&dns, forged.as_bytes()).await.contains(&DkimResult::Pass));
+}
+
+/// Whoever could change where a list is left, or add that, would unsubscribe or track people.
+#[tokio::test]
+async fn how_a_list_is_left_is_signed_by_author_and_service() {
+    let dir = tempfile::tempdir().expect("directory");
+    let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("key");
+    let records = ["example", "post"].map(|name| {
+        record("s", "rsa", &rsa.subject_public_key_info())
+            .replace("example IN", &format!("{name} IN"))
+    });
+    let dns = Dns::start(&records.join("\n")).await;
+    let peer = Peer::start(Setup::default()).await;
+    let of = |domain: &str| DkimKey {
+        domain: domain.to_owned(),
+        ..key(dir.path(), "s", DkimAlgorithm::RsaSha256, &rsa.serialize_pem())
+    };
+    let config = Config {
+        dkim: vec![of("post.test"), of("example.test")],
+        service_dkim_domain: Some("post.test".to_owned()),
+        ..to_smarthost(peer.address)
+    };
+    let fields = "List-Id: <news.example.test>\r\nList-Unsubscribe: <https://post.test/1>\r\n\
+                  List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nFeedback-ID: a:b:c:d\r\n\
+                  Auto-Submitted: auto-generated\r\nCFBL-Address: f@post.test; report=arf\r\n";
+    let content = [fields.as_bytes(), SIGNED].concat();
+    let report = delivery(&config).attempt(&content, &due(&["b@example.org"])).await;
+    check(&report, &["Delivered 2.0.0"]);
+    let received = peer.seen().contents.remove(0);
+    let received = String::from_utf8(received).expect("ASCII").replace("\r\n..", "\r\n.");
+    let (author, service) = (received.find("d=example.test"), received.find("d=post.test"));
+    assert!(author.is_some() && author < service, "{received}");
+    let results = verify(&dns, received.as_bytes()).await;
+    assert_eq!(results, [DkimResult::Pass, DkimResult::Pass]);
+    for (from, to) in [
+        ("<https://post.test/1>", "<https://evil.test/1>"),
+        ("=One-Click", "=Two-Clicks"),
+        ("<news.example.test>", "<other.example.test>"),
+        ("Feedback-ID: a", "Feedback-ID: x"),
+        ("auto-generated", "no"),
+        ("f@post.test", "f@evil.test"),
+    ] {
+        let forged = received.replacen(from, to, 1);
+        assert_ne!(forged, received);
+        assert!(!verify(&dns, forged.as_bytes()).await.contains(&DkimResult::Pass), "{to}");
+    }
 }
 
 #[tokio::test]

@@ -3,11 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sender::Config;
+use test_dns::Dns;
 
 use crate::{
-    CONTENT, check, delivery,
-    dns::Dns,
-    due,
+    CONTENT, check, delivery, due,
     peer::{Answer, Peer, Setup, say},
     send,
 };
@@ -68,7 +67,7 @@ async fn the_next_exchanger_is_not_asked_about_a_decision() {
         ("RCPT", Answer::Say("450 4.7.1 greylisted".to_owned()), "Delayed 4.7.1"),
         ("RCPT", Answer::Say("550 5.1.1 unknown".to_owned()), "Failed 5.1.1"),
         (".", Answer::Say("554 5.7.1 spam".to_owned()), "Failed 5.7.1"),
-        (".", Answer::Close, "Delayed 4.4.2"),
+        (".", Answer::Close, "Unknown 4.4.2"),
     ];
     for (line, answer, expected) in deciding {
         let first = Setup::script(move |it| it.starts_with(line).then(|| answer.clone()));
@@ -120,6 +119,10 @@ async fn mail_goes_over_ipv6() {
     let peer = Peer::at(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), Setup::default()).await;
     let dns = Dns::start("six IN MX 10 mx6.test.\nmx6 IN AAAA ::1").await;
     check(&send(&config(&dns, peer.address.port()), &["b@six.test"]).await, &["Delivered 2.0.0"]);
+    let without = Config { ipv6: false, ..config(&dns, peer.address.port()) };
+    let report = send(&without, &["b@six.test"]).await;
+    check(&report, &["Failed 5.4.4"]);
+    assert!(report.recipients[0].diagnostic.contains("IPv6"), "{report:?}");
     let literal = "b@[IPv6:::1]";
     check(&send(&config(&dns, peer.address.port()), &[literal]).await, &["Delivered 2.0.0"]);
 }

@@ -79,7 +79,7 @@ async fn a_delayed_recipient_delays_no_other() {
 async fn the_outcome_is_unknown_after_the_dot() {
     let peer = Peer::start(at(".", Answer::Close)).await;
     let report = send(&to_smarthost(peer.address), &["b@example.org"]).await;
-    check(&report, &["Delayed 4.4.2"]);
+    check(&report, &["Unknown 4.4.2"]);
     assert!(report.recipients[0].diagnostic.contains("unknown"), "{report:?}");
     check_next(&report, 1);
     assert_eq!(peer.seen().connections, 1);
@@ -89,7 +89,7 @@ async fn the_outcome_is_unknown_after_the_dot() {
 async fn the_outcome_is_unknown_when_the_reply_takes_too_long() {
     let peer = Peer::start(at(".", Answer::Hang)).await;
     let report = send(&to_impatient(peer.address), &["b@example.org"]).await;
-    check(&report, &["Delayed 4.4.2"]);
+    check(&report, &["Unknown 4.4.2"]);
     assert!(report.recipients[0].diagnostic.contains("unknown"), "{report:?}");
 }
 
@@ -109,6 +109,30 @@ async fn the_outcome_is_known_before_the_dot() {
         delivery(&to_impatient(peer.address)).attempt(&content, &due(&["b@example.org"])).await;
     check(&report, &["Delayed 4.4.2"]);
     assert!(!report.recipients[0].diagnostic.contains("unknown"), "{report:?}");
+}
+
+/// The connection breaks while the content flows: so much of it that not all can be on its way.
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_content_is_a_delay() {
+    let content = [CONTENT, "x\r\n".repeat(10_000_000).as_bytes()].concat();
+    let cutting = at("DATA", Answer::Cut("354 go ahead".to_owned()));
+    let peer = Peer::start(Setup { extensions: Vec::new(), ..cutting }).await;
+    let report =
+        delivery(&to_smarthost(peer.address)).attempt(&content, &due(&["b@example.org"])).await;
+    check(&report, &["Delayed 4.4.2"]);
+    check_next(&report, 1);
+}
+
+/// Each reply takes its time, and all of them together more than any may.
+#[tokio::test]
+async fn slow_replies_are_waited_for() {
+    let slow = Answer::Later(Duration::from_millis(400));
+    let peer = Peer::start(Setup::script(move |line| {
+        (line != "DATA" && line != "QUIT").then(|| slow.clone())
+    }))
+    .await;
+    let report = send(&to_impatient(peer.address), &["b@example.org"]).await;
+    check(&report, &["Delivered 2.0.0"]);
 }
 
 /// Slow is not silent: every block has its own time.

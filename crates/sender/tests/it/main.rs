@@ -1,14 +1,15 @@
 //! The sender against small SMTP and DNS servers, and against a real nats-server and database.
 
+mod authority;
 mod capture;
 mod dkim;
-mod dns;
 mod envelope;
 mod exchanges;
 mod faults;
-mod peer;
+mod mta_sts;
 mod pipeline;
 mod tls;
+mod unknown;
 
 use std::{
     net::SocketAddr,
@@ -17,6 +18,7 @@ use std::{
 
 use contract::{DeliveryDue, DeliveryReported, RecipientReport};
 use sender::{Config, Delivery, Route, Smarthost, TlsPolicy};
+use test_peer as peer;
 
 const CONTENT: &[u8] =
     b"From: Agent <agent@example.com>\r\nTo: b@example.org\r\nSubject: Hello\r\n\

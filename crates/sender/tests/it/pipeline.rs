@@ -9,7 +9,7 @@ use std::{
 };
 
 use bus::{Bus, Failure, Stage};
-use contract::{Action, DeliveryDue, DeliveryReported, SubmissionAccepted};
+use contract::{Action, DeliveryDue, DeliveryReported, OnUnknown, SubmissionAccepted};
 use local_nats::{LocalNats, Options};
 use mail_auth::DkimResult;
 use sender::{Config, Retries};
@@ -19,12 +19,12 @@ use store::{
     Outcome, Recorded, Store, Submitted, Vault, Weight,
 };
 use tempfile::TempDir;
+use test_dns::Dns;
 use tokio::task::JoinHandle;
 
 use crate::{
     CONTENT,
     dkim::{self, SIGNED},
-    dns::Dns,
     now_micros, outcomes,
     peer::{Peer, Setup, say},
     to_smarthost,
@@ -33,11 +33,11 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything but the sender: it comes and goes.
-struct Bench {
-    config: Config,
+pub(crate) struct Bench {
+    pub(crate) config: Config,
     nats: LocalNats,
-    store: Store,
-    bus: Bus,
+    pub(crate) store: Store,
+    pub(crate) bus: Bus,
     reports: Arc<Mutex<Vec<DeliveryReported>>>,
     collector: JoinHandle<anyhow::Result<()>>,
     dir: TempDir,
@@ -62,26 +62,26 @@ impl Stage for Collector {
     }
 }
 
-struct Running {
+pub(crate) struct Running {
     process: Process,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Running {
-    fn start(config: &Config) -> Running {
+    pub(crate) fn start(config: &Config) -> Running {
         let process = Process::default();
         let task = tokio::spawn(sender::run(config.clone(), process.clone()));
         Running { process, task }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.process.shutdown.cancel();
         self.task.await.expect("no panic").expect("a clean end");
     }
 }
 
 impl Bench {
-    async fn new(peer: &Peer) -> Bench {
+    pub(crate) async fn new(peer: &Peer) -> Bench {
         let dir = tempfile::tempdir().expect("directory");
         let nats = LocalNats::start(&Options::new(dir.path()).expect("nats-server"))
             .await
@@ -103,17 +103,23 @@ impl Bench {
     }
 
     /// Enters a mail into the ledger, as storage does, and announces it.
-    async fn accept(&self, mail_id: &str, forward_paths: &[&str]) {
+    pub(crate) async fn accept(&self, mail_id: &str, forward_paths: &[&str]) {
         self.accept_for(mail_id, forward_paths, 0).await;
     }
 
     /// To be sent at this moment.
     async fn accept_for(&self, mail_id: &str, forward_paths: &[&str], send_at_micros: i64) {
-        self.accept_whole(mail_id, CONTENT, forward_paths, send_at_micros).await;
+        let usual = OnUnknown::Unspecified;
+        self.accept_whole(mail_id, CONTENT, forward_paths, send_at_micros, usual).await;
+    }
+
+    /// Of which no copy is to go out unasked.
+    pub(crate) async fn accept_holding(&self, mail_id: &str, forward_paths: &[&str]) {
+        self.accept_whole(mail_id, CONTENT, forward_paths, 0, OnUnknown::Hold).await;
     }
 
     async fn accept_content(&self, mail_id: &str, content: &[u8], forward_paths: &[&str]) {
-        self.accept_whole(mail_id, content, forward_paths, 0).await;
+        self.accept_whole(mail_id, content, forward_paths, 0, OnUnknown::Unspecified).await;
     }
 
     async fn accept_whole(
@@ -122,6 +128,7 @@ impl Bench {
         content: &[u8],
         forward_paths: &[&str],
         send_at_micros: i64,
+        on_unknown: OnUnknown,
     ) {
         let forward_paths: Vec<String> = forward_paths.iter().map(|it| (*it).to_owned()).collect();
         let (account_id, inbox_id) = (format!("acct_{mail_id}"), format!("ibx_{mail_id}"));
@@ -146,6 +153,8 @@ impl Bench {
             forward_paths: forward_paths.clone(),
             thread_id: None,
             is_scheduled: false,
+            notify: Vec::new(),
+            list_id: None,
         };
         let submitted = Submitted {
             mail_id: mail_id.to_owned(),
@@ -167,16 +176,17 @@ impl Bench {
             forward_paths,
             accepted_at_micros: now_micros(),
             send_at_micros,
+            on_unknown: on_unknown.into(),
             ..SubmissionAccepted::default()
         };
         self.bus.publish(accepted).await.expect("publish");
     }
 
-    fn reports(&self) -> Vec<DeliveryReported> {
+    pub(crate) fn reports(&self) -> Vec<DeliveryReported> {
         self.reports.lock().expect("lock").clone()
     }
 
-    async fn eventually_reported(&self, count: usize) -> Vec<DeliveryReported> {
+    pub(crate) async fn eventually_reported(&self, count: usize) -> Vec<DeliveryReported> {
         eventually(async || self.reports().len() >= count).await;
         self.reports()
     }
@@ -194,7 +204,7 @@ impl Drop for Bench {
     }
 }
 
-async fn eventually(mut ask: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(mut ask: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !ask().await {
         assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}");
@@ -351,6 +361,7 @@ async fn what_is_suppressed_meanwhile_is_not_tried_again() {
     assert_eq!((b.action(), &*b.forward_path), (Action::Delivered, "b@example.org"));
     assert_eq!((a.action(), &*a.forward_path), (Action::Failed, "A@example.org"));
     assert_eq!(a.diagnostic, "suppressed: manual: asked us not to");
+    assert!(a.suppressed && !b.suppressed);
     let paths = peer.seen().contents.len();
     assert_eq!(paths, 1);
     running.stop().await;

@@ -2,15 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls_pki_types::PrivateKeyDer;
 use sender::{Config, Route, Smarthost, TlsPolicy};
-use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    CONTENT, check, delivery, due,
+    CONTENT,
+    authority::Authority,
+    check, delivery, due,
     peer::{Answer, Peer, Setup, say},
     send, smarthost, to_smarthost,
 };
@@ -18,31 +16,12 @@ use crate::{
 /// A certificate for 127.0.0.1 and the authority that vouches for it.
 struct Identity {
     acceptor: TlsAcceptor,
-    ca_file: PathBuf,
-    _dir: TempDir,
+    authority: Authority,
 }
 
 fn identity() -> Identity {
-    let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().expect("key")).expect("CA");
-    let key = KeyPair::generate().expect("key");
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()])
-        .expect("parameters")
-        .signed_by(&key, &ca)
-        .expect("certificate");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let private = PrivateKeyDer::try_from(key.serialize_der()).expect("key");
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], private)
-        .expect("certificate");
-    let dir = tempfile::tempdir().expect("directory");
-    let ca_file = dir.path().join("ca.pem");
-    std::fs::write(&ca_file, ca.pem()).expect("write");
-    Identity { acceptor: TlsAcceptor::from(Arc::new(config)), ca_file, _dir: dir }
+    let authority = Authority::new();
+    Identity { acceptor: authority.acceptor(&["127.0.0.1"]), authority }
 }
 
 fn offering_tls(identity: &Identity) -> Setup {
@@ -103,7 +82,7 @@ async fn broken_tls_is_done_without_and_remembered() {
 async fn required_tls_with_a_valid_certificate_is_used() {
     let identity = identity();
     let peer = Peer::start(offering_tls(&identity)).await;
-    let config = requiring(&peer, TlsPolicy::Required, Some(&identity.ca_file));
+    let config = requiring(&peer, TlsPolicy::Required, Some(&identity.authority.ca_file));
     let report = send(&config, &["b@example.org"]).await;
     check(&report, &["Delivered 2.0.0"]);
     assert_eq!(report.recipients[0].tls, "TLSv1.3");
@@ -113,7 +92,7 @@ async fn required_tls_with_a_valid_certificate_is_used() {
 async fn required_tls_is_never_done_without() {
     let peer = Peer::start(offering_tls(&identity())).await;
     let other = identity();
-    let config = requiring(&peer, TlsPolicy::Required, Some(&other.ca_file));
+    let config = requiring(&peer, TlsPolicy::Required, Some(&other.authority.ca_file));
     check(&send(&config, &["b@example.org"]).await, &["Delayed 4.7.5"]);
     assert!(!peer.seen().lines.iter().any(|it| it.starts_with("MAIL")));
 
@@ -128,7 +107,7 @@ async fn implicit_tls_comes_first() {
     let identity = identity();
     let setup = Setup { implicit_tls: true, ..offering_tls(&identity) };
     let peer = Peer::start(setup).await;
-    let config = requiring(&peer, TlsPolicy::Implicit, Some(&identity.ca_file));
+    let config = requiring(&peer, TlsPolicy::Implicit, Some(&identity.authority.ca_file));
     let report = send(&config, &["b@example.org"]).await;
     check(&report, &["Delivered 2.0.0"]);
     assert_eq!(report.recipients[0].tls, "TLSv1.3");
@@ -137,7 +116,7 @@ async fn implicit_tls_comes_first() {
 fn with_password(peer: &Peer, identity: &Identity) -> Config {
     let smarthost = Smarthost {
         tls: TlsPolicy::Required,
-        ca_file: Some(identity.ca_file.clone()),
+        ca_file: Some(identity.authority.ca_file.clone()),
         username: Some("me".to_owned()),
         password: Some("secret".to_owned()),
         ..smarthost(peer.address)
@@ -179,7 +158,7 @@ async fn what_was_injected_before_tls_is_forgotten() {
         ..offering_tls(&identity)
     };
     let peer = Peer::start(setup).await;
-    let config = requiring(&peer, TlsPolicy::Required, Some(&identity.ca_file));
+    let config = requiring(&peer, TlsPolicy::Required, Some(&identity.authority.ca_file));
     let report = send(&config, &["b@example.org"]).await;
     check(&report, &["Delivered 2.0.0"]);
     assert_eq!(report.recipients[0].tls, "TLSv1.3");

@@ -3,9 +3,13 @@
 mod arrivals;
 mod directory;
 mod domains;
+mod loops;
 mod outbound;
 mod replicas;
+mod reports;
 mod standing;
+mod tokens;
+mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -181,6 +185,7 @@ fn mail(number: usize, inbox_id: &str) -> MailScanned {
         account_id: ACCOUNT.to_owned(),
         inbox_id: inbox_id.to_owned(),
         email_id: format!("eml_{number:05}"),
+        ..ForwardPath::default()
     };
     let message = Message {
         message_id: format!("{number}@example.com"),

@@ -1,5 +1,6 @@
 use contract::{
-    Action, DeliveryReported, Event, RecipientReport, SubmissionAccepted, SubmissionScanned,
+    Action, DeliveryDue, DeliveryReported, Event, OnUnknown, OutcomeResolved, RecipientReport,
+    Resolution, SubmissionAccepted, SubmissionScanned,
 };
 use prost::Message as _;
 use store::Inbox;
@@ -47,7 +48,10 @@ async fn a_repeated_key_goes_out_once_and_gets_the_first_result() {
     let accepted = bench.last_outbound(&accepted).await;
     let accepted = SubmissionAccepted::decode(accepted).expect("decode");
     assert_eq!(accepted.forward_paths, ["bob@example.net"]);
-    assert_eq!(accepted.reverse_path, inbox.address);
+    assert_eq!(accepted.reverse_paths, std::slice::from_ref(&accepted.reverse_path));
+    let return_path: mail::Address = accepted.reverse_path.parse().expect("an address");
+    assert_eq!(return_path.domain(), inbox.domain, "aligned with From");
+    assert!(mail::return_paths(accepted.reverse_path.as_bytes()).contains(&return_path));
     let outgoing = bench.store.reader.outgoing(&accepted.mail_id).await.expect("read");
     assert_eq!(outgoing.map(|it| it.open), Some(accepted.forward_paths));
     running.stop().await;
@@ -90,6 +94,57 @@ async fn reports_become_statuses_and_events() {
     let events = bench.wait_for_events(4).await;
     assert_eq!(events[3].event, "email.sent", "what became of the first");
     assert!(events[3].data.as_ref().is_some_and(|it| it.repeated));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_held_is_due_again_when_the_agent_says_so() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let running = bench.start().await;
+    let request =
+        SubmissionScanned { on_unknown: OnUnknown::Hold.into(), ..submission(&inbox, "k", 1) };
+    bench.deliver(&request, "request").await;
+    bench.wait_for_events(1).await;
+    let accepted = bench.last_outbound("outbound.accepted").await;
+    let accepted = SubmissionAccepted::decode(&accepted[..]).expect("decode");
+    assert_eq!(accepted.on_unknown(), OnUnknown::Hold);
+    let recipient = RecipientReport {
+        forward_path: "bob@example.net".to_owned(),
+        action: Action::Unknown.into(),
+        held: true,
+        ..RecipientReport::default()
+    };
+    let report = DeliveryReported {
+        mail_id: request.mail_id.clone(),
+        domain: "example.net".to_owned(),
+        attempt: 3,
+        recipients: vec![recipient],
+        ..DeliveryReported::default()
+    };
+    bench.deliver(&report, "report").await;
+    bench.wait_for_events(2).await;
+    let decision = OutcomeResolved {
+        mail_id: request.mail_id.clone(),
+        account_id: inbox.account_id.clone(),
+        inbox_id: inbox.id.clone(),
+        resolution: Resolution::Retry.into(),
+        resolved_at_micros: 7,
+    };
+    // Twice, as after a crash.
+    bench.deliver(&decision, "decision").await;
+    bench.deliver(&decision, "again").await;
+    eventually(async || bench.outbound("outbound.resolved").await.is_empty()).await;
+    let events = bench.events().await;
+    assert_eq!(names(&events), ["email.queued", "email.unknown", "email.deferred"]);
+    let stream = bench.jetstream().await.get_stream("DUE").await.expect("stream");
+    assert_eq!(stream.cached_info().state.messages, 1);
+    let due = stream.get_last_raw_message_by_subject("outbound.due").await.expect("a delivery");
+    let due = DeliveryDue::decode(due.payload).expect("decode");
+    assert_eq!((due.attempt, due.accepted_at_micros), (4, 7));
+    assert_eq!((&*due.domain, due.on_unknown()), ("example.net", OnUnknown::Hold));
+    assert_eq!(due.forward_paths, ["bob@example.net"]);
+    assert_ne!(due.reverse_path, inbox.address, "one that names mail and recipient");
     running.stop().await;
 }
 

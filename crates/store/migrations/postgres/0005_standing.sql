@@ -53,15 +53,6 @@ CREATE INDEX tallies_by_account ON tallies (account_id, day);
 CREATE INDEX tallies_by_domain ON tallies (domain, day);
 CREATE INDEX tallies_by_day ON tallies (day);
 
--- Who complained of which mail, so that a repeated report counts once.
-CREATE TABLE complaints (
-    mail_id TEXT COLLATE "C" NOT NULL REFERENCES mails (id) ON DELETE CASCADE,
-    -- In lower case.
-    recipient TEXT COLLATE "C" NOT NULL,
-    noted_at BIGINT NOT NULL,
-    PRIMARY KEY (mail_id, recipient)
-);
-
 -- What the storages judge by, as JSON; the others show it.
 CREATE TABLE policies (
     name TEXT COLLATE "C" PRIMARY KEY,

@@ -1,8 +1,8 @@
-use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
 
 use super::Reader;
 use crate::{
-    Domain, DomainStatus, Error, SigningKeys, Vault,
+    Domain, DomainStatus, Error, PublicKeys, SigningKeys, Vault,
     domain::{ed25519_name, ed25519_selector, rsa_name},
     sql,
 };
@@ -10,13 +10,15 @@ use crate::{
 impl Reader {
     pub async fn domain(&self, account_id: &str, domain_id: &str) -> Result<Option<Domain>, Error> {
         let condition = "id = $2 AND account_id = $1 AND deleted_at IS NULL";
-        Ok(self.find_domains(condition, &[account_id, domain_id]).await?.into_iter().next())
+        let found = self.find_domains(condition, &[account_id, domain_id]).await?;
+        Ok(self.with_keys(found).await?.pop())
     }
 
     /// Newest first.
     pub async fn domains(&self, account_id: &str) -> Result<Vec<Domain>, Error> {
         let condition = "account_id = $1 AND deleted_at IS NULL ORDER BY created_at DESC, id DESC";
-        self.find_domains(condition, &[account_id]).await
+        let found = self.find_domains(condition, &[account_id]).await?;
+        self.with_keys(found).await
     }
 
     /// The domain of this name that the account has proved to be its own.
@@ -94,6 +96,13 @@ impl Reader {
         }))
     }
 
+    async fn with_keys(&self, mut domains: Vec<Domain>) -> Result<Vec<Domain>, Error> {
+        if !domains.is_empty() {
+            load_keys(&mut *self.connection().await?, &mut domains).await?;
+        }
+        Ok(domains)
+    }
+
     async fn find_domains(&self, condition: &str, values: &[&str]) -> Result<Vec<Domain>, Error> {
         let query = sqlx::query(AssertSqlSafe(select(condition)));
         let rows = values
@@ -108,6 +117,40 @@ impl Reader {
 
 fn select(condition: &str) -> String {
     format!("SELECT {DOMAIN} FROM domains WHERE {condition}")
+}
+
+/// Adds the keys that do not sign yet, and those that do no more.
+pub(crate) async fn load_keys(
+    connection: &mut AnyConnection,
+    domains: &mut [Domain],
+) -> Result<(), Error> {
+    let failed = Error::query("read the DKIM keys of domains");
+    let ids: Vec<String> = domains.iter().map(|it| it.id.clone()).collect();
+    let statement = |ids| {
+        format!(
+            "SELECT domain_id, selector, state, since, rsa_public, ed25519_public FROM dkim_keys \
+             WHERE domain_id IN (VALUES {ids}) ORDER BY domain_id, since"
+        )
+    };
+    let rows = sql::fetch(connection, &ids, 1, statement, |query, id| query.bind(id.clone()))
+        .await
+        .map_err(&failed)?;
+    for row in &rows {
+        let id: String = row.try_get("domain_id").map_err(&failed)?;
+        let state: String = row.try_get("state").map_err(&failed)?;
+        let keys = PublicKeys {
+            selector: row.try_get("selector").map_err(&failed)?,
+            rsa_public: row.try_get("rsa_public").map_err(&failed)?,
+            ed25519_public: row.try_get("ed25519_public").map_err(&failed)?,
+            since: row.try_get("since").map_err(&failed)?,
+        };
+        let Some(domain) = domains.iter_mut().find(|it| it.id == id) else { continue };
+        match state.as_str() {
+            "next" => domain.next_keys = Some(keys),
+            _ => domain.retired_keys.push(keys),
+        }
+    }
+    Ok(())
 }
 
 /// The columns of a domain.
@@ -135,5 +178,7 @@ pub(crate) fn domain(row: &AnyRow) -> Result<Domain, Error> {
         verified_at: moment("verified_at")?,
         checked_at: moment("checked_at")?,
         misses: row.try_get("misses").map_err(&failed)?,
+        next_keys: None,
+        retired_keys: Vec::new(),
     })
 }

@@ -1,10 +1,13 @@
 pub(crate) mod domains;
 mod emails;
 mod outbound;
+mod reports;
 mod search;
 pub(crate) mod standings;
 mod suppressions;
 mod threads;
+mod tokens;
+mod unsubscriptions;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 
@@ -41,8 +44,9 @@ impl Reader {
 
     /// `token_hash` is the SHA-256 of the token, in hexadecimal.
     pub async fn account_by_token(&self, token_hash: &str) -> Result<Option<Account>, Error> {
-        self.find_account("JOIN tokens t ON t.account_id = a.id WHERE t.hash = $1", token_hash)
-            .await
+        let condition =
+            "JOIN tokens t ON t.account_id = a.id WHERE t.hash = $1 AND t.revoked_at IS NULL";
+        self.find_account(condition, token_hash).await
     }
 
     async fn find_account(&self, condition: &str, value: &str) -> Result<Option<Account>, Error> {

@@ -131,6 +131,39 @@ impl Reader {
         self.ancestry_where(condition, inbox_id, &key).await
     }
 
+    /// Why no machine may answer a received mail; `None` if one may, or if the inbox has no such mail.
+    pub async fn auto_reply_refusal(
+        &self,
+        inbox_id: &str,
+        message_id: &str,
+    ) -> Result<Option<String>, Error> {
+        let failed = Error::query("read whether a mail may be answered");
+        let statement = "SELECT e.no_auto_reply FROM emails e JOIN mails m ON m.id = e.mail_id \
+             WHERE e.inbox_id = $1 AND e.direction = 'inbound' AND e.no_auto_reply IS NOT NULL \
+             AND e.thread_id = (SELECT thread_id FROM thread_keys WHERE inbox_id = $1 AND key = $2) \
+             AND 'id:' || m.message_id = $2 ORDER BY e.created_at DESC, e.id DESC LIMIT 1";
+        let found = sqlx::query_scalar(statement)
+            .bind(sql::text(inbox_id))
+            .bind(sql::text(&threading::id_key(message_id)))
+            .fetch_optional(&self.database.read)
+            .await
+            .map_err(failed)?;
+        Ok(found)
+    }
+
+    /// Whether this service has sent the mail with this identifier.
+    pub async fn is_sent_here(&self, mail_id: &str, message_id: &str) -> Result<bool, Error> {
+        let statement = "SELECT COUNT(*) FROM emails e JOIN mails m ON m.id = e.mail_id \
+                         WHERE e.id = $1 AND e.direction = 'outbound' AND m.message_id = $2";
+        let count: i64 = sqlx::query_scalar(statement)
+            .bind(sql::text(mail_id))
+            .bind(sql::text(message_id))
+            .fetch_one(&self.database.read)
+            .await
+            .map_err(Error::query("look for a mail sent here"))?;
+        Ok(count > 0)
+    }
+
     /// RFC 5322 section 3.6.4: the References of the mail answered and then its Message-ID.
     async fn ancestry_where(
         &self,

@@ -1,4 +1,3 @@
-use aws_lc_rs::rand;
 use sqlx::AnyConnection;
 
 use super::{Writer, commit};
@@ -40,6 +39,20 @@ impl Writer {
         commit(transaction).await
     }
 
+    /// From then on nobody gets in with the token; whether the account had it.
+    pub async fn revoke_token(&self, account_id: &str, token_hash: &str) -> Result<bool, Error> {
+        let statement = "UPDATE tokens SET revoked_at = $3, changed_at = $3 \
+                         WHERE account_id = $1 AND hash = $2 AND revoked_at IS NULL";
+        let revoked = sqlx::query(statement)
+            .bind(account_id.to_owned())
+            .bind(token_hash.to_owned())
+            .bind(now())
+            .execute(&self.database.write)
+            .await
+            .map_err(Error::query("revoke a token"))?;
+        Ok(revoked.rows_affected() > 0)
+    }
+
     pub async fn set_tier(&self, account_id: &str, tier: i64) -> Result<(), Error> {
         sqlx::query("UPDATE accounts SET tier = $2 WHERE id = $1")
             .bind(account_id.to_owned())
@@ -73,29 +86,6 @@ impl Writer {
         }
         Ok(())
     }
-
-    /// The secret of this name, made at random the first time: 32 octets.
-    pub async fn secret(&self, name: &str) -> Result<Vec<u8>, Error> {
-        let failed = Error::query("read a secret");
-        let find = || {
-            sqlx::query_scalar("SELECT octets FROM secrets WHERE name = $1").bind(name.to_owned())
-        };
-        if let Some(octets) = find().fetch_optional(&self.database.read).await.map_err(&failed)? {
-            return Ok(octets);
-        }
-        let mut octets = [0; 32];
-        rand::fill(&mut octets).map_err(|_| Error::Random)?;
-        // Whoever comes first decides.
-        let statement =
-            "INSERT INTO secrets (name, octets) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        sqlx::query(statement)
-            .bind(name.to_owned())
-            .bind(octets.to_vec())
-            .execute(&self.database.write)
-            .await
-            .map_err(Error::query("make a secret"))?;
-        find().fetch_one(&self.database.read).await.map_err(&failed)
-    }
 }
 
 async fn insert_account(
@@ -122,7 +112,9 @@ async fn insert_token(
     token_hash: &str,
     created_at: i64,
 ) -> Result<(), Error> {
-    sqlx::query("INSERT INTO tokens (hash, account_id, created_at) VALUES ($1, $2, $3)")
+    let statement =
+        "INSERT INTO tokens (hash, account_id, created_at, changed_at) VALUES ($1, $2, $3, $3)";
+    sqlx::query(statement)
         .bind(token_hash.to_owned())
         .bind(account_id.to_owned())
         .bind(created_at)

@@ -5,7 +5,7 @@ use crate::{
     Added, Checked, Domain, DomainKeys, DomainStatus, Error, NewDomain, Recorded, Vault,
     domain::SealedKeys,
     moment::now,
-    reader::domains::{DOMAIN, domain},
+    reader::domains::{DOMAIN, domain, load_keys},
     sql,
 };
 
@@ -52,6 +52,7 @@ impl Writer {
         domain_id: &str,
     ) -> Result<Option<Domain>, Error> {
         let failed = Error::query("delete a domain");
+        let mut transaction = self.database.begin().await?;
         let statement = format!(
             "UPDATE domains SET deleted_at = $3, next_check_at = NULL, rsa_key = $4, \
              ed25519_key = $4 WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL \
@@ -62,10 +63,19 @@ impl Writer {
             .bind(sql::text(account_id))
             .bind(now())
             .bind(Vec::<u8>::new())
-            .fetch_optional(&self.database.write)
+            .fetch_optional(&mut *transaction)
             .await
-            .map_err(failed)?;
-        row.as_ref().map(domain).transpose()
+            .map_err(&failed)?;
+        let deleted = row.as_ref().map(domain).transpose()?;
+        if let Some(domain) = &deleted {
+            sqlx::query("DELETE FROM dkim_keys WHERE domain_id = $1")
+                .bind(domain.id.clone())
+                .execute(&mut *transaction)
+                .await
+                .map_err(&failed)?;
+        }
+        commit(transaction).await?;
+        Ok(deleted)
     }
 
     /// A domain whose records are due to be looked at, which is the caller's alone for `lease`
@@ -95,7 +105,19 @@ impl Writer {
             .fetch_optional(&self.database.write)
             .await
             .map_err(&failed)?;
-        row.as_ref().map(domain).transpose()
+        match row.as_ref().map(domain).transpose()? {
+            Some(domain) => self.with_keys(domain).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn with_keys(&self, domain: Domain) -> Result<Domain, Error> {
+        let failed = Error::query("connect to read");
+        let mut connection = self.database.read.acquire().await.map_err(failed)?;
+        let mut domains = [domain];
+        load_keys(&mut connection, &mut domains).await?;
+        let [domain] = domains;
+        Ok(domain)
     }
 
     /// Of two accounts that prove a domain at once, the first gets it.
@@ -123,7 +145,10 @@ impl Writer {
             .fetch_optional(&self.database.write)
             .await;
         match row {
-            Ok(Some(row)) => domain(&row).map(|it| Recorded::Domain(Box::new(it))),
+            Ok(Some(row)) => {
+                let recorded = self.with_keys(domain(&row)?).await?;
+                Ok(Recorded::Domain(Box::new(recorded)))
+            }
             Ok(None) => Ok(Recorded::Gone),
             Err(sqlx::Error::Database(err)) if err.is_unique_violation() => Ok(Recorded::Taken),
             Err(err) => Err(failed(err)),

@@ -63,6 +63,7 @@ pub(super) struct EmailRow {
     pub(super) thread_id: Option<String>,
     pub(super) created_at: i64,
     pub(super) received_at: Option<i64>,
+    pub(super) no_auto_reply: Option<String>,
 }
 
 /// Gives every email of an inbox a `created_at` of its own, in their order. An agent that handled one
@@ -83,10 +84,10 @@ pub(super) async fn insert(
     let statement = |tuples| {
         format!(
             "INSERT INTO emails (id, mail_id, inbox_id, account_id, direction, status, thread_id, \
-             created_at, received_at) VALUES {tuples}"
+             created_at, received_at, no_auto_reply) VALUES {tuples}"
         )
     };
-    sql::execute(connection, emails, 9, statement, |query, email| {
+    sql::execute(connection, emails, 10, statement, |query, email| {
         query
             .bind(email.id.clone())
             .bind(email.mail_id.clone())
@@ -97,6 +98,7 @@ pub(super) async fn insert(
             .bind(email.thread_id.clone())
             .bind(email.created_at)
             .bind(email.received_at)
+            .bind(email.no_auto_reply.as_deref().map(sql::text))
     })
     .await
     .map_err(Error::query("store emails"))?;

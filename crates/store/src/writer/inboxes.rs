@@ -79,14 +79,16 @@ impl Writer {
     }
 }
 
-/// An address that exists from now on is no longer known not to. What somebody wished stays.
+/// An address that exists from now on is no longer known not to. What somebody wished stays, by
+/// complaint or otherwise.
 async fn absolve(connection: &mut AnyConnection, address: &str) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE suppressions SET lifted_at = $2 \
-         WHERE address = $1 AND lifted_at IS NULL AND expires_at IS NOT NULL",
+        "UPDATE suppressions SET lifted_at = $2, lifted_by = 'new inbox' \
+         WHERE address = $1 AND lifted_at IS NULL AND expires_at IS NOT NULL AND reason <> $3",
     )
     .bind(suppression::key(address))
     .bind(now())
+    .bind(suppression::COMPLAINT)
     .execute(connection)
     .await
     .map_err(Error::query("lift suppressions of a new inbox"))?;

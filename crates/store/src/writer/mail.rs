@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, hash_map::Entry};
 
-use contract::{Authentication, ForwardPath, Message};
+use contract::{Authentication, ForwardPath, Message, Purpose};
 use sqlx::{AnyConnection, Row as _};
 
 use super::{
@@ -70,8 +70,10 @@ struct New<'a> {
     email: EmailRow,
 }
 
+/// Of inboxes: reports on mail that was sent go nowhere.
 fn forward_paths(arrival: &Arrival) -> impl Iterator<Item = &ForwardPath> {
-    arrival.scanned.envelope.iter().flat_map(|it| &it.forward_paths)
+    let paths = arrival.scanned.envelope.iter().flat_map(|it| &it.forward_paths);
+    paths.filter(|it| it.purpose() == Purpose::Unspecified)
 }
 
 fn message(arrival: &Arrival) -> Message {
@@ -94,6 +96,7 @@ fn row(arrival: &Arrival, path: &ForwardPath, inbox: &Locked) -> EmailRow {
         thread_id: None,
         created_at: inbox.created_at,
         received_at: Some(arrival.scanned.received_at_micros),
+        no_auto_reply: arrival.no_auto_reply.get(&path.email_id).cloned(),
     }
 }
 

@@ -2,14 +2,20 @@ mod accounts;
 mod brakes;
 mod domains;
 mod emails;
+mod findings;
 mod inboxes;
 mod mail;
 mod outbound;
 mod purge;
 mod reports;
+mod resolutions;
+mod rotations;
+mod secrets;
 mod standings;
 mod suppressions;
 mod threads;
+mod unsubscriptions;
+mod uploads;
 
 use std::sync::Arc;
 

@@ -92,6 +92,7 @@ fn row(submitted: &Submitted, inbox: &Locked) -> EmailRow {
         thread_id: None,
         created_at: inbox.created_at,
         received_at: None,
+        no_auto_reply: None,
     }
 }
 
@@ -130,7 +131,27 @@ async fn insert(
     emails::insert(connection, &rows).await?;
     dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))?;
     insert_entries(connection, new, entered_at).await?;
+    insert_lists(connection, new).await?;
     insert_recipients(connection, new).await
+}
+
+async fn insert_lists(connection: &mut AnyConnection, new: &[New<'_>]) -> Result<(), Error> {
+    let of_list = |it: &New<'_>| {
+        let list_id = composed(it.submitted)?.list_id.clone()?;
+        Some((it.email.mail_id.clone(), list_id))
+    };
+    let mails: Vec<(String, String)> = new.iter().filter_map(of_list).collect();
+    let statement = |tuples| {
+        format!(
+            "INSERT INTO list_mails (mail_id, list_id) VALUES {tuples} \
+             ON CONFLICT (mail_id) DO NOTHING"
+        )
+    };
+    sql::execute(connection, &mails, 2, statement, |query, (mail_id, list_id)| {
+        query.bind(mail_id.clone()).bind(sql::text(list_id))
+    })
+    .await
+    .map_err(Error::query("note the lists of mails"))
 }
 
 fn composed(submitted: &Submitted) -> Option<&Composed> {
@@ -184,10 +205,10 @@ async fn insert_entries(
     let statement = |tuples| {
         format!(
             "INSERT INTO ledger (email_id, account_id, inbox_id, idempotency_key, request_digest, \
-             rejection_code, rejection_message, requested_at, entered_at) VALUES {tuples}"
+             rejection_code, rejection_message, requested_at, entered_at, notify) VALUES {tuples}"
         )
     };
-    sql::execute(connection, new, 9, statement, |query, new| {
+    sql::execute(connection, new, 10, statement, |query, new| {
         let rejection = rejected(new.submitted).map(|it| &it.rejection);
         query
             .bind(new.email.id.clone())
@@ -199,6 +220,7 @@ async fn insert_entries(
             .bind(rejection.map(|it| sql::text(&it.message)))
             .bind(new.submitted.requested_at)
             .bind(entered_at)
+            .bind(composed(new.submitted).map_or(String::new(), |it| it.notify.join(",")))
     })
     .await
     .map_err(Error::query("write the ledger"))

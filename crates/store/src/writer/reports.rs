@@ -10,7 +10,9 @@ use crate::{
     Error, Policy, Reported, Tally,
     delivery::{Recipient, State, status},
     dialect::Dialect,
-    email, sql,
+    email,
+    outcome::{Known, refined},
+    sql,
 };
 
 /// Mail, domain and number of an attempt.
@@ -68,10 +70,10 @@ fn attempt(report: &DeliveryReported) -> Attempt {
 
 /// A mail that reports are about, locked.
 #[derive(Default)]
-struct Mail {
-    inbox_id: String,
-    tally: Tally,
-    recipients: BTreeMap<String, Recipient>,
+pub(super) struct Mail {
+    pub(super) inbox_id: String,
+    pub(super) tally: Tally,
+    pub(super) recipients: BTreeMap<String, Recipient>,
     changed: BTreeMap<String, RecipientReport>,
 }
 
@@ -97,6 +99,9 @@ impl Mail {
             let before = recipient.state;
             let applied = recipient.apply(State::from(it.action()), i64::from(report.attempt));
             if applied {
+                if it.suppressed {
+                    recipient.known.learn(Known::Suppressed);
+                }
                 changed.insert(it.forward_path.clone());
                 self.changed.insert(it.forward_path.clone(), it.clone());
                 if let Some(policy) = policy {
@@ -108,13 +113,15 @@ impl Mail {
         changed
     }
 
-    fn status(&self) -> &'static str {
-        status(&self.recipients.values().map(|it| it.state).collect::<Vec<_>>())
+    pub(super) fn status(&self) -> &'static str {
+        let states: Vec<_> = self.recipients.values().map(|it| it.state).collect();
+        let known: Vec<_> = self.recipients.values().map(|it| (it.state, it.known)).collect();
+        refined(status(&states), &known)
     }
 }
 
 /// What became of the recipients of each inbox.
-fn tallies(mails: &HashMap<String, Mail>) -> BTreeMap<String, Tally> {
+pub(super) fn tallies(mails: &HashMap<String, Mail>) -> BTreeMap<String, Tally> {
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for mail in mails.values() {
         *tallies.entry(mail.inbox_id.clone()).or_default() += mail.tally;
@@ -123,7 +130,7 @@ fn tallies(mails: &HashMap<String, Mail>) -> BTreeMap<String, Tally> {
 }
 
 /// The mails that were accepted, with their recipients. Of two reports on one, the second waits.
-async fn lock(
+pub(super) async fn lock(
     connection: &mut AnyConnection,
     dialect: Dialect,
     mail_ids: &[String],
@@ -146,17 +153,19 @@ async fn lock(
     }
     let statement = |ids| {
         format!(
-            "SELECT mail_id, forward_path, action, attempt FROM recipients \
+            "SELECT mail_id, forward_path, action, attempt, reported FROM recipients \
              WHERE mail_id IN (VALUES {ids})"
         )
     };
     let rows = sql::fetch(connection, mail_ids, 1, statement, bind).await.map_err(&failed)?;
     for row in rows {
         let action: String = row.try_get("action").map_err(&failed)?;
+        let known: String = row.try_get("reported").map_err(&failed)?;
         let recipient = Recipient {
             forward_path: row.try_get("forward_path").map_err(&failed)?,
             state: State::parse(&action).ok_or(Error::Corrupt { what: "a recipient's state" })?,
             attempt: row.try_get("attempt").map_err(&failed)?,
+            known: Known::parse(&known).ok_or(Error::Corrupt { what: "a report" })?,
         };
         if let Some(mail) = mails.get_mut(&row.try_get::<String, _>("mail_id").map_err(&failed)?) {
             mail.recipients.insert(recipient.forward_path.clone(), recipient);
@@ -215,11 +224,12 @@ async fn write(
     let statement = |tuples| {
         format!(
             "UPDATE recipients SET action = v.column3, attempt = v.column4, status = v.column5, \
-             diagnostic = v.column6, remote_host = v.column7 FROM (VALUES {tuples}) AS v \
+             diagnostic = v.column6, remote_host = v.column7, reported = v.column8 \
+             FROM (VALUES {tuples}) AS v \
              WHERE recipients.mail_id = v.column1 AND recipients.forward_path = v.column2"
         )
     };
-    sql::execute(connection, &changed, 7, statement, |query, (mail_id, recipient, report)| {
+    sql::execute(connection, &changed, 8, statement, |query, (mail_id, recipient, report)| {
         query
             .bind((*mail_id).to_owned())
             .bind(recipient.forward_path.clone())
@@ -228,17 +238,27 @@ async fn write(
             .bind(sql::text(&report.status))
             .bind(sql::text(&report.diagnostic))
             .bind(sql::text(&report.remote_host))
+            .bind(recipient.known.as_str())
     })
     .await
     .map_err(Error::query("update recipients"))?;
     for (mail_id, mail) in mails.iter().filter(|(_, it)| !it.changed.is_empty()) {
-        sqlx::query("UPDATE emails SET status = $2 WHERE id = $1")
-            .bind(mail_id.clone())
-            .bind(mail.status())
-            .execute(&mut *connection)
-            .await
-            .map_err(Error::query("update the status of a mail"))?;
+        set_status(connection, mail_id, mail.status()).await?;
     }
+    Ok(())
+}
+
+pub(super) async fn set_status(
+    connection: &mut AnyConnection,
+    mail_id: &str,
+    status: &'static str,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE emails SET status = $2 WHERE id = $1")
+        .bind(mail_id.to_owned())
+        .bind(status)
+        .execute(connection)
+        .await
+        .map_err(Error::query("update the status of a mail"))?;
     Ok(())
 }
 
@@ -261,7 +281,7 @@ async fn insert_attempts(connection: &mut AnyConnection, rows: &[Row<'_>]) -> Re
             .bind(sql::text(&row.recipient.remote_host))
             .bind(sql::text(&row.recipient.tls))
             .bind(row.report.attempted_at_micros)
-            .bind(row.report.next_attempt_at_micros)
+            .bind(if row.recipient.held { 0 } else { row.report.next_attempt_at_micros })
             .bind(i64::from(row.applied))
     })
     .await

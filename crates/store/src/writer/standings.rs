@@ -50,38 +50,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Counts a complaint about a sent mail. False if it was counted before, or if nobody sent such a
-    /// mail.
-    pub async fn note_complaint(&self, mail_id: &str, recipient: &str) -> Result<bool, Error> {
-        let failed = Error::query("note a complaint");
-        let mut transaction = self.database.begin().await?;
-        let inbox_id: Option<String> = sqlx::query_scalar(
-            "SELECT inbox_id FROM ledger WHERE email_id = $1 AND rejection_code IS NULL",
-        )
-        .bind(sql::text(mail_id))
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(&failed)?;
-        let Some(inbox_id) = inbox_id else { return Ok(false) };
-        let noted = sqlx::query(
-            "INSERT INTO complaints (mail_id, recipient, noted_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (mail_id, recipient) DO NOTHING",
-        )
-        .bind(sql::text(mail_id))
-        .bind(sql::text(&recipient.trim().to_lowercase()))
-        .bind(now())
-        .execute(&mut *transaction)
-        .await
-        .map_err(&failed)?;
-        if noted.rows_affected() == 0 {
-            return Ok(false);
-        }
-        let tally = Tally { complained: 1, ..Tally::default() };
-        self.settle(&mut transaction, [(inbox_id, tally)].into()).await?;
-        commit(transaction).await?;
-        Ok(true)
-    }
-
     /// Counts what became of the recipients of inboxes, and judges these.
     pub(super) async fn settle(
         &self,

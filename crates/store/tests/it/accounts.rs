@@ -1,6 +1,10 @@
+use std::time::Duration;
+
 use store::Usage;
 
-use crate::fixture::{account, inbox, inbox_of, mail, on_both, rejection, store_one, submission};
+use crate::fixture::{
+    account, inbox, inbox_of, mail, now, on_both, rejection, store_one, submission,
+};
 
 #[tokio::test]
 async fn finds_an_account_by_any_of_its_tokens() {
@@ -13,6 +17,35 @@ async fn finds_an_account_by_any_of_its_tokens() {
         }
         assert_eq!(store.reader.account_by_token("hash 3").await?, None);
         assert_eq!(store.reader.account("acct_2").await?, None);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_worth_nothing() {
+    on_both(async |store| {
+        account(&store, "acct_1").await?;
+        let began = now();
+        store.writer.add_token("acct_1", "hash 1").await?;
+        store.writer.add_token("acct_1", "hash 2").await?;
+        assert!(!store.writer.revoke_token("acct_2", "hash 1").await?, "another's");
+        assert!(store.writer.revoke_token("acct_1", "hash 1").await?);
+        assert!(!store.writer.revoke_token("acct_1", "hash 1").await?, "already");
+        assert_eq!(store.reader.account_by_token("hash 1").await?, None);
+        assert!(store.reader.account_by_token("hash 2").await?.is_some());
+        let left = store.reader.tokens("acct_1").await?;
+        let left: Vec<&str> = left.iter().map(|it| it.hash.as_str()).collect();
+        assert_eq!(left, ["hash of acct_1", "hash 2"]);
+
+        let mut changes = store.reader.token_changes(began, None, 1).await?;
+        assert_eq!(changes.len(), 1);
+        let after = changes[0].hash.clone();
+        changes.extend(store.reader.token_changes(began, Some(&after), 10).await?);
+        let changes = changes.iter().map(|it| (it.hash.as_str(), it.revoked_at.is_some()));
+        let changes: Vec<_> = changes.filter(|(hash, _)| *hash != "hash of acct_1").collect();
+        assert_eq!(changes, [("hash 1", true), ("hash 2", false)]);
+        assert!(store.reader.token_changes(now() + 1_000_000, None, 10).await?.is_empty());
         Ok(())
     })
     .await;
@@ -85,6 +118,26 @@ async fn a_secret_is_made_once() {
         assert_eq!(first, same);
         assert_eq!(first.len(), 32);
         assert_ne!(store.writer.secret("other").await?, first);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_counts_until_the_one_after_the_next() {
+    on_both(async |store| {
+        let first = store.writer.secrets("return-paths").await?;
+        assert_eq!((first.current.len(), first.previous), (32, None));
+        let week = Duration::from_secs(7 * 24 * 60 * 60);
+        assert!(!store.writer.rotate_secret("return-paths", week).await?, "it is too young");
+        assert!(store.writer.rotate_secret("return-paths", Duration::ZERO).await?);
+        let second = store.writer.secrets("return-paths").await?;
+        assert_eq!(second.previous.as_deref(), Some(&first.current[..]));
+        assert_ne!(second.current, first.current);
+        store.writer.revoke_secret("return-paths").await?;
+        let third = store.writer.secrets("return-paths").await?;
+        assert_eq!(third.previous, None);
+        assert_ne!(third.current, second.current);
         Ok(())
     })
     .await;

@@ -1,4 +1,3 @@
-use contract::RecipientReport;
 use sqlx::{Connection as _, Executor as _};
 use store::{Brakes, Breakers, Entered, Inbox, Manner, Outcome, Policy, Store, Submitted};
 
@@ -7,7 +6,7 @@ use crate::fixture::{inbox, mail, on_both, on_both_urls, store_one, submission};
 const BOB: &str = "bob@example.net";
 
 fn braking(store: Store, brakes: Brakes) -> Store {
-    let is_bounce = |_: &RecipientReport| false;
+    let is_bounce = |_: &str, _: &str| false;
     let policy = Policy { breakers: Breakers::default(), brakes, is_bounce };
     Store { writer: store.writer.judging(policy), ..store }
 }

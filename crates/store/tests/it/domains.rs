@@ -9,7 +9,7 @@ use crate::fixture::{ACCOUNT, account, inbox_of, new_inbox, now, on_both};
 
 const NAME: &str = "customer.example";
 
-fn vault() -> Vault {
+pub(crate) fn vault() -> Vault {
     Vault::new(&[1; 32]).expect("vault")
 }
 
@@ -28,7 +28,7 @@ async fn add(store: &Store, wanted: &NewDomain) -> anyhow::Result<Added> {
     Ok(store.writer.add_domain(wanted, &DomainKeys::generate()?, &vault()).await?)
 }
 
-async fn added(store: &Store, account_id: &str, id: &str) -> anyhow::Result<Domain> {
+pub(crate) async fn added(store: &Store, account_id: &str, id: &str) -> anyhow::Result<Domain> {
     match add(store, &wanted(account_id, id)).await? {
         Added::Domain(domain) => Ok(domain),
         other => anyhow::bail!("{other:?}"),
@@ -44,7 +44,7 @@ fn checked(status: DomainStatus) -> Checked {
     Checked { status, checks: vec![check], misses: 0, next_check_at: Some(now() + 60_000_000) }
 }
 
-async fn verify(store: &Store, id: &str) -> anyhow::Result<Domain> {
+pub(crate) async fn verify(store: &Store, id: &str) -> anyhow::Result<Domain> {
     match store.writer.record_check(id, &checked(DomainStatus::Verified)).await? {
         Recorded::Domain(domain) => Ok(*domain),
         other => anyhow::bail!("{other:?}"),

@@ -1,6 +1,9 @@
 //! Databases, inboxes and mail for tests.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use contract::{
     Action, Attachment, Authentication, DeliveryReported, Envelope, ForwardPath, MailScanned,
@@ -93,6 +96,7 @@ pub(crate) fn mail(number: u32, inboxes: &[&Inbox]) -> Arrival {
         account_id: it.account_id.clone(),
         inbox_id: it.id.clone(),
         email_id: format!("eml_{number:04}_{}", it.id),
+        ..ForwardPath::default()
     });
     let envelope = Envelope {
         reverse_path: "bounces@example.com".to_owned(),
@@ -121,7 +125,12 @@ pub(crate) fn mail(number: u32, inboxes: &[&Inbox]) -> Arrival {
         verdict: Some(verdict()),
         ..MailScanned::default()
     };
-    Arrival { scanned, octets: format!("Octets {number}\0").into_bytes(), whole_text: None }
+    Arrival {
+        scanned,
+        octets: format!("Octets {number}\0").into_bytes(),
+        whole_text: None,
+        no_auto_reply: BTreeMap::new(),
+    }
 }
 
 pub(crate) fn edit(mut arrival: Arrival, edit: impl FnOnce(&mut Message)) -> Arrival {
@@ -177,6 +186,8 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         forward_paths: to.iter().map(|it| (*it).to_owned()).collect(),
         thread_id: None,
         is_scheduled: false,
+        notify: Vec::new(),
+        list_id: None,
     };
     Submitted {
         mail_id: format!("eml_{}_{key}", inbox.id),
@@ -213,6 +224,7 @@ pub(crate) fn report(
         diagnostic: format!("reply {attempt}"),
         remote_host: "mx.example.net".to_owned(),
         tls: "TLSv1.3".to_owned(),
+        ..RecipientReport::default()
     });
     DeliveryReported {
         mail_id: mail_id.to_owned(),

@@ -1,6 +1,9 @@
 use contract::{Action, DeliveryReported, RecipientReport};
 use sqlx::{Connection as _, Executor as _};
-use store::{Brakes, Breakers, Inbox, InboxState, Policy, Standing, Store, Switched, Tally, Whose};
+use store::{
+    Brakes, Breakers, Fate, Finding, Inbox, InboxState, Policy, Source, Standing, Store, Switched,
+    Tally, Whose,
+};
 
 use crate::fixture::{ACCOUNT, account, inbox, inbox_of, on_both, on_both_urls, submission};
 
@@ -16,7 +19,7 @@ fn breakers() -> Breakers {
 }
 
 fn judging(store: Store) -> Store {
-    let is_bounce = |it: &RecipientReport| it.status == "5.1.1";
+    let is_bounce = |status: &str, _: &str| status == "5.1.1";
     let policy = Policy { breakers: breakers(), brakes: Brakes::released(), is_bounce };
     Store { writer: store.writer.judging(policy), ..store }
 }
@@ -28,6 +31,7 @@ fn report(mail_id: &str, attempt: u32, outcomes: &[(usize, Action, &str)]) -> De
         action: (*action).into(),
         status: said.split(' ').next().unwrap_or_default().to_owned(),
         diagnostic: (*said).to_owned(),
+        suppressed: said.starts_with("suppressed"),
         ..RecipientReport::default()
     });
     DeliveryReported {
@@ -189,6 +193,21 @@ async fn a_warning_is_lifted_by_better_mail() {
     .await;
 }
 
+/// What a report that came as mail says of recipient number n.
+fn finding(mail_id: &str, n: usize, source: Source, fate: Fate) -> Finding {
+    Finding {
+        mail_id: mail_id.to_owned(),
+        forward_path: format!("{n}@example.net"),
+        source,
+        fate,
+        status: "5.1.1".to_owned(),
+        diagnostic: "who?".to_owned(),
+        remote_host: String::new(),
+        report_id: format!("mail_{n}"),
+        reported_at: 1,
+    }
+}
+
 #[tokio::test]
 async fn a_complaint_counts_once() {
     on_both(async |store| {
@@ -196,13 +215,37 @@ async fn a_complaint_counts_once() {
         let inbox = inbox(&store, "agent").await?;
         send(&store, &inbox, "k", 4, 0).await?;
         let mail_id = submission("k", &inbox, &[]).mail_id;
-        assert!(store.writer.note_complaint(&mail_id, "0@Example.net").await?);
-        assert!(!store.writer.note_complaint(&mail_id, "0@example.net").await?);
-        assert!(!store.writer.note_complaint("eml_unknown", "0@example.net").await?);
+        let complaint = finding(&mail_id, 0, Source::Complaint, Fate::Complained);
+        let again = Finding { report_id: "mail_again".to_owned(), ..complaint.clone() };
+        store.writer.apply(&[complaint.clone(), again]).await?;
+        store.writer.apply(&[complaint]).await?;
         assert_eq!(tally(&store, &inbox).await?.complained, 1);
         let standing = standing(&store, &inbox).await?;
         assert_eq!(standing.state, InboxState::Stopped);
         assert!(standing.explanation.starts_with("1 of 4 delivered mails"), "{standing:?}");
+        assert_eq!(events(&store, &inbox).await?, ["inbox.stopped"]);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_back_later_was_not_delivered() {
+    on_both(async |store| {
+        let store = judging(store);
+        let inbox = inbox(&store, "agent").await?;
+        send(&store, &inbox, "k", 4, 0).await?;
+        let mail_id = submission("k", &inbox, &[]).mail_id;
+        // Anybody can claim anything.
+        store.writer.apply(&[finding(&mail_id, 1, Source::Claim, Fate::Failed)]).await?;
+        assert_eq!(tally(&store, &inbox).await?.bounced, 0);
+        let bounce = finding(&mail_id, 0, Source::Notification, Fate::Failed);
+        for _ in 0..2 {
+            store.writer.apply(std::slice::from_ref(&bounce)).await?;
+        }
+        let expected = Tally { attempted: 4, delivered: 3, bounced: 1, ..Tally::default() };
+        assert_eq!(tally(&store, &inbox).await?, expected);
+        assert_eq!(standing(&store, &inbox).await?.state, InboxState::Stopped);
         Ok(())
     })
     .await;

@@ -1,4 +1,6 @@
-use store::{Evidence, Store, Weight};
+use std::collections::BTreeSet;
+
+use store::{Evidence, Scope, Store, Weight};
 
 use crate::fixture::{ACCOUNT, account, inbox, on_both};
 
@@ -102,12 +104,80 @@ async fn an_inbox_of_that_address_absolves_it_but_no_wish() {
         let wished = "wished@posthouse.localhost".to_owned();
         let fact = evidence(&known, "eml_1", Weight::Fact);
         let wish = evidence(&wished, "manual", Weight::Wish);
-        store.writer.note_evidence(&[fact, wish]).await?;
+        let annoyed = "annoyed@posthouse.localhost".to_owned();
+        let complaint = Evidence {
+            reason: "complaint".to_owned(),
+            ..evidence(&annoyed, "eml_1/complaint", Weight::Fact)
+        };
+        store.writer.note_evidence(&[fact, wish, complaint]).await?;
         assert!(is_suppressed(&store, &known).await?);
         inbox(&store, "known").await?;
         inbox(&store, "wished").await?;
+        inbox(&store, "annoyed").await?;
+        assert!(is_suppressed(&store, &annoyed).await?);
+        let record = store.reader.evidence(ACCOUNT, &known).await?;
+        assert_eq!(record[0].lifted_by.as_deref(), Some("new inbox"));
         assert!(!is_suppressed(&store, &known).await?);
         assert!(is_suppressed(&store, &wished).await?);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn complaints_to_several_accounts_count_for_everybody() {
+    on_both(async |store| {
+        let address = BTreeSet::from(["Bob@example.net".to_owned()]);
+        for n in 1..=3 {
+            let id = format!("acct_{n}");
+            account(&store, &id).await?;
+            let source = format!("eml_{n}/complaint");
+            let complaint = Evidence {
+                account_id: id,
+                reason: "complaint".to_owned(),
+                ..evidence(BOB, &source, Weight::Fact)
+            };
+            let other = Evidence { source: format!("eml_{n}b/complaint"), ..complaint.clone() };
+            store.writer.note_evidence(&[complaint, other]).await?;
+            let new = store.writer.suppress_globally(&address, 3).await?;
+            assert_eq!(new, usize::from(n == 3), "after {n}");
+        }
+        account(&store, "acct_4").await?;
+        let found = store.reader.suppressed("acct_4", &["BOB@example.net".to_owned()]).await?;
+        assert_eq!(
+            (found.len(), found[0].scope, &*found[0].reason),
+            (1, Scope::Global, "complaint")
+        );
+        assert_eq!(store.reader.suppressions("acct_4", 10, None).await?.items, []);
+        let own = store.reader.suppressed(ACCOUNT, &[BOB.to_owned()]).await?;
+        assert_eq!((own.len(), own[0].scope), (1, Scope::Account));
+        assert_eq!(store.reader.global_suppressions(10).await?.len(), 1);
+
+        assert!(!store.writer.lift_suppression("acct_4", BOB).await?, "only the operator may");
+        assert!(store.writer.lift_global_suppression("BOB@example.net").await?);
+        assert!(!store.writer.lift_global_suppression(BOB).await?);
+        assert_eq!(store.reader.suppressed("acct_4", &[BOB.to_owned()]).await?, []);
+        assert_eq!(store.writer.suppress_globally(&address, 3).await?, 0, "those were lifted");
+        assert_eq!(store.writer.suppress_globally(&address, 0).await?, 0, "switched off");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_lifted_stays_on_record_with_who_did() {
+    on_both(async |store| {
+        account(&store, ACCOUNT).await?;
+        store.writer.note_evidence(&[evidence(BOB, "eml_1", Weight::Fact)]).await?;
+        store.writer.lift_suppression(ACCOUNT, BOB).await?;
+        store.writer.note_evidence(&[evidence(BOB, "eml_2/complaint", Weight::Strike)]).await?;
+        let record = store.reader.evidence(ACCOUNT, "BOB@example.net").await?;
+        let rows: Vec<_> =
+            record.iter().map(|it| (&*it.source, it.strikes, it.lifted_by.as_deref())).collect();
+        assert_eq!(rows, [("eml_2/complaint", 1, None), ("eml_1", 3, Some(ACCOUNT))]);
+        assert!(record[1].lifted_at >= Some(record[1].created_at));
+        assert_eq!(store::email_of(&record[0].source), Some("eml_2"));
+        assert_eq!(store.reader.evidence("acct_2", BOB).await?, []);
         Ok(())
     })
     .await;

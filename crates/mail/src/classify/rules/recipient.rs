@@ -167,6 +167,7 @@ pub(super) const DOMAIN_UNKNOWN: &[&str] = &[
     "domain does not exist",
     "domain doesn't exist",
     "host not found",
+    "dns lookup failure: host",
     "no such domain",
     "no such host",
     "invalid domain",

@@ -1,8 +1,9 @@
-//! A small SMTP server that says what a test wants it to say.
+//! A small SMTP server for tests, that says what a test wants it to say. What it cannot do panics.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -14,10 +15,14 @@ use tokio_rustls::TlsAcceptor;
 
 /// What to do about a line.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
     Say(String),
     /// Octets as they are.
     Raw(Vec<u8>),
+    /// The usual answer, after a while.
+    Later(Duration),
+    /// Says it, and closes the connection.
+    Cut(String),
     /// Says it, and then neither speaks nor listens.
     Stall(String),
     Hang,
@@ -26,15 +31,15 @@ pub(crate) enum Answer {
 
 /// Asked about each line of the client, with "connect" for the connection and "." for the end of data.
 /// `None` for the usual answer.
-type Script = dyn Fn(&str) -> Option<Answer> + Send + Sync;
+pub type Script = dyn Fn(&str) -> Option<Answer> + Send + Sync;
 
 #[derive(Clone)]
-pub(crate) struct Setup {
-    pub(crate) extensions: Vec<&'static str>,
-    pub(crate) script: Arc<Script>,
-    pub(crate) tls: Option<TlsAcceptor>,
+pub struct Setup {
+    pub extensions: Vec<&'static str>,
+    pub script: Arc<Script>,
+    pub tls: Option<TlsAcceptor>,
     /// TLS from the first octet.
-    pub(crate) implicit_tls: bool,
+    pub implicit_tls: bool,
 }
 
 impl Default for Setup {
@@ -49,46 +54,46 @@ impl Default for Setup {
 }
 
 impl Setup {
-    pub(crate) fn script(script: impl Fn(&str) -> Option<Answer> + Send + Sync + 'static) -> Setup {
+    pub fn script(script: impl Fn(&str) -> Option<Answer> + Send + Sync + 'static) -> Setup {
         Setup { script: Arc::new(script), ..Setup::default() }
     }
 
-    pub(crate) fn offering(extensions: &[&'static str]) -> Setup {
+    pub fn offering(extensions: &[&'static str]) -> Setup {
         Setup { extensions: extensions.to_vec(), ..Setup::default() }
     }
 }
 
-pub(crate) fn say(reply: &str) -> Option<Answer> {
+pub fn say(reply: &str) -> Option<Answer> {
     Some(Answer::Say(reply.to_owned()))
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// The lines of the client, without content.
-    pub(crate) lines: Vec<String>,
+    pub lines: Vec<String>,
     /// What stood between DATA and the dot that ended it, as it came.
-    pub(crate) contents: Vec<Vec<u8>>,
-    pub(crate) connections: usize,
+    pub contents: Vec<Vec<u8>>,
+    pub connections: usize,
 }
 
 impl Seen {
-    pub(crate) fn has(&self, line: &str) -> bool {
+    pub fn has(&self, line: &str) -> bool {
         self.lines.iter().any(|it| it == line)
     }
 }
 
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
+pub struct Peer {
+    pub address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
 impl Peer {
-    pub(crate) async fn start(setup: Setup) -> Peer {
+    pub async fn start(setup: Setup) -> Peer {
         Peer::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), setup).await
     }
 
-    pub(crate) async fn at(address: SocketAddr, setup: Setup) -> Peer {
+    pub async fn at(address: SocketAddr, setup: Setup) -> Peer {
         let listener = TcpListener::bind(address).await.expect("bind");
         let address = listener.local_addr().expect("address");
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -96,8 +101,13 @@ impl Peer {
         Peer { address, seen, task }
     }
 
-    pub(crate) fn seen(&self) -> Seen {
+    pub fn seen(&self) -> Seen {
         self.seen.lock().expect("not poisoned").clone()
+    }
+
+    /// How many mails it was given whole, whatever it said to them.
+    pub fn content_count(&self) -> usize {
+        self.seen.lock().expect("not poisoned").contents.len()
     }
 }
 
@@ -192,6 +202,15 @@ async fn answer(
         None => format!("{usual}\r\n").into_bytes(),
         Some(Answer::Say(reply)) => format!("{reply}\r\n").into_bytes(),
         Some(Answer::Raw(octets)) => octets,
+        Some(Answer::Later(pause)) => {
+            tokio::time::sleep(pause).await;
+            format!("{usual}\r\n").into_bytes()
+        }
+        Some(Answer::Cut(reply)) => {
+            stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+            stream.flush().await?;
+            return Ok(false);
+        }
         Some(Answer::Stall(reply)) => {
             stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
             stream.flush().await?;

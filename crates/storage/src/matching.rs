@@ -1,0 +1,279 @@
+//! Which mail and which of its recipients a report is about, and how well that is proven. Pure.
+//!
+//! A return path of ours proves it: only who had the mail, or was to have it, knows it. A Message-ID
+//! proves nothing: everybody who sees an answer or an archive knows it.
+
+use contract::{ForwardPath, MailScanned, Purpose};
+use mail::{
+    Address, Class, Report, ReportAction, ReportKind, ReportedRecipient, ReturnPathError,
+    ReturnPathKeys,
+};
+use store::{Fate, Finding, Sent, Source};
+
+/// A diagnostic is kept up to this length.
+const MAX_DIAGNOSTIC: usize = 2_000;
+const MAX_WORD: usize = 100;
+
+/// What a content reports, and the return paths that stand in it.
+pub(crate) struct Reading {
+    pub(crate) report: Report,
+    pub(crate) return_paths: Vec<Address>,
+}
+
+/// The mail that a report is about.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Subject {
+    pub(crate) mail_id: String,
+    /// Of the recipient, where the return path names one.
+    position: Option<usize>,
+    proof: Proof,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Proof {
+    /// A return path that we made.
+    ReturnPath,
+    /// The Message-ID; and who reports it, if DMARC says that it is who it says.
+    MessageId { reporter: Option<String> },
+}
+
+/// Why a report is not applied. A label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Dropped {
+    /// An answer of a person or a machine.
+    NoReport,
+    /// Backscatter: a return path that we did not make.
+    Forged,
+    Expired,
+    /// It names no mail of ours.
+    UnknownMail,
+    /// It names nobody, and the mail had several recipients.
+    NoRecipient,
+    /// It names somebody whom the mail was not for.
+    UnknownRecipient,
+    /// It would have to be proven, and is not.
+    Unproven,
+    /// It says nothing that matters, such as a failed signature.
+    Irrelevant,
+}
+
+impl Dropped {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Dropped::NoReport => "no_report",
+            Dropped::Forged => "forged",
+            Dropped::Expired => "expired",
+            Dropped::UnknownMail => "unknown_mail",
+            Dropped::NoRecipient => "no_recipient",
+            Dropped::UnknownRecipient => "unknown_recipient",
+            Dropped::Unproven => "unproven",
+            Dropped::Irrelevant => "irrelevant",
+        }
+    }
+}
+
+/// A finding, and why a recipient failed.
+pub(crate) struct Matched {
+    pub(crate) finding: Finding,
+    pub(crate) class: Class,
+}
+
+/// Where a mail went that may be a report.
+pub(crate) fn paths(mail: &MailScanned, purpose: Purpose) -> impl Iterator<Item = &ForwardPath> {
+    let paths = mail.envelope.iter().flat_map(|it| &it.forward_paths);
+    paths.filter(move |it| it.purpose() == purpose)
+}
+
+/// The mail that a report is about. What came to a return path is judged by that alone.
+pub(crate) fn subject(
+    mail: &MailScanned,
+    reading: &Reading,
+    keys: &ReturnPathKeys,
+    now: i64,
+) -> Result<Subject, Dropped> {
+    let check = |address: &Address| keys.check(address, now);
+    let proven = |it: mail::ReturnPath| Subject {
+        mail_id: it.mail_id,
+        position: it.position,
+        proof: Proof::ReturnPath,
+    };
+    if let Some(path) = paths(mail, Purpose::ReturnPath).next() {
+        let address: Address = path.address.parse().map_err(|_| Dropped::Forged)?;
+        return check(&address).map(proven).map_err(|err| match err {
+            ReturnPathError::Expired => Dropped::Expired,
+            ReturnPathError::Forged | ReturnPathError::Malformed => Dropped::Forged,
+        });
+    }
+    if let Some(it) = reading.return_paths.iter().find_map(|it| check(it).ok()) {
+        return Ok(proven(it));
+    }
+    let mail_id = mail::mail_of_message_id(&reading.report.message_id);
+    let authentication = mail.authentication.as_ref().filter(|it| it.dmarc == "pass");
+    let reporter = authentication.map(|it| it.from_domain.to_lowercase());
+    Ok(Subject {
+        mail_id: mail_id.ok_or(Dropped::UnknownMail)?,
+        position: None,
+        proof: Proof::MessageId { reporter },
+    })
+}
+
+/// What a report says of the recipients of the mail. `reporters` are the domains whose complaints count
+/// without a return path.
+pub(crate) fn findings(
+    mail: &MailScanned,
+    report: &Report,
+    subject: &Subject,
+    sent: &Sent,
+    reporters: &[String],
+) -> Result<Vec<Matched>, Dropped> {
+    let mut matched = Vec::new();
+    let mut dropped = None;
+    for (path, recipient) in recipients(report, subject, sent)? {
+        let proven = fate(report, &recipient).and_then(|(source, fate)| {
+            Ok((proven(mail, subject, source, &fate, &path, reporters)?, fate))
+        });
+        match proven {
+            Ok(what) => {
+                let class = report.class(&recipient);
+                let finding = finding(mail, report, subject, path, &recipient, what);
+                matched.push(Matched { finding, class });
+            }
+            Err(why) => dropped = Some(why),
+        }
+    }
+    match dropped {
+        Some(why) if matched.is_empty() => Err(why),
+        _ => Ok(matched),
+    }
+}
+
+/// The recipients of the mail whom a report is about: the one that the return path names, else those
+/// that the report names.
+fn recipients(
+    report: &Report,
+    subject: &Subject,
+    sent: &Sent,
+) -> Result<Vec<(String, ReportedRecipient)>, Dropped> {
+    let named = |path: &str| report.recipients.iter().find(|it| is_about(it, path)).cloned();
+    let only = match (subject.position, &sent.forward_paths[..]) {
+        (Some(position), paths) => Some(paths.get(position).ok_or(Dropped::UnknownRecipient)?),
+        // Redacted.
+        (None, [only]) if report.recipients.is_empty() => Some(only),
+        _ => None,
+    };
+    if let Some(path) = only {
+        // The report may name what an alias became; of several, some of whom got it, it is delivered.
+        let mildest = || report.recipients.iter().max_by_key(|it| mildness(it.action)).cloned();
+        let recipient = named(path).or_else(mildest).unwrap_or_default();
+        return Ok(vec![(path.clone(), recipient)]);
+    }
+    let known = sent.forward_paths.iter().filter_map(|path| Some((path.clone(), named(path)?)));
+    let known: Vec<_> = known.collect();
+    let names_nobody = report.recipients.iter().all(|it| it.address.is_empty());
+    match (names_nobody, known.is_empty()) {
+        (true, _) => Err(Dropped::NoRecipient),
+        (_, true) => Err(Dropped::UnknownRecipient),
+        _ => Ok(known),
+    }
+}
+
+fn mildness(action: ReportAction) -> u8 {
+    match action {
+        ReportAction::Failed => 0,
+        ReportAction::Delayed => 1,
+        ReportAction::Delivered => 2,
+    }
+}
+
+fn is_about(recipient: &ReportedRecipient, path: &str) -> bool {
+    let same = |address: &str| match (address.parse::<Address>(), path.parse::<Address>()) {
+        (Ok(one), Ok(other)) => one.to_string().eq_ignore_ascii_case(&other.to_string()),
+        _ => address.eq_ignore_ascii_case(path),
+    };
+    same(&recipient.address) || same(&recipient.original_address)
+}
+
+fn fate(report: &Report, recipient: &ReportedRecipient) -> Result<(Source, Fate), Dropped> {
+    match &report.kind {
+        ReportKind::Delivery => {
+            let fate = match recipient.action {
+                ReportAction::Failed => Fate::Failed,
+                ReportAction::Delayed => Fate::Delayed,
+                ReportAction::Delivered => Fate::Delivered,
+            };
+            Ok((Source::Notification, fate))
+        }
+        ReportKind::Feedback { .. } if report.class(recipient) == Class::Complaint => {
+            Ok((Source::Complaint, Fate::Complained))
+        }
+        ReportKind::Feedback { .. } => Err(Dropped::Irrelevant),
+        ReportKind::Disposition { disposition } => {
+            let word = cut(disposition, MAX_WORD);
+            Ok((Source::Receipt, Fate::Read(word)))
+        }
+    }
+}
+
+/// Without a return path a failure is told, and no more; a complaint counts if it is known who makes
+/// it; nothing else does.
+fn proven(
+    mail: &MailScanned,
+    subject: &Subject,
+    source: Source,
+    fate: &Fate,
+    path: &str,
+    reporters: &[String],
+) -> Result<Source, Dropped> {
+    let Proof::MessageId { reporter } = &subject.proof else { return Ok(source) };
+    let is_at_inbox = paths(mail, Purpose::Unspecified).next().is_some();
+    match fate {
+        Fate::Failed if is_at_inbox => Ok(Source::Claim),
+        Fate::Complained if reporter.as_ref().is_some_and(|it| may_report(it, path, reporters)) => {
+            Ok(source)
+        }
+        _ => Err(Dropped::Unproven),
+    }
+}
+
+/// A provider speaks for its own readers, and the reporters of large ones for those of all its domains.
+fn may_report(reporter: &str, path: &str, reporters: &[String]) -> bool {
+    let domain = path.rsplit_once('@').map_or("", |(_, domain)| domain).to_lowercase();
+    let is_within = |domain: &str| {
+        !domain.is_empty()
+            && (reporter == domain
+                || reporter.strip_suffix(domain).is_some_and(|it| it.ends_with('.')))
+    };
+    is_within(&domain) || reporters.iter().any(|it| is_within(it))
+}
+
+fn finding(
+    mail: &MailScanned,
+    report: &Report,
+    subject: &Subject,
+    forward_path: String,
+    recipient: &ReportedRecipient,
+    (source, fate): (Source, Fate),
+) -> Finding {
+    let said = [&recipient.diagnostic, &recipient.notice].into_iter().find(|it| !it.is_empty());
+    let host = [&recipient.remote_host, &report.reporting_host];
+    let host = host.into_iter().find(|it| !it.is_empty()).cloned().unwrap_or_default();
+    let diagnostic = match &report.kind {
+        ReportKind::Feedback { feedback_type } => format!("feedback report: {feedback_type}"),
+        _ => said.cloned().unwrap_or_default(),
+    };
+    Finding {
+        mail_id: subject.mail_id.clone(),
+        forward_path,
+        source,
+        fate,
+        status: cut(&recipient.status, MAX_WORD),
+        diagnostic: cut(&diagnostic, MAX_DIAGNOSTIC),
+        remote_host: cut(&host, 255),
+        report_id: mail.mail_id.clone(),
+        reported_at: mail.received_at_micros,
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].to_owned()
+}
