@@ -7,15 +7,16 @@ use tracing::warn;
 
 use crate::Bus;
 
-/// A live subscription to every event. It mends itself; what happened while NATS was away is missed.
+/// A live subscription to every event about an email. It mends itself; what happened while NATS was
+/// away is missed.
 pub struct Feed {
     subscriber: async_nats::Subscriber,
 }
 
 impl Bus {
     pub async fn feed(&self) -> anyhow::Result<Feed> {
-        let subscriber =
-            self.client.subscribe("mail.v1.event.>").await.context("subscribe to events")?;
+        let subject = "mail.v1.event.*.*.email.>";
+        let subscriber = self.client.subscribe(subject).await.context("subscribe to events")?;
         Ok(Feed { subscriber })
     }
 }

@@ -13,8 +13,11 @@ const FILES: [&str; 4] = [
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
-const WRITTEN_AS_JSON: [&str; 8] = [
+const WRITTEN_AS_JSON: [&str; 11] = [
     "Event",
+    "InboxEvent",
+    "Standing",
+    "Figures",
     "Email",
     "EmailAttachment",
     "EmailSecurity",

@@ -89,10 +89,25 @@ impl crate::DeliveryDue {
 }
 
 impl Emit for crate::Event {
-    /// JSON, because agents read it.
     fn records(self) -> Vec<Record> {
-        let subject = format!("mail.v1.event.{}.{}.{}", self.account_id, self.inbox_id, self.event);
-        let payload = serde_json::to_vec(&self).expect("strings and numbers become JSON");
-        vec![Record { subject, identity: self.event_id, payload, due: None }]
+        vec![for_agents(&self, [&self.account_id, &self.inbox_id, &self.event], &self.event_id)]
+    }
+}
+
+impl Emit for crate::InboxEvent {
+    fn records(self) -> Vec<Record> {
+        vec![for_agents(&self, [&self.account_id, &self.inbox_id, &self.event], &self.event_id)]
+    }
+}
+
+/// JSON, because agents read it.
+fn for_agents(event: &impl serde::Serialize, place: [&str; 3], event_id: &str) -> Record {
+    let [account_id, inbox_id, name] = place;
+    let payload = serde_json::to_vec(event).expect("strings and numbers become JSON");
+    Record {
+        subject: format!("mail.v1.event.{account_id}.{inbox_id}.{name}"),
+        identity: event_id.to_owned(),
+        payload,
+        due: None,
     }
 }

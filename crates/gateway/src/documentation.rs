@@ -17,8 +17,8 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, poll,
-    problem::ProblemBody, replies, resolve, search, send, suppressions, threads, unsubscribe,
-    uploads,
+    problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
+    unsubscribe, uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -88,7 +88,7 @@ pub(crate) enum Errors {
     ),
     paths(
         accounts::sign_up, accounts::account, accounts::verify,
-        inboxes::create, inboxes::list, inboxes::look, inboxes::delete,
+        inboxes::create, inboxes::list, inboxes::look, inboxes::delete, reputation::reputation,
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete, domains::rotate,
         emails::list, emails::read, emails::raw, poll::poll,
@@ -168,6 +168,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (39, 39));
+        assert_eq!((ids.len(), count), (40, 40));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     poll,
     problem::Problem,
     repeats::Repeats,
-    replies, resolve, search, send,
+    replies, reputation, resolve, search, send,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
@@ -118,6 +118,7 @@ impl Gateway {
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
+            .merge(reputation::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

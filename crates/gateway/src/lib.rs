@@ -27,6 +27,7 @@ mod precheck;
 mod problem;
 mod repeats;
 mod replies;
+mod reputation;
 mod resolve;
 mod resolver;
 mod search;

@@ -200,6 +200,9 @@ impl Submitter {
         if let Some(first) = self.reader.ledger_entry(&inbox.id, &key).await? {
             return answer(first, request.status(), &request.digest);
         }
+        if let Some(refusal) = self.reader.standing(inbox).await?.refusal(&inbox.id) {
+            return Err(refusal.into());
+        }
         self.check_thread(inbox, &request.thread_id).await?;
         self.prechecks.check(inbox, &request.wishes).await?;
         self.check_day(account).await?;

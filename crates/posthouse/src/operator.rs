@@ -1,5 +1,7 @@
 //! Commands for those who run the services: each does one thing, says what it did, and ends.
 
+mod inbox;
+
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use gateway::token;
@@ -27,6 +29,9 @@ pub(crate) enum Command {
     /// The key that return paths are made with.
     #[command(subcommand)]
     ReturnPaths(ReturnPaths),
+    /// See how an inbox stands, stop it, let it send again.
+    #[command(subcommand)]
+    Inbox(inbox::Command),
 }
 
 #[derive(Subcommand)]
@@ -117,6 +122,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
         }
         Command::Suppressions(command) => bounces::suppressions(command).await,
         Command::ReturnPaths(command) => bounces::return_paths(command).await,
+        Command::Inbox(command) => inbox::run(command).await,
     }
 }
 

@@ -2,6 +2,7 @@ use std::{fmt, net::SocketAddr};
 
 use serde::Deserialize;
 use service::{Configuration, LogFormat};
+use store::{Brakes, Breakers};
 
 /// With a token behind it, it has to fit in a line of a mail.
 const MAX_URL: usize = 300;
@@ -36,6 +37,10 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
     pub log: LogFormat,
+    /// When an inbox is warned, and when it is stopped.
+    pub breakers: Breakers,
+    /// What is refused as too much of the same.
+    pub brakes: Brakes,
 }
 
 impl Default for Config {
@@ -54,6 +59,8 @@ impl Default for Config {
             purge_after_days: 7,
             admin: None,
             log: LogFormat::Human,
+            breakers: Breakers::default(),
+            brakes: Brakes::default(),
         }
     }
 }
@@ -84,6 +91,7 @@ impl Configuration for Config {
                 return Err(format!("complaint_reporters: {domain:?} is no domain in lower case"));
             }
         }
+        self.breakers.check().map_err(|err| format!("breakers.{err}"))?;
         self.check_lists()
     }
 }
@@ -141,6 +149,8 @@ impl fmt::Debug for Config {
             .field("purge_after_days", &self.purge_after_days)
             .field("admin", &self.admin)
             .field("log", &self.log)
+            .field("breakers", &self.breakers)
+            .field("brakes", &self.brakes)
             .finish_non_exhaustive()
     }
 }
@@ -167,12 +177,14 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_named() {
+        let breakers = Breakers { bounce_stop: 10.0, ..Breakers::default() };
         let domain = |it: &str| Config { domains: vec![it.to_owned()], ..Config::default() };
         for (config, key) in [
             (Config { database: "mysql:x".to_owned(), ..Config::default() }, "database"),
             (Config { complaint_reporters: vec!["Yahoo.com".to_owned()], ..Config::default() }, {
                 "complaint_reporters"
             }),
+            (Config { breakers, ..Config::default() }, "breakers.bounce_stop"),
             (domain("a b"), "domains"),
             (domain("Example.com"), "domains"),
         ] {

@@ -2,10 +2,10 @@
 //! announces the same.
 
 use contract::{
-    Action, Email, EmailError, Event, OutcomeResolved, RecipientResult, Rejection, Resolution,
-    SubmissionScanned,
+    Action, Email, EmailError, Event, InboxEvent, OutcomeResolved, RecipientResult, Rejection,
+    Resolution, SubmissionScanned,
 };
-use store::{Composed, Entered, Fate, Found, Reported, Resolved, Stored, rfc3339};
+use store::{Composed, Entered, Fate, Found, Reported, Resolved, StandingChange, Stored, rfc3339};
 use uuid::Uuid;
 
 pub(crate) fn received(stored: Stored) -> Event {
@@ -155,11 +155,28 @@ pub(crate) fn found(found: &Found) -> Option<Event> {
     Some(event(&parts, name, timestamp, &found.account_id, email.clone()))
 }
 
-fn event(parts: &[&str], name: &str, timestamp: String, account_id: &str, email: Email) -> Event {
+/// The state of an inbox changed.
+pub(crate) fn standing(change: StandingChange) -> InboxEvent {
+    let number = change.number.to_string();
+    InboxEvent {
+        event_id: event_id(&[&change.inbox_id, &change.event, &number]),
+        event: change.event,
+        timestamp: rfc3339(change.changed_at),
+        account_id: change.account_id,
+        inbox_id: change.inbox_id,
+        data: Some(change.standing),
+    }
+}
+
+fn event_id(parts: &[&str]) -> String {
     const NAMESPACE: Uuid = Uuid::from_u128(0x1f4a_77c2_5b1e_4d0a_8f63_0c9d_2a41_e6b7);
     let id = Uuid::new_v5(&NAMESPACE, parts.join("/").as_bytes());
+    format!("evt_{}", id.simple())
+}
+
+fn event(parts: &[&str], name: &str, timestamp: String, account_id: &str, email: Email) -> Event {
     Event {
-        event_id: format!("evt_{}", id.simple()),
+        event_id: event_id(parts),
         event: name.to_owned(),
         timestamp,
         account_id: account_id.to_owned(),

@@ -1,4 +1,5 @@
-//! What has to be done from time to time: the directory is put right, inboxes expire and are purged.
+//! What has to be done from time to time: the directory is put right, inboxes expire and are purged,
+//! what was counted is forgotten.
 
 use std::{
     collections::HashSet,
@@ -103,6 +104,8 @@ impl House {
 
     async fn put_right(&self) -> anyhow::Result<()> {
         self.store.writer.expire_inboxes(now()).await.context("expire inboxes")?;
+        self.store.writer.review_warnings().await.context("review warnings")?;
+        self.store.writer.forget_sendings().await.context("forget what was sent")?;
         let mut postmasters = Vec::new();
         for domain in &self.domains {
             let postmaster = self.postmaster(domain).await?;
@@ -241,6 +244,7 @@ impl House {
         if purged > 0 {
             tracing::info!(purged, "purged deleted inboxes");
         }
+        self.store.writer.forget_tallies().await.context("forget old counts")?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use contract::{
     Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
 };
 use mail::ReturnPathKeys;
-use store::{Entered, Outcome, Store, Submitted, request_digest};
+use store::{Entered, Manner, Outcome, Store, Submitted, request_digest};
 
 use crate::{
     events, failure,
@@ -133,24 +133,40 @@ impl Ledger {
             judged.rejection = resolved.err();
         }
         let lists = Arc::clone(&self.lists);
-        let decide = move || request::decide(&judged, &request, &around, &lists);
-        let outcome = tokio::task::spawn_blocking(decide).await.context("compose a mail")?;
-        if is_dry_run {
-            return Ok(Step::Answer(Box::new(match outcome {
-                Outcome::Composed(mail) => events::validated(submission, &mail),
-                Outcome::Rejected(rejected) => events::refused(submission, rejected.rejection),
-            })));
-        }
-        submitted.push(Submitted {
+        let decide =
+            move || (Manner::of(&request), request::decide(&judged, &request, &around, &lists));
+        let decided = tokio::task::spawn_blocking(decide).await;
+        let (manner, outcome) = decided.context("compose a mail")?;
+        let new = Submitted {
             mail_id: submission.mail_id.clone(),
             account_id: submission.account_id.clone(),
             inbox_id: inbox_id.clone(),
             idempotency_key: key.clone(),
             request_digest: digest.clone(),
             requested_at,
+            manner,
             outcome,
-        });
+        };
+        if is_dry_run {
+            return self.rehearse(submission, &new).await;
+        }
+        submitted.push(new);
         Ok(Step::Enter { digest })
+    }
+
+    /// Says what would become of a request.
+    async fn rehearse(
+        &self,
+        submission: &SubmissionScanned,
+        new: &Submitted,
+    ) -> Result<Step, Failure> {
+        let objection = self.store.writer.objection(new).await.map_err(failure)?;
+        let event = match (objection, &new.outcome) {
+            (Some(rejection), _) => events::refused(submission, rejection),
+            (None, Outcome::Composed(mail)) => events::validated(submission, mail),
+            (None, Outcome::Rejected(it)) => events::refused(submission, it.rejection.clone()),
+        };
+        Ok(Step::Answer(Box::new(event)))
     }
 
     /// `None` if its claim is gone, as it is when a request comes again that was entered before.
@@ -233,8 +249,10 @@ impl Ledger {
         digest: Option<&str>,
         keys: &ReturnPathKeys,
     ) -> Result<Vec<Record>, Failure> {
-        if entered.repeated {
-            self.metrics.note_repeats(STAGE, 1);
+        match &entered.entry.rejection {
+            _ if entered.repeated => self.metrics.note_repeats(STAGE, 1),
+            Some(rejection) => self.metrics.note_rejection(&rejection.code),
+            None => (),
         }
         let accepted = entered.to_send.then(|| SubmissionAccepted {
             mail_id: entered.entry.email_id.clone(),

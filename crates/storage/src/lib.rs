@@ -4,6 +4,7 @@
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
+mod announcer;
 mod answerable;
 mod arrivals;
 mod config;
@@ -28,11 +29,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bus::{Bus, Failure};
 use service::Process;
-use store::{Schema, Store, UnsubscribeTokens};
+use store::{Policy, Schema, Store, UnsubscribeTokens};
 
 use crate::{
-    arrivals::Arrivals, house::House, ledger::Ledger, lists::Lists, metrics::Metrics,
-    notices::Notices, reporter::Reporter, reports::Reports, resolver::Resolver,
+    announcer::Announcer, arrivals::Arrivals, house::House, ledger::Ledger, lists::Lists,
+    metrics::Metrics, notices::Notices, reporter::Reporter, reports::Reports, resolver::Resolver,
     return_paths::ReturnPaths, tokens::Tokens,
 };
 pub use crate::{config::Config, return_paths::RETURN_PATHS};
@@ -42,6 +43,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let metrics = Metrics::register(&process.metrics.registry("storage")?)?;
     let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
+    let store = judging(&config, store).await?;
     let bus = Bus::connect(&config.nats, "storage", &process).await?;
     let return_paths = ReturnPaths(store.writer.clone());
     let notices = Notices { claims: bus.claims(), reader: store.reader.clone() };
@@ -66,8 +68,10 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         return_paths: return_paths.clone(),
         metrics: metrics.clone(),
     };
-    let reporter = Reporter { writer: store.writer.clone(), notices, metrics };
+    let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
+    let announcer =
+        Announcer { bus: bus.clone(), store: store.clone(), metrics, process: process.clone() };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
     let tokens = Tokens {
         directory: bus.directory(),
@@ -81,10 +85,22 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run(resolver),
         house.keep(),
         tokens.keep(),
+        announcer.keep(),
         bus.sweep()
     );
     store.close().await;
     outcome.map(drop)
+}
+
+/// Judges senders by what the configuration says, as everybody can read in the database from now on.
+async fn judging(config: &Config, store: Store) -> anyhow::Result<Store> {
+    let writer = store.writer.judging(Policy {
+        breakers: config.breakers.clone(),
+        brakes: config.brakes.clone(),
+        is_bounce: reporter::is_bounce,
+    });
+    writer.publish_policy().await.context("write what senders are judged by")?;
+    Ok(Store { writer, ..store })
 }
 
 /// The database may come back, or the mail may be what it cannot take.

@@ -1,6 +1,6 @@
 use anyhow::Context as _;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
 #[derive(Clone)]
@@ -15,6 +15,12 @@ pub(crate) struct Metrics {
     pub(crate) orphans: IntCounter,
     /// Reports that came as mail, by what became of them.
     reports: IntCounterVec,
+    /// Requests that were refused, by the code of the refusal.
+    rejections: IntCounterVec,
+    /// Inboxes warned or stopped by what was reported, by event and reason.
+    breakers: IntCounterVec,
+    warned: IntGauge,
+    stopped: IntGauge,
 }
 
 impl Metrics {
@@ -48,11 +54,38 @@ impl Metrics {
             &["outcome"],
         )?;
         registry.register(Box::new(reports.clone())).context("register metric")?;
+        let rejections = IntCounterVec::new(
+            Opts::new("mail_storage_rejections_total", "Requests that were refused, by code."),
+            &["code"],
+        )?;
+        let breakers = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_breakers_total",
+                "Inboxes that were warned or stopped because of what was reported of their mail.",
+            ),
+            &["event", "reason"],
+        )?;
+        let warned = IntGauge::new("mail_storage_warned_inboxes", "Inboxes that are warned.")?;
+        let stopped = IntGauge::new("mail_storage_stopped_inboxes", "Inboxes that are stopped.")?;
+        registry.register(Box::new(rejections.clone())).context("register metric")?;
+        registry.register(Box::new(breakers.clone())).context("register metric")?;
+        registry.register(Box::new(warned.clone())).context("register metric")?;
+        registry.register(Box::new(stopped.clone())).context("register metric")?;
         registry.register(Box::new(batch.clone())).context("register metric")?;
         registry.register(Box::new(commit.clone())).context("register metric")?;
         registry.register(Box::new(repeats.clone())).context("register metric")?;
         registry.register(Box::new(orphans.clone())).context("register metric")?;
-        Ok(Metrics { batch, commit, repeats, orphans, reports })
+        Ok(Metrics {
+            batch,
+            commit,
+            repeats,
+            orphans,
+            reports,
+            rejections,
+            breakers,
+            warned,
+            stopped,
+        })
     }
 
     /// Runs a transaction of this many events and notes how it went.
@@ -68,6 +101,22 @@ impl Metrics {
         timer.observe_duration();
         self.batch.with_label_values(&[stage]).observe(events as f64);
         done
+    }
+
+    pub(crate) fn note_rejection(&self, code: &str) {
+        self.rejections.with_label_values(&[code]).inc();
+    }
+
+    /// Counts what breakers did; what the operator does is no trip of a breaker.
+    pub(crate) fn note_change(&self, event: &str, reason: Option<&str>) {
+        if let Some(reason @ ("bounces" | "complaints")) = reason {
+            self.breakers.with_label_values(&[event, reason]).inc();
+        }
+    }
+
+    pub(crate) fn set_troubled(&self, warned: i64, stopped: i64) {
+        self.warned.set(warned);
+        self.stopped.set(stopped);
     }
 
     pub(crate) fn note_repeats(&self, stage: &str, repeats: usize) {

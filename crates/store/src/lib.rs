@@ -6,6 +6,7 @@
 //! Each statement is written once, for both: the schema has only texts, 64-bit integers and octets,
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
+mod brakes;
 mod cursor;
 mod database;
 mod delivery;
@@ -19,8 +20,10 @@ mod migrations;
 mod model;
 mod moment;
 mod outcome;
+mod policy;
 mod reader;
 mod sql;
+mod standing;
 mod suppression;
 mod threading;
 mod unsubscribe;
@@ -33,6 +36,7 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
+    brakes::{Brakes, Manner},
     domain::*,
     error::Error,
     finding::{Fate, Finding, Found, Sent, Source},
@@ -40,12 +44,17 @@ pub use crate::{
     migrations::migrate,
     model::*,
     moment::rfc3339,
-    reader::Reader,
+    policy::Policy,
+    reader::{
+        Reader,
+        standings::{StandingChange, Whose},
+    },
+    standing::{Breakers, InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     wait::Schema,
-    writer::Writer,
+    writer::{Switched, Writer},
 };
 
 /// A connected database whose schema is current.

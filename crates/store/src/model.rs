@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use contract::{DeliveryReported, Email, MailScanned, Message, Verdict};
 
+use crate::Manner;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
     pub id: String,
@@ -208,6 +210,7 @@ pub struct Submitted {
     pub idempotency_key: String,
     pub request_digest: String,
     pub requested_at: i64,
+    pub manner: Manner,
     pub outcome: Outcome,
 }
 

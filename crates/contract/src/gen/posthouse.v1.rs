@@ -656,6 +656,85 @@ pub struct Event {
     #[prost(message, optional, tag = "6")]
     pub data: ::core::option::Option<Email>,
 }
+/// What happened to an inbox itself, published where `Event` is, and of the same shape.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InboxEvent {
+    /// The same for every copy of one occurrence.
+    #[prost(string, tag = "1")]
+    pub event_id: ::prost::alloc::string::String,
+    /// inbox.warned, inbox.cleared, inbox.stopped, inbox.resumed.
+    #[prost(string, tag = "2")]
+    pub event: ::prost::alloc::string::String,
+    /// RFC 3339.
+    #[prost(string, tag = "3")]
+    pub timestamp: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub account_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub inbox_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub data: ::core::option::Option<Standing>,
+}
+/// How an inbox stands with those it writes to.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Standing {
+    /// good, warned or stopped. One that is stopped sends nothing; every one receives.
+    #[prost(string, tag = "1")]
+    pub state: ::prost::alloc::string::String,
+    /// bounces, complaints or operator; null for a good one.
+    #[prost(string, optional, tag = "2")]
+    pub reason: ::core::option::Option<::prost::alloc::string::String>,
+    /// The reason in words, with the numbers it rests on.
+    #[prost(string, optional, tag = "3")]
+    pub explanation: ::core::option::Option<::prost::alloc::string::String>,
+    /// Since when it is in this state, RFC 3339.
+    #[prost(string, tag = "4")]
+    pub since: ::prost::alloc::string::String,
+    /// When it was resumed last; nothing before that moment is counted. Null if it never was.
+    #[prost(string, optional, tag = "5")]
+    pub counted_from: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "6")]
+    pub figures: ::core::option::Option<Figures>,
+}
+/// What became of recipients within the window. Each counts once.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Figures {
+    /// Those that were tried.
+    #[prost(uint32, tag = "1")]
+    pub attempted: u32,
+    #[prost(uint32, tag = "2")]
+    pub delivered: u32,
+    /// Those whose first attempt was put off.
+    #[prost(uint32, tag = "3")]
+    pub deferred: u32,
+    /// Failed because of what the recipient is: unknown, moved, full and the like.
+    #[prost(uint32, tag = "4")]
+    pub bounced: u32,
+    /// Failed for other reasons: policy, content, the sender's reputation, time.
+    #[prost(uint32, tag = "5")]
+    pub refused: u32,
+    /// Those who said that it was spam.
+    #[prost(uint32, tag = "6")]
+    pub complained: u32,
+    /// Suppressed, and so never tried; counts for none of the rates.
+    #[prost(uint32, tag = "7")]
+    pub suppressed: u32,
+    /// bounced / (delivered + bounced + refused); 0 of none.
+    #[prost(double, tag = "8")]
+    pub bounce_rate: f64,
+    /// complained / delivered; 0 of none.
+    #[prost(double, tag = "9")]
+    pub complaint_rate: f64,
+    /// From 100, the best, to 0.
+    #[prost(uint32, tag = "10")]
+    pub score: u32,
+}
 /// An email as agents see it, over REST and as the data of an event.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -10,6 +10,7 @@ mod inboxes;
 mod lists;
 mod poll;
 mod replies;
+mod reputation;
 mod resolve;
 mod rotation;
 mod send;

@@ -9,7 +9,7 @@ use bus::{Claims, Failure, Stage};
 use contract::{Action, DeliveryReported, Event, RecipientReport, Rejection, Submission};
 use reqwest::Method;
 use serde_json::{Value, json};
-use store::{Composed, Outcome, Rejected, Store, Submitted};
+use store::{Composed, Manner, Outcome, Rejected, Store, Submitted};
 use tokio::task::JoinHandle;
 
 use crate::bench::{Agent, Answer, Bench, Inbox, content, eventually};
@@ -53,6 +53,7 @@ impl Stage for Ledger {
             idempotency_key: submission.idempotency_key.clone(),
             request_digest: self.digest(&submission).await?,
             requested_at: submission.requested_at_micros,
+            manner: Manner::default(),
             outcome,
         };
         let entered = self.store.writer.enter(&[submitted]).await;

@@ -15,8 +15,8 @@ use mail_auth::DkimResult;
 use sender::{Config, Retries};
 use service::Process;
 use store::{
-    Checked, Composed, Domain, DomainKeys, DomainStatus, Evidence, NewDomain, NewInbox, Outcome,
-    Recorded, Store, Submitted, Vault, Weight,
+    Checked, Composed, Domain, DomainKeys, DomainStatus, Evidence, Manner, NewDomain, NewInbox,
+    Outcome, Recorded, Store, Submitted, Vault, Weight,
 };
 use tempfile::TempDir;
 use test_dns::Dns;
@@ -163,6 +163,7 @@ impl Bench {
             idempotency_key: "key".to_owned(),
             request_digest: String::new(),
             requested_at: now_micros(),
+            manner: Manner::default(),
             outcome: Outcome::Composed(Box::new(composed)),
         };
         let entered = writer.enter(&[submitted]).await.expect("enter");

@@ -3,6 +3,7 @@ mod emails;
 mod outbound;
 mod reports;
 mod search;
+pub(crate) mod standings;
 mod suppressions;
 mod threads;
 mod tokens;

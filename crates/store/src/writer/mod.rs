@@ -1,4 +1,5 @@
 mod accounts;
+mod brakes;
 mod domains;
 mod emails;
 mod findings;
@@ -10,24 +11,29 @@ mod reports;
 mod resolutions;
 mod rotations;
 mod secrets;
+mod standings;
 mod suppressions;
 mod threads;
 mod unsubscriptions;
 mod uploads;
 
+use std::sync::Arc;
+
 use sqlx::{Any, Transaction};
 
-use crate::{Error, database::Database};
+pub use self::standings::Switched;
+use crate::{Error, Policy, database::Database};
 
 /// Writes. Each call is one transaction, but for purging, which takes its time.
 #[derive(Clone)]
 pub struct Writer {
     database: Database,
+    policy: Option<Arc<Policy>>,
 }
 
 impl Writer {
     pub(crate) fn new(database: Database) -> Writer {
-        Writer { database }
+        Writer { database, policy: None }
     }
 
     pub(crate) async fn close(&self) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::AnyConnection;
 
 use super::{
-    Writer, commit,
+    Writer, brakes, commit,
     emails::{self, EmailRow, Locked},
     threads,
 };
@@ -32,17 +32,21 @@ impl Writer {
         let inboxes = emails::lock_inboxes(&mut transaction, dialect, wanted, entered_at).await?;
         let keys: BTreeSet<Key> = submissions.iter().map(key).collect();
         let before = ledger::entries(&mut transaction, keys.clone()).await?;
+        let mut seen = BTreeSet::new();
+        let fresh: Vec<&Submitted> = submissions
+            .iter()
+            .filter(|it| !before.contains_key(&key(it)) && seen.insert(key(it)))
+            .collect();
+        let policy = self.policy.as_deref();
+        let judged = brakes::judge(&mut transaction, policy, &fresh, entered_at).await?;
         let mut new: Vec<New<'_>> = Vec::new();
-        for submitted in submissions {
-            let key = key(submitted);
-            if before.contains_key(&key) || new.iter().any(|it| it.key == key) {
-                continue;
-            }
+        for submitted in judged.iter().map(|it| &*it.submitted) {
             let inbox = inboxes.get(&submitted.inbox_id).ok_or(Error::NoInbox)?;
-            new.push(New { key, submitted, email: row(submitted, inbox), inbox });
+            new.push(New { key: key(submitted), submitted, email: row(submitted, inbox), inbox });
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
         insert(&mut transaction, dialect, &new, entered_at).await?;
+        brakes::remember(&mut transaction, policy, &judged, entered_at).await?;
         let after = ledger::entries(&mut transaction, keys).await?;
         let ids: Vec<String> = after.values().map(|it| it.entry.email_id.clone()).collect();
         let found = email::find(&mut transaction, &ids).await?;

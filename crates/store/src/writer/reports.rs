@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::{Writer, commit};
 use crate::{
-    Error, Reported,
+    Error, Policy, Reported, Tally,
     delivery::{Recipient, State, status},
     dialect::Dialect,
     email,
@@ -38,11 +38,13 @@ impl Writer {
             };
             let repeated = recorded.contains_key(&attempt(report));
             if !repeated {
-                recorded.insert(attempt(report), mail.apply(report, &mut rows));
+                let policy = self.policy.as_deref();
+                recorded.insert(attempt(report), mail.apply(report, policy, &mut rows));
             }
             outcomes.push(Some(repeated));
         }
         write(&mut transaction, &rows, &mails).await?;
+        self.settle(&mut transaction, tallies(&mails)).await?;
         let found = email::find(&mut transaction, &mail_ids).await?;
         commit(transaction).await?;
         let reported = |(report, repeated): (&DeliveryReported, Option<bool>)| {
@@ -69,6 +71,8 @@ fn attempt(report: &DeliveryReported) -> Attempt {
 /// A mail that reports are about, locked.
 #[derive(Default)]
 pub(super) struct Mail {
+    inbox_id: String,
+    tally: Tally,
     pub(super) recipients: BTreeMap<String, Recipient>,
     changed: BTreeMap<String, RecipientReport>,
 }
@@ -85,12 +89,14 @@ impl Mail {
     fn apply<'a>(
         &mut self,
         report: &'a DeliveryReported,
+        policy: Option<&Policy>,
         rows: &mut Vec<Row<'a>>,
     ) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
         let mut seen = BTreeSet::new();
         for it in report.recipients.iter().filter(|it| seen.insert(&it.forward_path)) {
             let Some(recipient) = self.recipients.get_mut(&it.forward_path) else { continue };
+            let before = recipient.state;
             let applied = recipient.apply(State::from(it.action()), i64::from(report.attempt));
             if applied {
                 if it.suppressed {
@@ -98,6 +104,9 @@ impl Mail {
                 }
                 changed.insert(it.forward_path.clone());
                 self.changed.insert(it.forward_path.clone(), it.clone());
+                if let Some(policy) = policy {
+                    self.tally.count(before, recipient.state, policy.failing(it));
+                }
             }
             rows.push(Row { report, recipient: it, applied });
         }
@@ -111,6 +120,15 @@ impl Mail {
     }
 }
 
+/// What became of the recipients of each inbox.
+fn tallies(mails: &HashMap<String, Mail>) -> BTreeMap<String, Tally> {
+    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
+    for mail in mails.values() {
+        *tallies.entry(mail.inbox_id.clone()).or_default() += mail.tally;
+    }
+    tallies
+}
+
 /// The mails that were accepted, with their recipients. Of two reports on one, the second waits.
 pub(super) async fn lock(
     connection: &mut AnyConnection,
@@ -122,13 +140,16 @@ pub(super) async fn lock(
     let statement = |ids| {
         let lock = dialect.lock_rows();
         format!(
-            "SELECT email_id FROM ledger WHERE email_id IN (VALUES {ids}) ORDER BY email_id{lock}"
+            "SELECT email_id, inbox_id FROM ledger WHERE email_id IN (VALUES {ids}) \
+             ORDER BY email_id{lock}"
         )
     };
     let rows = sql::fetch(connection, mail_ids, 1, statement, bind).await.map_err(&failed)?;
     let mut mails = HashMap::new();
     for row in rows {
-        mails.insert(row.try_get::<String, _>("email_id").map_err(&failed)?, Mail::default());
+        let inbox_id = row.try_get("inbox_id").map_err(&failed)?;
+        let mail = Mail { inbox_id, ..Mail::default() };
+        mails.insert(row.try_get::<String, _>("email_id").map_err(&failed)?, mail);
     }
     let statement = |ids| {
         format!(

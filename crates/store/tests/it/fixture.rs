@@ -10,7 +10,8 @@ use contract::{
     Mailbox, Message, Reason, RecipientReport, Rejection, Verdict,
 };
 use store::{
-    Arrival, Composed, Created, Inbox, NewInbox, Outcome, Rejected, Store, Stored, Submitted,
+    Arrival, Composed, Created, Inbox, Manner, NewInbox, Outcome, Rejected, Store, Stored,
+    Submitted,
 };
 
 use crate::postgres;
@@ -195,6 +196,7 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         idempotency_key: key.to_owned(),
         request_digest: format!("digest {key}"),
         requested_at: 1_000_000,
+        manner: Manner { content_digest: key.to_owned(), is_automatic: false },
         outcome: Outcome::Composed(Box::new(composed)),
     }
 }

@@ -1,6 +1,7 @@
 //! The store on real databases: every test runs on SQLite and on PostgreSQL.
 
 mod accounts;
+mod brakes;
 mod concurrency;
 mod corpus;
 mod domains;
@@ -17,5 +18,6 @@ mod resolutions;
 mod rotation;
 mod schema;
 mod search;
+mod standings;
 mod suppressions;
 mod threads;
