@@ -28,11 +28,15 @@ pub struct Plan {
     pub backend: Backend,
     /// Of each service.
     pub replicas: usize,
+    /// Of the sender, if others.
+    pub senders: Option<usize>,
+    /// Further lines of storage's configuration, without tables. New inboxes are not warmed up.
+    pub storage: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { backend: Backend::Sqlite, replicas: 1 }
+        Plan { backend: Backend::Sqlite, replicas: 1, senders: None, storage: "" }
     }
 }
 
@@ -43,6 +47,7 @@ pub struct Cluster {
     /// Its URL.
     pub database: String,
     members: BTreeMap<String, Member>,
+    plan: Plan,
     passed: bool,
     _postgres: Option<Postgres>,
     folder: TempDir,
@@ -85,6 +90,7 @@ impl Cluster {
             nats,
             database,
             members: BTreeMap::new(),
+            plan,
             passed: false,
             _postgres: postgres,
             folder,
@@ -92,7 +98,8 @@ impl Cluster {
         // The sender delivers to the first intake, wherever that comes to listen.
         let smarthost = free_port()?;
         for service in SERVICES {
-            for n in 1..=plan.replicas {
+            let replicas = if service == "sender" { plan.senders } else { None };
+            for n in 1..=replicas.unwrap_or(plan.replicas) {
                 let listen = match (service, n) {
                     ("intake", 1) => smarthost,
                     _ => free_port()?,
@@ -123,7 +130,12 @@ impl Cluster {
                 format!("listen = '{listen}'\nhostname = 'mx.{DOMAIN}'\ndomains = ['{DOMAIN}']\n")
             }
             "scanner" => format!("hostname = 'mx.{DOMAIN}'\n"),
-            "storage" => format!("database = '{database}'\ndomains = ['{DOMAIN}']\n"),
+            "storage" => {
+                let more = self.plan.storage;
+                format!(
+                    "database = '{database}'\ndomains = ['{DOMAIN}']\nwarm_up.first_day = 0\n{more}\n"
+                )
+            }
             "sender" => sender(smarthost, &captured, database),
             _ => format!("listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n"),
         };

@@ -67,6 +67,9 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.error", "Option::is_none"),
         ("Email.repeated", "std::ops::Not::not"),
         ("Email.body_differs", "std::ops::Not::not"),
+        ("Email.held_reason", "Option::is_none"),
+        ("Email.held_until", "Option::is_none"),
+        ("Email.send_at", "Option::is_none"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

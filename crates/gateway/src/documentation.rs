@@ -16,7 +16,7 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, poll,
+    accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, outbox, poll,
     problem::ProblemBody, replies, search, send, suppressions, threads,
 };
 
@@ -89,11 +89,12 @@ pub(crate) enum Errors {
         inboxes::create, inboxes::list, inboxes::look, inboxes::delete,
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete,
-        emails::list, emails::read, emails::raw, poll::poll,
+        emails::list, emails::read, emails::read_any, emails::raw, poll::poll,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
-        send::send, replies::reply, replies::reply_all, replies::forward, search::search,
+        send::send, replies::reply, replies::reply_all, replies::forward, outbox::cancel,
+        search::search,
         suppressions::list, suppressions::add, suppressions::lift,
         health, describe,
     ),
@@ -164,6 +165,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (33, 33));
+        assert_eq!((ids.len(), count), (35, 35));
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
+    outbox,
     params::PublicUrl,
     poll,
     problem::Problem,
@@ -110,6 +111,7 @@ impl Gateway {
             .merge(threads::routes())
             .merge(send::routes())
             .merge(replies::routes())
+            .merge(outbox::routes())
             .merge(suppressions::routes())
             .merge(search::routes())
             .merge(documentation::routes())

@@ -1,6 +1,7 @@
 //! `posthouse dev` runs everything on one machine; the other commands are the operator's.
 
 mod dev;
+mod limits;
 mod operator;
 
 use std::{fmt::Display, process::ExitCode};

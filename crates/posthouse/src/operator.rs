@@ -6,6 +6,8 @@ use gateway::token;
 use store::Store;
 use uuid::Uuid;
 
+use crate::limits;
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Make the streams, consumers and buckets that the services need.
@@ -19,6 +21,21 @@ pub(crate) enum Command {
     /// Give accounts further tokens.
     #[command(subcommand)]
     Token(Token),
+    /// Decide what single inboxes may do.
+    #[command(subcommand)]
+    Inbox(Inbox),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Inbox {
+    /// Show or set how much an inbox may send, in place of the limits of its tier.
+    Limits {
+        inbox: String,
+        #[command(flatten)]
+        change: limits::Change,
+        #[command(flatten)]
+        database: Database,
+    },
 }
 
 #[derive(Subcommand)]
@@ -87,6 +104,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
         }
         Command::Account(Account::Create { id, tier, database }) => {
             create_account(id, tier, &database).await
+        }
+        Command::Inbox(Inbox::Limits { inbox, change, database }) => {
+            let store = Store::open(&database.database).await.context("open the database")?;
+            limits::run(&store, &inbox, &change).await
         }
         Command::Token(Token::Add { account, database }) => add_token(&account, &database).await,
     }

@@ -3,6 +3,8 @@ use std::{fmt, net::SocketAddr};
 use serde::Deserialize;
 use service::{Configuration, LogFormat};
 
+use crate::limits::{TierLimits, WarmUpConfig};
+
 #[derive(Clone, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -14,6 +16,13 @@ pub struct Config {
     pub domains: Vec<String>,
     /// How many days a deleted inbox and its mail are kept.
     pub purge_after_days: u32,
+    /// The most mails that an account of tier 4 may send in a day (UTC). Give gateway and storage the
+    /// same.
+    pub daily_email_limit: i64,
+    /// What an inbox may send, by the tier of its account.
+    pub limits: TierLimits,
+    /// How a new inbox works its way up.
+    pub warm_up: WarmUpConfig,
     /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
@@ -27,6 +36,9 @@ impl Default for Config {
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             domains: vec!["posthouse.localhost".to_owned()],
             purge_after_days: 7,
+            daily_email_limit: 10_000,
+            limits: TierLimits::default(),
+            warm_up: WarmUpConfig::default(),
             admin: None,
             log: LogFormat::Human,
         }
@@ -53,7 +65,12 @@ impl Configuration for Config {
                 return Err(format!("domains: write {domain:?} as {wanted:?}"));
             }
         }
-        Ok(())
+        if self.daily_email_limit < 0 {
+            let limit = self.daily_email_limit;
+            return Err(format!("daily_email_limit = {limit}: at least 0 is needed"));
+        }
+        self.limits.check()?;
+        self.warm_up.check()
     }
 }
 
@@ -63,6 +80,9 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("domains", &self.domains)
             .field("purge_after_days", &self.purge_after_days)
+            .field("daily_email_limit", &self.daily_email_limit)
+            .field("limits", &self.limits)
+            .field("warm_up", &self.warm_up)
             .field("admin", &self.admin)
             .field("log", &self.log)
             .finish_non_exhaustive()
@@ -96,6 +116,7 @@ mod tests {
             (Config { database: "mysql:x".to_owned(), ..Config::default() }, "database"),
             (domain("a b"), "domains"),
             (domain("Example.com"), "domains"),
+            (Config { daily_email_limit: -1, ..Config::default() }, "daily_email_limit"),
         ] {
             let err = config.check().expect_err(key);
             assert!(err.starts_with(key), "{err}");

@@ -241,6 +241,10 @@ impl House {
         if purged > 0 {
             tracing::info!(purged, "purged deleted inboxes");
         }
+        let settled = self.store.writer.purge_outbox().await.context("purge the outbox")?;
+        if settled > 0 {
+            tracing::debug!(settled, "purged the outbox");
+        }
         Ok(())
     }
 }

@@ -1,15 +1,17 @@
-//! `outbound.scanned` → ledger → `outbound.accepted`, `email.queued` or `email.rejected`
+//! `outbound.scanned` → ledger and outbox → `email.queued` or `email.rejected`; and `outbound.accepted`
+//! for what need not wait, `email.held` for what has to
+
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure};
-use contract::{
-    Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
-};
-use store::{Entered, Outcome, Store, Submitted, request_digest};
+use contract::{Emit as _, Event, Record, Rejection, SendRequest, SubmissionScanned};
+use store::{Entered, Outcome, Policy, Store, Submitted, request_digest};
+use tokio::sync::Notify;
 
 use crate::{
     events, failure,
-    metrics::Metrics,
+    metrics::{Metrics, OutboxMetrics},
     portions::portions,
     request::{self, Circumstances},
 };
@@ -24,7 +26,12 @@ pub(crate) struct Ledger {
     pub(crate) store: Store,
     /// Those of the operator.
     pub(crate) domains: Vec<String>,
+    /// What dry runs are judged by; the store judges the others.
+    pub(crate) policy: Policy,
     pub(crate) metrics: Metrics,
+    pub(crate) outbox: OutboxMetrics,
+    /// Tells the release that something waits.
+    pub(crate) wake: Arc<Notify>,
 }
 
 impl BatchStage for Ledger {
@@ -70,7 +77,11 @@ impl Ledger {
         }
         let work = self.store.writer.enter(&submitted);
         let entered = self.metrics.transaction(STAGE, submitted.len(), work).await;
-        let mut entered = entered.map_err(failure)?.into_iter();
+        let entered = entered.map_err(failure)?;
+        if entered.iter().any(|it| !it.to_send) {
+            self.wake.notify_one();
+        }
+        let mut entered = entered.into_iter();
         let mut outs = Vec::new();
         for (submission, step) in submissions.iter().zip(steps) {
             let (known, digest) = match step {
@@ -120,10 +131,7 @@ impl Ledger {
         let decide = move || request::decide(&judged, &request, &around);
         let outcome = tokio::task::spawn_blocking(decide).await.context("compose a mail")?;
         if is_dry_run {
-            return Ok(Step::Answer(Box::new(match outcome {
-                Outcome::Composed(mail) => events::validated(submission, &mail),
-                Outcome::Rejected(rejected) => events::refused(submission, rejected.rejection),
-            })));
+            return Ok(Step::Answer(Box::new(self.validated(submission, outcome).await?)));
         }
         submitted.push(Submitted {
             mail_id: submission.mail_id.clone(),
@@ -135,6 +143,29 @@ impl Ledger {
             outcome,
         });
         Ok(Step::Enter { digest })
+    }
+
+    /// What a dry run comes to.
+    async fn validated(
+        &self,
+        submission: &SubmissionScanned,
+        outcome: Outcome,
+    ) -> Result<Event, Failure> {
+        let reader = &self.store.reader;
+        let account_id = &submission.account_id;
+        let mail = match outcome {
+            Outcome::Composed(mail) => mail,
+            Outcome::Rejected(rejected) => {
+                return Ok(events::refused(submission, rejected.rejection));
+            }
+        };
+        let account = reader.account(account_id).await.map_err(failure)?;
+        let accepted = reader.accepted_today(account_id).await.map_err(failure)?;
+        let tier = account.map_or(0, |it| it.tier);
+        Ok(match self.policy.admit_to_day(tier, accepted) {
+            Ok(()) => events::validated(submission, &mail),
+            Err(rejection) => events::refused(submission, rejection),
+        })
     }
 
     /// `None` if its claim is gone, as it is when a request comes again that was entered before.
@@ -203,19 +234,17 @@ impl Ledger {
         if entered.repeated {
             self.metrics.note_repeats(STAGE, 1);
         }
-        let accepted = entered.to_send.then(|| SubmissionAccepted {
-            mail_id: entered.entry.email_id.clone(),
-            account_id: entered.entry.account_id.clone(),
-            inbox_id: entered.entry.inbox_id.clone(),
-            reverse_path: entered.email.from.clone(),
-            forward_paths: entered.email.recipients.iter().map(|it| it.address.clone()).collect(),
-            accepted_at_micros: entered.entry.requested_at,
-            send_at_micros: submission.send_at_micros,
-            expires_at_micros: submission.expires_at_micros,
+        if let Some(limit) = entered.held {
+            self.outbox.held(limit);
+        }
+        let accepted = entered.to_send.then(|| {
+            let recipients = entered.email.recipients.iter().map(|it| it.address.clone());
+            request::handover(submission, entered.email.from.clone(), recipients.collect())
         });
         let mut records = accepted.records();
         let differs = digest.is_some_and(|it| it != entered.entry.request_digest);
         records.extend(events::entered(&entered, submission, differs).records());
+        records.extend(events::held(&entered).records());
         records
     }
 

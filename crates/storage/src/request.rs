@@ -1,6 +1,6 @@
 //! From a request to what the ledger takes: composed or rejected. Pure.
 
-use contract::{Mailbox, Rejection, SendRequest, SubmissionScanned};
+use contract::{Mailbox, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned};
 use mail::{Address, ComposeError, Draft, DraftAttachment};
 use store::{Account, Ancestry, Composed, Inbox, Outcome, Rejected, Suppression};
 
@@ -105,15 +105,35 @@ fn compose(
     let octets = mail::compose(&draft)
         .map_err(|err: ComposeError| rejection("invalid_request", err.to_string()))?;
     let message = mail::parse(&octets, usize::MAX);
+    let reverse_path = around.inbox.address.clone();
+    let forward_paths = mail::forward_paths(request)?;
     Ok(Composed {
         octets,
         message,
         verdict: submission.verdict.clone().unwrap_or_default(),
-        reverse_path: around.inbox.address.clone(),
-        forward_paths: mail::forward_paths(request)?,
+        handover: handover(submission, reverse_path.clone(), forward_paths.clone()),
+        reverse_path,
+        forward_paths,
         thread_id: some(&request.thread_id),
-        is_scheduled: submission.send_at_micros > 0,
+        send_at: submission.send_at_micros,
     })
+}
+
+/// What the sender is told once the mail may go.
+pub(crate) fn handover(
+    submission: &SubmissionScanned,
+    reverse_path: String,
+    forward_paths: Vec<String>,
+) -> SubmissionAccepted {
+    SubmissionAccepted {
+        mail_id: submission.mail_id.clone(),
+        account_id: submission.account_id.clone(),
+        inbox_id: submission.inbox_id.clone(),
+        reverse_path,
+        forward_paths,
+        accepted_at_micros: submission.requested_at_micros,
+        expires_at_micros: submission.expires_at_micros,
+    }
 }
 
 fn draft(submission: &SubmissionScanned, request: &SendRequest, around: &Circumstances) -> Draft {
@@ -362,8 +382,8 @@ mod tests {
         let Outcome::Composed(composed) = decide(&later, &request(), &around()) else {
             panic!("rejected");
         };
-        assert!(composed.is_scheduled);
+        assert_eq!(composed.send_at, later.send_at_micros);
         assert_eq!(composed.message.date_micros, later.send_at_micros);
-        assert!(!self::composed(&request(), &around()).is_scheduled);
+        assert_eq!(self::composed(&request(), &around()).send_at, 0);
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Recipient {
     pub(crate) state: State,
     /// The attempt that led to the state; 0 before the first.
     pub(crate) attempt: i64,
+    /// If it failed: because its time was over.
+    pub(crate) is_expired: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -6,6 +6,7 @@
 //! Each statement is written once, for both: the schema has only texts, 64-bit integers and octets,
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
+mod allowance;
 mod cursor;
 mod database;
 mod delivery;
@@ -17,6 +18,7 @@ mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod outbox;
 mod reader;
 mod sql;
 mod suppression;
@@ -29,12 +31,14 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
+    allowance::{DAILY_EMAIL_LIMITS, Limit, LimitOverrides, Limits, Policy, RATE_LIMITED, WarmUp},
     domain::*,
     error::Error,
     ledger::request_digest,
     migrations::migrate,
     model::*,
     moment::rfc3339,
+    outbox::{Backlog, Cancelled, GIVEN_UP, News, OutboxAgenda, Released},
     reader::Reader,
     suppression::{Evidence, SUPPRESSED, Suppression, Weight},
     vault::Vault,
@@ -49,6 +53,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// Has the ledger and the outbox go by this; without it nothing is limited.
+    pub fn under(self, policy: Policy) -> Store {
+        Store { writer: self.writer.under(policy), ..self }
+    }
+
     /// Connects, and checks that the schema is current.
     pub async fn open(url: &str) -> Result<Store, Error> {
         let database = Database::connect(url).await?;

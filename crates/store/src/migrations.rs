@@ -31,11 +31,13 @@ const SQLITE: &[Script] = &[
     (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
     (2, "domains", include_str!("../migrations/sqlite/0002_domains.sql")),
     (3, "suppression", include_str!("../migrations/sqlite/0003_suppression.sql")),
+    (4, "outbox", include_str!("../migrations/sqlite/0004_outbox.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
     (2, "domains", include_str!("../migrations/postgres/0002_domains.sql")),
     (3, "suppression", include_str!("../migrations/postgres/0003_suppression.sql")),
+    (4, "outbox", include_str!("../migrations/postgres/0004_outbox.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

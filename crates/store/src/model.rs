@@ -1,7 +1,9 @@
 //! What the store hands out and takes in. Times are microseconds since 1970, UTC.
 //! An email is `contract::Email`, the shape agents see; see `Reader`.
 
-use contract::{DeliveryReported, Email, MailScanned, Message, Verdict};
+use contract::{DeliveryReported, Email, MailScanned, Message, SubmissionAccepted, Verdict};
+
+use crate::Limit;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
@@ -164,7 +166,8 @@ pub struct LedgerEntry {
     pub idempotency_key: String,
     /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
-    /// "scheduled", "queued", "sent", "deferred", "bounced" or "rejected".
+    /// "scheduled", "held", "queued", "sent", "deferred", "bounced", "expired", "cancelled" or
+    /// "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
@@ -227,8 +230,10 @@ pub struct Composed {
     pub forward_paths: Vec<String>,
     /// The thread the request names; otherwise the message identifiers lead to one.
     pub thread_id: Option<String>,
-    /// It goes out later: its status is "scheduled" until something is reported of it.
-    pub is_scheduled: bool,
+    /// When it is to go, if that is later; else 0.
+    pub send_at: i64,
+    /// What the sender is told once it may go.
+    pub handover: SubmissionAccepted,
 }
 
 /// What the ledger says of a request.
@@ -240,9 +245,11 @@ pub struct Entered {
     pub email: Email,
     /// The key was in the ledger already; nothing changed.
     pub repeated: bool,
-    /// It has yet to be handed to the sender: new, or the same request once more, before anything is
-    /// reported of it, because a storage process died before it could.
+    /// It has yet to be handed to the sender: new and free to go, or the same request once more, before
+    /// anything is reported of it, because a storage process died before it could.
     pub to_send: bool,
+    /// It waits, and for a limit: this one, as far as it was found now.
+    pub held: Option<Limit>,
 }
 
 /// What a report changed.

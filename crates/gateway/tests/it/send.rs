@@ -41,7 +41,8 @@ impl Stage for Ledger {
                 reverse_path: "agent@posthouse.localhost".to_owned(),
                 forward_paths: vec!["a@example.com".to_owned()],
                 thread_id: None,
-                is_scheduled: false,
+                send_at: 0,
+                handover: contract::SubmissionAccepted::default(),
             })),
         };
         let submitted = Submitted {

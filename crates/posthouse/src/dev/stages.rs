@@ -139,6 +139,8 @@ impl Configs {
                 nats: nats.to_owned(),
                 database: database.clone(),
                 domains: domains.clone(),
+                // Nothing leaves this machine: nobody is there to distrust a new inbox.
+                warm_up: storage::WarmUpConfig { first_day: 0, ..Default::default() },
                 ..Default::default()
             },
             sender: sender::Config {

@@ -4,9 +4,10 @@ mod arrivals;
 mod directory;
 mod domains;
 mod outbound;
+mod outbox;
 mod replicas;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream;
 use bus::{Bus, Resolution};
@@ -18,7 +19,7 @@ use contract::{
 use futures_util::TryStreamExt as _;
 use local_nats::{LocalNats, Options};
 use service::Process;
-use storage::Config;
+use storage::{Config, WarmUpConfig};
 use store::{Created, Inbox, NewInbox, Store};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -59,8 +60,9 @@ impl Bench {
         let database = format!("sqlite:{}", dir.path().join("posthouse.db").display());
         store::migrate(&database).await.expect("migrate");
         let store = Store::open(&database).await.expect("open");
-        store.writer.ensure_account(ACCOUNT, 1).await.expect("account");
-        let config = Config { nats: nats.url.clone(), database, ..Config::default() };
+        store.writer.ensure_account(ACCOUNT, 4).await.expect("account");
+        let warm_up = WarmUpConfig { first_day: 0, ..WarmUpConfig::default() };
+        let config = Config { nats: nats.url.clone(), database, warm_up, ..Config::default() };
         Bench { nats, bus, store, config, _dir: dir }
     }
 
@@ -213,6 +215,11 @@ fn submission(inbox: &Inbox, key: &str, requested_at: i64) -> SubmissionScanned 
         request: Some(submission.request),
         ..SubmissionScanned::default()
     }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since.as_micros()).expect("in range")
 }
 
 /// Asks until the answer is yes.

@@ -1,16 +1,19 @@
 //! The ledger: what was asked to be sent, once per key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use contract::{Mailbox, Rejection};
 use sqlx::AnyConnection;
 
 use super::{
     Writer, commit,
     emails::{self, EmailRow, Locked},
+    limits::Days,
+    outbox::{self, Decision, Outgoing},
     threads,
 };
 use crate::{
-    Composed, Direction, Entered, Error, Outcome, Rejected, Submitted,
+    Composed, Direction, Entered, Error, Limit, Outcome, Rejected, Submitted,
     dialect::{Dialect, Indexed},
     email::{self, MailRow},
     ledger::{self, Key},
@@ -39,25 +42,64 @@ impl Writer {
                 continue;
             }
             let inbox = inboxes.get(&submitted.inbox_id).ok_or(Error::NoInbox)?;
-            new.push(New { key, submitted, email: row(submitted, inbox), inbox });
+            let email = row(submitted, inbox);
+            new.push(New { key, submitted, email, inbox, refused: None, held: None });
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
-        insert(&mut transaction, dialect, &new, entered_at).await?;
+        self.admit(&mut transaction, &mut new, entered_at).await?;
         let after = ledger::entries(&mut transaction, keys).await?;
         let ids: Vec<String> = after.values().map(|it| it.entry.email_id.clone()).collect();
         let found = email::find(&mut transaction, &ids).await?;
         commit(transaction).await?;
-        let mut fresh: BTreeSet<&Key> = new.iter().map(|it| &it.key).collect();
+        let mut fresh: BTreeMap<&Key, Option<Limit>> =
+            new.iter().map(|it| (&it.key, it.held)).collect();
         let entered = submissions.iter().map(|it| {
             let key = key(it);
             let known = after.get(&key).ok_or(Error::Corrupt { what: "a new ledger entry" })?;
             let email = found.get(&known.entry.email_id);
             let email = email.ok_or(Error::Corrupt { what: "the email of a ledger entry" })?;
             // A key twice in one batch: the first one is new.
-            let repeated = !fresh.remove(&key);
-            Ok(known.entered(email.email.clone(), it.requested_at, repeated))
+            let first = fresh.remove(&key);
+            let entered = known.entered(email.email.clone(), it.requested_at, first.is_none());
+            Ok(Entered { held: first.flatten(), ..entered })
         });
         entered.collect()
+    }
+
+    /// Enters requests that are new: those that a limit refuses as rejected, the others into the
+    /// outbox.
+    async fn admit(
+        &self,
+        connection: &mut AnyConnection,
+        new: &mut [New<'_>],
+        now: i64,
+    ) -> Result<(), Error> {
+        let account_ids = new.iter().map(|it| it.inbox.account_id.as_str()).collect();
+        let mut days = Days::lock(connection, account_ids, now).await?;
+        for it in new.iter_mut().filter(|it| it.composed().is_some()) {
+            if let Err(rejection) = days.admit(&it.inbox.account_id, &self.policy) {
+                it.refuse(rejection);
+            }
+        }
+        let entering: Vec<EmailRow> = accepted(new).map(|(it, _)| it.email.clone()).collect();
+        let mails = accepted(new).map(|(_, mail)| mail);
+        let mails: Vec<Outgoing<'_>> =
+            entering.iter().zip(mails).map(|(email, mail)| outgoing(email, mail)).collect();
+        let entering = outbox::plan(connection, &self.policy, &mails, now).await?;
+        let mut decisions = entering.decisions(now);
+        for it in new.iter_mut().filter(|it| it.composed().is_some()) {
+            match decisions.next().ok_or(Error::Corrupt { what: "the plan of a mail" })? {
+                Decision::Enters { status, held } => (it.email.status, it.held) = (status, held),
+                Decision::Refused(rejection) => {
+                    days.take_back(&it.inbox.account_id);
+                    it.refuse(rejection);
+                }
+            }
+        }
+        drop(decisions);
+        days.save(connection).await?;
+        insert(connection, self.database.dialect, new, now).await?;
+        outbox::insert(connection, &self.policy, entering, &mails, now).await
     }
 }
 
@@ -67,6 +109,57 @@ struct New<'a> {
     submitted: &'a Submitted,
     inbox: &'a Locked,
     email: EmailRow,
+    /// It could be honoured, but for a limit.
+    refused: Option<Rejected>,
+    /// It has to wait for this limit.
+    held: Option<Limit>,
+}
+
+impl<'a> New<'a> {
+    /// The mail, unless it was rejected.
+    fn composed(&self) -> Option<&'a Composed> {
+        match &self.submitted.outcome {
+            Outcome::Composed(composed) if self.refused.is_none() => Some(composed),
+            _ => None,
+        }
+    }
+
+    fn rejected(&self) -> Option<&Rejected> {
+        match &self.submitted.outcome {
+            Outcome::Composed(_) => self.refused.as_ref(),
+            Outcome::Rejected(rejected) => Some(rejected),
+        }
+    }
+
+    fn refuse(&mut self, rejection: Rejection) {
+        if let Some(composed) = self.composed() {
+            let addresses = |list: &[Mailbox]| list.iter().map(|it| it.address.clone()).collect();
+            self.refused = Some(Rejected {
+                rejection,
+                subject: composed.message.subject.clone(),
+                to: addresses(&composed.message.to),
+                cc: addresses(&composed.message.cc),
+            });
+            self.email.status = "rejected";
+        }
+    }
+}
+
+/// Those that were not rejected, with their mails.
+fn accepted<'n, 'a>(
+    new: &'n [New<'a>],
+) -> impl Iterator<Item = (&'n New<'a>, &'a Composed)> + use<'n, 'a> {
+    new.iter().filter_map(|it| it.composed().map(|mail| (it, mail)))
+}
+
+fn outgoing<'a>(email: &'a EmailRow, mail: &'a Composed) -> Outgoing<'a> {
+    Outgoing {
+        email_id: &email.id,
+        inbox_id: &email.inbox_id,
+        handover: &mail.handover,
+        send_at: mail.send_at,
+        position: email.created_at,
+    }
 }
 
 fn key(submitted: &Submitted) -> Key {
@@ -81,7 +174,6 @@ fn row(submitted: &Submitted, inbox: &Locked) -> EmailRow {
         account_id: inbox.account_id.clone(),
         direction: Direction::Outbound,
         status: match &submitted.outcome {
-            Outcome::Composed(composed) if composed.is_scheduled => "scheduled",
             Outcome::Composed(_) => "queued",
             Outcome::Rejected(_) => "rejected",
         },
@@ -98,16 +190,15 @@ async fn insert(
     entered_at: i64,
 ) -> Result<(), Error> {
     let mails: Vec<MailRow> = new.iter().map(mail_row).collect();
-    let accepted = || new.iter().filter_map(|it| composed(it.submitted).map(|mail| (it, mail)));
     // What was refused is in no conversation.
     let candidates: Vec<Candidate> =
-        accepted().map(|(it, mail)| candidate(mail, it.email.created_at)).collect();
-    let mut rows: Vec<EmailRow> = accepted().map(|(it, _)| it.email.clone()).collect();
+        accepted(new).map(|(it, mail)| candidate(mail, it.email.created_at)).collect();
+    let mut rows: Vec<EmailRow> = accepted(new).map(|(it, _)| it.email.clone()).collect();
     threads::thread(connection, &mut rows, &candidates).await?;
-    let refused = new.iter().filter(|it| composed(it.submitted).is_none());
+    let refused = new.iter().filter(|it| it.composed().is_none());
     rows.extend(refused.map(|it| it.email.clone()));
 
-    let contents: Vec<(&str, &[u8], &str)> = accepted()
+    let contents: Vec<(&str, &[u8], &str)> = accepted(new)
         .map(|(it, mail)| {
             (it.email.mail_id.as_str(), mail.octets.as_slice(), mail.message.text.as_str())
         })
@@ -116,7 +207,7 @@ async fn insert(
         .iter()
         .zip(&mails)
         .map(|(it, mail)| {
-            let body = composed(it.submitted).map_or("", |it| &it.message.text);
+            let body = it.composed().map_or("", |it| &it.message.text);
             let words = words::index(&it.email.account_id, mail.words().chain([body]));
             Indexed { email_id: it.email.id.clone(), words }
         })
@@ -129,37 +220,22 @@ async fn insert(
     insert_recipients(connection, new).await
 }
 
-fn composed(submitted: &Submitted) -> Option<&Composed> {
-    match &submitted.outcome {
-        Outcome::Composed(composed) => Some(composed),
-        Outcome::Rejected(_) => None,
-    }
-}
-
-fn rejected(submitted: &Submitted) -> Option<&Rejected> {
-    match &submitted.outcome {
-        Outcome::Composed(_) => None,
-        Outcome::Rejected(rejected) => Some(rejected),
-    }
-}
-
 fn mail_row(new: &New<'_>) -> MailRow {
     let mail_id = &new.submitted.mail_id;
-    match &new.submitted.outcome {
-        Outcome::Composed(composed) => {
-            let mut mail = MailRow::of(mail_id, &composed.message);
-            mail.reverse_path = composed.reverse_path.clone();
-            mail.security = email::security(&composed.verdict, None);
-            mail
-        }
-        Outcome::Rejected(rejected) => MailRow {
-            id: mail_id.clone(),
-            from_address: new.inbox.address.clone(),
-            subject: rejected.subject.clone(),
-            to_addresses: rejected.to.clone(),
-            cc_addresses: rejected.cc.clone(),
-            ..MailRow::default()
-        },
+    if let Some(composed) = new.composed() {
+        let mut mail = MailRow::of(mail_id, &composed.message);
+        mail.reverse_path = composed.reverse_path.clone();
+        mail.security = email::security(&composed.verdict, None);
+        return mail;
+    }
+    let rejected = new.rejected().cloned().unwrap_or_default();
+    MailRow {
+        id: mail_id.clone(),
+        from_address: new.inbox.address.clone(),
+        subject: rejected.subject,
+        to_addresses: rejected.to,
+        cc_addresses: rejected.cc,
+        ..MailRow::default()
     }
 }
 
@@ -180,11 +256,12 @@ async fn insert_entries(
     let statement = |tuples| {
         format!(
             "INSERT INTO ledger (email_id, account_id, inbox_id, idempotency_key, request_digest, \
-             rejection_code, rejection_message, requested_at, entered_at) VALUES {tuples}"
+             rejection_code, rejection_message, requested_at, entered_at, send_at) VALUES {tuples}"
         )
     };
-    sql::execute(connection, new, 9, statement, |query, new| {
-        let rejection = rejected(new.submitted).map(|it| &it.rejection);
+    sql::execute(connection, new, 10, statement, |query, new| {
+        let rejection = new.rejected().map(|it| &it.rejection);
+        let send_at = new.composed().map(|it| it.send_at).filter(|it| *it > 0);
         query
             .bind(new.email.id.clone())
             .bind(new.email.account_id.clone())
@@ -195,15 +272,14 @@ async fn insert_entries(
             .bind(rejection.map(|it| sql::text(&it.message)))
             .bind(new.submitted.requested_at)
             .bind(entered_at)
+            .bind(send_at)
     })
     .await
     .map_err(Error::query("write the ledger"))
 }
 
 async fn insert_recipients(connection: &mut AnyConnection, new: &[New<'_>]) -> Result<(), Error> {
-    let recipients: Vec<(&str, &str, i64)> = new
-        .iter()
-        .filter_map(|it| composed(it.submitted).map(|mail| (it, mail)))
+    let recipients: Vec<(&str, &str, i64)> = accepted(new)
         .flat_map(|(it, mail)| {
             let mail_id = it.email.mail_id.as_str();
             (0..).zip(&mail.forward_paths).map(move |(n, path)| (mail_id, path.as_str(), n))

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use contract::{DeliveryReported, RecipientReport};
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Writer, commit};
+use super::{Writer, commit, outbox};
 use crate::{
-    Error, Reported,
+    Error, GIVEN_UP, Reported,
     delivery::{Recipient, State, status},
     dialect::Dialect,
     email, sql,
@@ -41,6 +41,7 @@ impl Writer {
             outcomes.push(Some(repeated));
         }
         write(&mut transaction, &rows, &mails).await?;
+        outbox::attempted(&mut transaction, self.database.dialect, &mail_ids).await?;
         let found = email::find(&mut transaction, &mail_ids).await?;
         commit(transaction).await?;
         let reported = |(report, repeated): (&DeliveryReported, Option<bool>)| {
@@ -91,6 +92,7 @@ impl Mail {
             let Some(recipient) = self.recipients.get_mut(&it.forward_path) else { continue };
             let applied = recipient.apply(State::from(it.action()), i64::from(report.attempt));
             if applied {
+                recipient.is_expired = it.status == GIVEN_UP;
                 changed.insert(it.forward_path.clone());
                 self.changed.insert(it.forward_path.clone(), it.clone());
             }
@@ -100,7 +102,11 @@ impl Mail {
     }
 
     fn status(&self) -> &'static str {
-        status(&self.recipients.values().map(|it| it.state).collect::<Vec<_>>())
+        let recipients = self.recipients.values();
+        match status(&recipients.clone().map(|it| it.state).collect::<Vec<_>>()) {
+            "bounced" if recipients.clone().all(|it| it.is_expired) => "expired",
+            status => status,
+        }
     }
 }
 
@@ -125,7 +131,7 @@ async fn lock(
     }
     let statement = |ids| {
         format!(
-            "SELECT mail_id, forward_path, action, attempt FROM recipients \
+            "SELECT mail_id, forward_path, action, status, attempt FROM recipients \
              WHERE mail_id IN (VALUES {ids})"
         )
     };
@@ -136,6 +142,7 @@ async fn lock(
             forward_path: row.try_get("forward_path").map_err(&failed)?,
             state: State::parse(&action).ok_or(Error::Corrupt { what: "a recipient's state" })?,
             attempt: row.try_get("attempt").map_err(&failed)?,
+            is_expired: row.try_get::<String, _>("status").map_err(&failed)? == GIVEN_UP,
         };
         if let Some(mail) = mails.get_mut(&row.try_get::<String, _>("mail_id").map_err(&failed)?) {
             mail.recipients.insert(recipient.forward_path.clone(), recipient);

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use contract::{
     Action, Attachment, Authentication, DeliveryReported, Envelope, ForwardPath, MailScanned,
-    Mailbox, Message, Reason, RecipientReport, Rejection, Verdict,
+    Mailbox, Message, Reason, RecipientReport, Rejection, SubmissionAccepted, Verdict,
 };
 use store::{
     Arrival, Composed, Created, Inbox, NewInbox, Outcome, Rejected, Store, Stored, Submitted,
@@ -160,6 +160,7 @@ pub(crate) async fn store_one(store: &Store, arrival: Arrival) -> anyhow::Result
 
 /// A request to send to these addresses.
 pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
+    let mail_id = format!("eml_{}_{key}", inbox.id);
     let message = Message {
         message_id: format!("{key}@posthouse.localhost"),
         subject: format!("Subject {key}"),
@@ -175,10 +176,18 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         reverse_path: inbox.address.clone(),
         forward_paths: to.iter().map(|it| (*it).to_owned()).collect(),
         thread_id: None,
-        is_scheduled: false,
+        send_at: 0,
+        handover: SubmissionAccepted {
+            mail_id: mail_id.clone(),
+            inbox_id: inbox.id.clone(),
+            account_id: inbox.account_id.clone(),
+            reverse_path: inbox.address.clone(),
+            forward_paths: to.iter().map(|it| (*it).to_owned()).collect(),
+            ..SubmissionAccepted::default()
+        },
     };
     Submitted {
-        mail_id: format!("eml_{}_{key}", inbox.id),
+        mail_id,
         account_id: inbox.account_id.clone(),
         inbox_id: inbox.id.clone(),
         idempotency_key: key.to_owned(),

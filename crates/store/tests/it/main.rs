@@ -8,6 +8,7 @@ mod emails;
 mod fixture;
 mod inboxes;
 mod outbound;
+mod outbox;
 mod postgres;
 mod purge;
 mod reports;
