@@ -40,7 +40,8 @@ async fn survives_kill_nats() -> anyhow::Result<()> {
 
 /// Kills one replica of the service after a third of the load, and the other after two thirds.
 async fn survives_kill(service: &str, backend: Backend) -> anyhow::Result<()> {
-    let Some(mut cluster) = Cluster::plan(Plan { backend, replicas: 2 }).await? else {
+    let Some(mut cluster) = Cluster::plan(Plan { backend, replicas: 2, ..Plan::default() }).await?
+    else {
         return Ok(());
     };
     let agent = cluster.api()?.sign_up().await?;

@@ -32,11 +32,13 @@ pub struct Plan {
     pub senders: Option<usize>,
     /// Further lines of storage's configuration, without tables. New inboxes are not warmed up.
     pub storage: &'static str,
+    /// Where mail to foreign domains goes; captured if nowhere.
+    pub sink: Option<SocketAddr>,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { backend: Backend::Sqlite, replicas: 1, senders: None, storage: "" }
+        Plan { backend: Backend::Sqlite, replicas: 1, senders: None, storage: "", sink: None }
     }
 }
 
@@ -136,7 +138,7 @@ impl Cluster {
                     "database = '{database}'\ndomains = ['{DOMAIN}']\nwarm_up.first_day = 0\n{more}\n"
                 )
             }
-            "sender" => sender(smarthost, &captured, database),
+            "sender" => sender(smarthost, &default_route(self.plan.sink, &captured), database),
             _ => format!("listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n"),
         };
         let path = self.folder.path().join(format!("{name}.toml"));
@@ -152,6 +154,11 @@ impl Cluster {
     /// Where mail to domains goes that are not served here.
     pub fn captured(&self) -> PathBuf {
         self.folder.path().join("captured")
+    }
+
+    /// What everything here is kept in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -240,12 +247,19 @@ impl Drop for Cluster {
     }
 }
 
+fn default_route(sink: Option<SocketAddr>, captured: &Path) -> String {
+    match sink {
+        Some(sink) => format!("via = 'smarthost', host = '{}', port = {}", sink.ip(), sink.port()),
+        None => format!("via = 'capture', directory = '{}'", captured.display()),
+    }
+}
+
 /// Own mail goes round by SMTP, the rest stays here.
-fn sender(smarthost: SocketAddr, captured: &Path, database: &str) -> String {
-    let (captured, host, port) = (captured.display(), smarthost.ip(), smarthost.port());
+fn sender(smarthost: SocketAddr, default_route: &str, database: &str) -> String {
+    let (host, port) = (smarthost.ip(), smarthost.port());
     format!(
         "database = '{database}'\nhostname = 'mx.{DOMAIN}'\n\
-         default_route = {{ via = 'capture', directory = '{captured}' }}\n\
+         default_route = {{ {default_route} }}\n\
          [[routes]]\ndomains = ['{DOMAIN}']\nvia = 'smarthost'\nhost = '{host}'\nport = {port}\n"
     )
 }
