@@ -117,9 +117,9 @@ impl Bench {
         }
         eventually(PATIENCE, "every mail to be in the ledger", async || {
             sleep(Duration::from_millis(500)).await;
-            let account = self.agent.get("/v1/account").await?.success()?;
-            let sent = account["usage"]["emailsSentToday"].as_u64().context("emailsSentToday")?;
-            Ok((sent > mails as u64).then_some(()))
+            let waiting = waiting(&jetstream, "SUBMISSIONS", "submission-scanner").await?
+                + waiting(&jetstream, "OUTBOUND", "ledger").await?;
+            Ok((waiting == 0).then_some(()))
         })
         .await
     }
@@ -201,6 +201,17 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// What a stage has not dealt with yet.
+async fn waiting(
+    jetstream: &jetstream::Context,
+    stream: &str,
+    durable: &str,
+) -> anyhow::Result<u64> {
+    let stream = jetstream.get_stream(stream).await.context("look up stream")?;
+    let info = stream.consumer_info(durable).await.context("look up consumer")?;
+    Ok(info.num_pending + info.num_ack_pending as u64)
 }
 
 fn ends(mut took: Vec<Duration>) -> String {
