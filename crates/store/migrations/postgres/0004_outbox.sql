@@ -22,16 +22,20 @@ CREATE TABLE outbox (
     announce TEXT NOT NULL
 );
 
--- Each serves one question, and has only the rows it is about.
-CREATE INDEX outbox_waiting ON outbox (inbox_id, due_at, position) WHERE state = 'waiting';
+-- Each serves one question, and has only the rows it is about. Where rows are counted, it also has their
+-- state: SQLite would look each up that its condition has decided already.
+CREATE INDEX outbox_waiting ON outbox (inbox_id, due_at, position, state)
+    WHERE state = 'waiting';
 CREATE INDEX outbox_untold ON outbox (inbox_id, due_at)
     WHERE state = 'waiting' AND held_reason IS NULL;
 CREATE INDEX outbox_put_off ON outbox (inbox_id)
     WHERE state = 'waiting' AND new_recipients IS NULL AND held_reason IS NOT NULL;
 CREATE INDEX outbox_expiring ON outbox (expires_at) WHERE state = 'waiting' AND expires_at > 0;
-CREATE INDEX outbox_outstanding ON outbox (inbox_id) WHERE state IN ('releasing', 'released');
+CREATE INDEX outbox_outstanding ON outbox (inbox_id, state)
+    WHERE state IN ('releasing', 'released');
 CREATE INDEX outbox_releasing ON outbox (released_at) WHERE state = 'releasing';
-CREATE INDEX outbox_attempted ON outbox (inbox_id, attempted_at) WHERE state = 'attempted';
+CREATE INDEX outbox_attempted ON outbox (inbox_id, attempted_at, state)
+    WHERE state = 'attempted';
 CREATE INDEX outbox_new_recipients ON outbox (inbox_id, attempted_at) WHERE new_recipients > 0;
 CREATE INDEX outbox_announce ON outbox (email_id) WHERE announce <> '';
 

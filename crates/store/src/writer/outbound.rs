@@ -81,10 +81,10 @@ impl Writer {
                 it.refuse(rejection);
             }
         }
-        let entering: Vec<EmailRow> = accepted(new).map(|(it, _)| it.email.clone()).collect();
+        let rows: Vec<EmailRow> = accepted(new).map(|(it, _)| it.email.clone()).collect();
         let mails = accepted(new).map(|(_, mail)| mail);
         let mails: Vec<Outgoing<'_>> =
-            entering.iter().zip(mails).map(|(email, mail)| outgoing(email, mail)).collect();
+            rows.iter().zip(mails).map(|(email, mail)| outgoing(email, mail)).collect();
         let entering = outbox::plan(connection, &self.policy, &mails, now).await?;
         let mut decisions = entering.decisions(now);
         for it in new.iter_mut().filter(|it| it.composed().is_some()) {

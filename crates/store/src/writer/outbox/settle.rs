@@ -15,7 +15,7 @@ use crate::{
 
 const HOUR: i64 = 3_600 * SECOND;
 
-/// A mail that is given up with others.
+/// Mails given up in one transaction.
 const MOST_AT_ONCE: i64 = 200;
 
 /// After this long no limit asks for an attempt any more.
@@ -28,7 +28,7 @@ const KEPT_RELEASED: i64 = 7 * DAY;
 /// Rows removed in one transaction.
 const MOST_PURGED: i64 = 2_000;
 
-/// Notes that mails are attempted, the first time counts.
+/// Notes that mails are attempted. The first time counts.
 pub(in crate::writer) async fn attempted(
     connection: &mut AnyConnection,
     dialect: Dialect,
