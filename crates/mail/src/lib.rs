@@ -25,8 +25,8 @@ mod whole;
 pub use crate::{
     address::{Address, InvalidAddress},
     answer::{
-        Recipients, answered_id, attachments, enclosed, forward_subject, quoted, recipients,
-        reply_subject,
+        Recipients, answered_id, attachments, enclosed, forward_subject, nesting, quoted,
+        recipients, reply_subject,
     },
     auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, auto_reply_refused},
     check::{
