@@ -16,7 +16,6 @@ use crate::{
     gateway::Gateway,
     octets::Octets,
     params::{IdempotencyKey, Segments},
-    precheck::Wishes,
     problem::Problem,
     send::{Answer, Request, Submitter},
 };
@@ -234,7 +233,7 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
         ..SendRequest::default()
     };
     // Not every mail has a Message-ID that the request could name it by.
-    Wishes::may_answer(&request, refusal.as_deref())?;
+    mail::check_answer(&request, refusal.as_deref())?;
     Ok(request)
 }
 
