@@ -86,18 +86,8 @@ fn permitted(request: &SendRequest, around: &Circumstances) -> Result<(), Reject
         let message = format!("threadId: the inbox has no thread {:?}", request.thread_id);
         return Err(rejection("thread_not_found", message));
     }
-    answerable(request, around.answer_refused.as_deref())?;
+    mail::check_answer(request, around.answer_refused.as_deref())?;
     reachable(request, &around.suppressed)
-}
-
-/// RFC 3834 section 2: machines do not answer machines. A person may, and so may a machine that
-/// somebody has told to.
-fn answerable(request: &SendRequest, refused: Option<&str>) -> Result<(), Rejection> {
-    let Some(why) = refused else { return Ok(()) };
-    if request.allow_auto_reply || mail::automatic(request) == "no" {
-        return Ok(());
-    }
-    Err(rejection("auto_reply_refused", mail::auto_reply_refused(why)))
 }
 
 /// Refuses a mail that nobody would get; where some would, the sender leaves out the others.
