@@ -17,6 +17,10 @@ fmt:
 bench:
     tests/bench
 
+# A quiet inbox beside eight that have 100,000 mails queued
+bench-fairness:
+    tests/bench-fairness
+
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings

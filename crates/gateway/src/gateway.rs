@@ -16,6 +16,7 @@ use crate::{
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
+    outbox,
     params::PublicUrl,
     poll,
     problem::Problem,
@@ -115,10 +116,11 @@ impl Gateway {
             .merge(send::routes())
             .merge(replies::routes())
             .merge(resolve::routes())
+            .merge(outbox::routes())
             .merge(suppressions::routes())
-            .merge(reputation::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
+            .merge(reputation::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

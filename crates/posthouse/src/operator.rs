@@ -23,15 +23,15 @@ pub(crate) enum Command {
     /// Give accounts further tokens, and take them back.
     #[command(subcommand)]
     Token(Token),
-    /// See how an inbox stands, stop it, let it send again.
-    #[command(subcommand)]
-    Inbox(inbox::Command),
     /// The addresses that nobody can send to.
     #[command(subcommand)]
     Suppressions(Suppressions),
     /// The key that return paths are made with.
     #[command(subcommand)]
     ReturnPaths(ReturnPaths),
+    /// See how an inbox stands and what it may send, stop it, let it send again.
+    #[command(subcommand)]
+    Inbox(inbox::Command),
 }
 
 #[derive(Subcommand)]

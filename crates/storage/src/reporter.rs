@@ -50,6 +50,13 @@ impl BatchStage for Reporter {
     }
 }
 
+/// Whether a recipient failed because of what he is: what speaks against sending to him again counts
+/// against who sent, too.
+pub(crate) fn is_bounce(recipient: &RecipientReport) -> bool {
+    let class = mail::classify(&recipient.status, &recipient.diagnostic);
+    class.suppression() != mail::Suppression::Never
+}
+
 /// What failed recipients say about mail to come.
 fn evidence(reported: &Reported) -> Vec<Evidence> {
     let failed = |it: &&RecipientReport| it.action() == Action::Failed && !it.suppressed;
@@ -99,6 +106,8 @@ mod tests {
         let found = evidence(&reported);
         let found = found.first().map(|it| (it.reason.as_str(), it.weight));
         assert_eq!(found, expected, "{reported:?}");
+        let recipient = &reported.report.recipients[0];
+        assert_eq!(is_bounce(recipient), found.is_some() || recipient.suppressed, "{recipient:?}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Brakes {
     /// The most automatic mails to one correspondent in an hour.
     pub automatic_per_hour: u32,
     /// A mail that continues a conversation is automatic if a mail came in there within so many
-    /// seconds; 0 leaves it to what a request says of itself.
+    /// seconds; 0 leaves it to what the request says in `automatic`.
     pub answer_seconds: u32,
     /// The most mails that an inbox sends in one thread within 24 hours.
     pub thread_per_day: u32,
@@ -70,7 +70,7 @@ impl Brakes {
 pub struct Manner {
     /// Of what is said: subject, texts and attachments.
     pub content_digest: String,
-    /// It calls itself automatic (RFC 3834 section 5); what says nothing is none.
+    /// It says itself that a machine has decided on it.
     pub is_automatic: bool,
 }
 
@@ -92,13 +92,12 @@ impl Manner {
             add(attachment.filename.as_bytes());
             add(&attachment.content);
         }
-        // The header section of a whole message is never the same.
-        let (head, body) = parted(&request.content);
-        add(body);
-        let is_automatic = match request.automatic.as_str() {
-            "" => is_marked_automatic(head),
-            said => said != "no",
-        };
+        add(&request.content);
+        // A list exists to say the same to many.
+        if request.list.is_some() {
+            request.to.iter().for_each(|it| add(it.to_lowercase().as_bytes()));
+        }
+        let is_automatic = matches!(&*request.automatic, "auto-generated" | "auto-replied");
         // Half of it is enough to tell contents apart, and it is an index key.
         let digest = digest.finish();
         Manner { content_digest: HEXLOWER.encode(&digest.as_ref()[..16]), is_automatic }
@@ -197,7 +196,7 @@ impl Sent {
                     format!(
                         "{recipient} had {most} automatic mails of this inbox within the last hour, \
                          as many as there may be: two machines may be answering each other. \
-                         Automatic is what the request calls so, or what answers within \
+                         Automatic is what says so itself (automatic), or answers within \
                          {seconds} s of a mail in the same thread. Go on later, or by hand; the \
                          operator's limit is brakes.automatic_per_hour"
                     ),
@@ -294,7 +293,7 @@ fn rejection(code: &str, message: String) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use contract::{SendAttachment, SendBody};
+    use contract::{SendAttachment, SendBody, SendList};
 
     use super::*;
 
@@ -427,15 +426,22 @@ mod tests {
     }
 
     #[test]
-    fn auto_submitted_is_automatic() {
-        let of = |request: SendRequest| Manner::of(&request).is_automatic;
-        let says = |it: &str| of(SendRequest { automatic: it.to_owned(), ..request() });
-        assert!(says("auto-replied") && says("auto-generated"));
-        assert!(!says("no") && !says(""));
-        let whole = |it: &str| of(SendRequest { content: it.as_bytes().to_vec(), ..request() });
-        assert!(whole("Subject: x\r\nAuto-Submitted: auto-replied; owner=x\r\n\r\ntext"));
-        assert!(whole("auto-submitted: auto-generated\n\ntext"));
-        assert!(!whole("Auto-Submitted: No\r\n\r\n"));
-        assert!(!whole("Subject: x\r\n\r\nAuto-Submitted: auto-replied\r\n"));
+    fn what_says_that_a_machine_wrote_it_is_automatic() {
+        let with = |automatic: &str| {
+            Manner::of(&SendRequest { automatic: automatic.to_owned(), ..request() }).is_automatic
+        };
+        assert!(with("auto-replied") && with("auto-generated"));
+        assert!(!with("no") && !with(""));
+    }
+
+    #[test]
+    fn a_list_may_say_the_same_to_many() {
+        let digest = |to: &str| {
+            let list = Some(SendList { id: "news".to_owned(), name: String::new() });
+            let request = SendRequest { to: vec![to.to_owned()], list, ..request() };
+            Manner::of(&request).content_digest
+        };
+        assert_eq!(digest("bob@x"), digest("Bob@X"));
+        assert_ne!(digest("bob@x"), digest("carol@x"));
     }
 }

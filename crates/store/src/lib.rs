@@ -6,6 +6,7 @@
 //! Each statement is written once, for both: the schema has only texts, 64-bit integers and octets,
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
+mod allowance;
 mod brakes;
 mod breakers;
 mod cursor;
@@ -20,6 +21,7 @@ mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod outbox;
 mod outcome;
 mod policy;
 mod reader;
@@ -37,6 +39,9 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
+    allowance::{
+        DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
+    },
     brakes::{Brakes, Manner},
     breakers::Breakers,
     domain::*,
@@ -46,12 +51,13 @@ pub use crate::{
     migrations::migrate,
     model::*,
     moment::rfc3339,
+    outbox::{Backlog, Cancelled, GIVEN_UP, News, OutboxAgenda, Released},
     policy::Policy,
     reader::{
         Reader,
         standings::{StandingChange, Whose},
     },
-    standing::{InboxState, Reason, Standing, Tally},
+    standing::{Breakers, InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
@@ -67,6 +73,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// Has the ledger and the outbox go by this; without it nothing is limited.
+    pub fn under(self, limits: LimitPolicy) -> Store {
+        Store { writer: self.writer.under(limits), ..self }
+    }
+
     /// Connects, and checks that the schema is current.
     pub async fn open(url: &str) -> Result<Store, Error> {
         let database = Database::connect(url).await?;
