@@ -149,12 +149,6 @@ impl Reports {
     }
 }
 
-/// Whether a recipient failed because of what he is: what speaks against sending to him again counts
-/// against who sent, too.
-pub(crate) fn is_bounce(status: &str, diagnostic: &str) -> bool {
-    mail::classify(status, diagnostic).suppression() != Suppression::Never
-}
-
 /// What a failure says about mail to come; nothing if it says nothing of the recipient.
 pub(crate) fn evidence(
     account_id: &str,

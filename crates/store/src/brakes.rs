@@ -92,12 +92,17 @@ impl Manner {
             add(attachment.filename.as_bytes());
             add(&attachment.content);
         }
-        add(&request.content);
+        // The header section of a whole message is never the same.
+        let (head, body) = parted(&request.content);
+        add(body);
         // A list exists to say the same to many.
         if request.list.is_some() {
             request.to.iter().for_each(|it| add(it.to_lowercase().as_bytes()));
         }
-        let is_automatic = matches!(&*request.automatic, "auto-generated" | "auto-replied");
+        let is_automatic = match request.automatic.as_str() {
+            "" => is_marked_automatic(head),
+            said => said != "no",
+        };
         // Half of it is enough to tell contents apart, and it is an index key.
         let digest = digest.finish();
         Manner { content_digest: HEXLOWER.encode(&digest.as_ref()[..16]), is_automatic }
@@ -432,6 +437,12 @@ mod tests {
         };
         assert!(with("auto-replied") && with("auto-generated"));
         assert!(!with("no") && !with(""));
+        let whole =
+            |it: &str| Manner::of(&SendRequest { content: it.into(), ..request() }).is_automatic;
+        assert!(whole("Subject: x\r\nAuto-Submitted: auto-replied; owner=x\r\n\r\ntext"));
+        assert!(whole("auto-submitted: auto-generated\n\ntext"));
+        assert!(!whole("Auto-Submitted: No\r\n\r\n"));
+        assert!(!whole("Subject: x\r\n\r\nAuto-Submitted: auto-replied\r\n"));
     }
 
     #[test]

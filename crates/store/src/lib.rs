@@ -57,7 +57,7 @@ pub use crate::{
         Reader,
         standings::{StandingChange, Whose},
     },
-    standing::{Breakers, InboxState, Reason, Standing, Tally},
+    standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,

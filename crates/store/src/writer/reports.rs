@@ -73,7 +73,7 @@ fn attempt(report: &DeliveryReported) -> Attempt {
 #[derive(Default)]
 pub(super) struct Mail {
     inbox_id: String,
-    tally: Tally,
+    pub(super) tally: Tally,
     pub(super) recipients: BTreeMap<String, Recipient>,
     changed: BTreeMap<String, RecipientReport>,
 }
