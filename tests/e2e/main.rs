@@ -20,6 +20,7 @@ mod sdk;
 mod send_later;
 mod signatures;
 mod smtp_source;
+mod standing;
 mod subjects;
 mod submission;
 mod survives_kill;
