@@ -123,7 +123,8 @@ impl Reports {
         self.store.writer.note_evidence(&evidence).await.map_err(failure)
     }
 
-    /// Who complains gets no more mail from the account, and after complaints to several, from nobody.
+    /// Who complains gets no more mail from the account, and after complaints to several, from nobody. It
+    /// counts against the inbox that sent the mail, once.
     async fn note_complaints(&self, found: &[(Found, Class)]) -> Result<(), Failure> {
         let complaints: Vec<&Found> =
             found.iter().map(|it| &it.0).filter(|it| it.finding.fate == Fate::Complained).collect();
@@ -139,6 +140,10 @@ impl Reports {
             .collect();
         let writer = &self.store.writer;
         writer.note_evidence(&evidence).await.map_err(failure)?;
+        for Found { finding, .. } in &complaints {
+            let noted = writer.note_complaint(&finding.mail_id, &finding.forward_path).await;
+            noted.map_err(failure)?;
+        }
         let addresses: BTreeSet<String> =
             complaints.iter().map(|it| it.finding.forward_path.clone()).collect();
         let new = writer.suppress_globally(&addresses, self.complaints_for_all).await;
