@@ -30,7 +30,7 @@ const AHEAD: [&str; 2] = ["router", "deliverer"];
 
 /// As much may wait for them. More would be more for a mail to stand behind, less would keep them
 /// waiting between two looks.
-const MOST_AHEAD: u64 = 128;
+const MOST_AHEAD: u64 = 32;
 
 /// Between two looks while the sender has enough.
 const TICK: Duration = Duration::from_millis(25);
