@@ -17,7 +17,7 @@ use service::{Process, Stopped};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Claims, Directory, metrics::Metrics, topology};
+use crate::{Board, Claims, Directory, metrics::Metrics, topology};
 
 /// The longest wait for JetStream to answer: a publish that takes longer counts as failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,6 +65,11 @@ impl Bus {
 
     pub fn directory(&self) -> Directory {
         Directory::new(self.jetstream.clone())
+    }
+
+    /// The key-value bucket of this name.
+    pub fn board(&self, bucket: &'static str) -> Board {
+        Board::new(self.jetstream.clone(), bucket)
     }
 
     /// NATS may be away at the start, and come up before its streams can be used.

@@ -2,6 +2,7 @@
 //!
 //! One runner does it for every stage. Nobody else acks.
 
+mod board;
 mod breaker;
 mod claims;
 mod connect;
@@ -17,6 +18,7 @@ mod sweep;
 mod topology;
 
 pub use crate::{
+    board::{Board, Posted, Watch},
     claims::{Claims, INLINE_LIMIT},
     connect::Bus,
     directory::{Directory, Resolution},

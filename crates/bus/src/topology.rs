@@ -9,7 +9,9 @@ use async_nats::jetstream::{
     context::GetStreamErrorKind,
     stream::{self, DiscardPolicy, RetentionPolicy, Source},
 };
-use contract::topology::{CLAIMS, CONSUMERS, Consumer, DEAD, DIRECTORY, Keeps, STREAMS, Stream};
+use contract::topology::{
+    CLAIMS, CONSUMERS, Consumer, DEAD, DIRECTORY, Keeps, SHAPING, STREAMS, Stream,
+};
 
 use crate::connect;
 
@@ -22,6 +24,9 @@ const MAX_ACK_PENDING: i64 = 5_000;
 
 /// Whoever needed a claim has removed it long before, or its message has left DEAD.
 const CLAIMS_AGE: Duration = Duration::from_secs(45 * 24 * 60 * 60);
+
+/// A destination that has heard nothing of us for so long has forgotten us as well.
+const SHAPING_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
@@ -217,16 +222,8 @@ fn difference(found: &stream::Config, wanted: &stream::Config) -> Option<String>
 /// Every stream as wanted, those under the buckets too. DEAD comes first: others name it.
 fn streams(replicas: usize) -> Vec<stream::Config> {
     let mut configs: Vec<stream::Config> = STREAMS.iter().map(config).collect();
-    configs.push(stream::Config {
-        name: format!("KV_{DIRECTORY}"),
-        subjects: vec![format!("$KV.{DIRECTORY}.>")],
-        max_messages_per_subject: 1,
-        allow_rollup: true,
-        deny_delete: true,
-        discard: DiscardPolicy::New,
-        duplicate_window: DUPLICATE_WINDOW,
-        ..Default::default()
-    });
+    configs.push(key_value(DIRECTORY, Duration::ZERO));
+    configs.push(key_value(SHAPING, SHAPING_AGE));
     configs.push(stream::Config {
         name: format!("OBJ_{CLAIMS}"),
         subjects: vec![format!("$O.{CLAIMS}.C.>"), format!("$O.{CLAIMS}.M.>")],
@@ -242,6 +239,20 @@ fn streams(replicas: usize) -> Vec<stream::Config> {
         config.allow_direct = false;
     }
     configs
+}
+
+fn key_value(bucket: &str, max_age: Duration) -> stream::Config {
+    stream::Config {
+        name: format!("KV_{bucket}"),
+        subjects: vec![format!("$KV.{bucket}.>")],
+        max_messages_per_subject: 1,
+        max_age,
+        allow_rollup: true,
+        deny_delete: true,
+        discard: DiscardPolicy::New,
+        duplicate_window: DUPLICATE_WINDOW,
+        ..Default::default()
+    }
 }
 
 fn config(stream: &Stream) -> stream::Config {

@@ -109,6 +109,9 @@ pub const CLAIMS: &str = "CLAIMS";
 /// The key-value bucket that intake resolves recipients with.
 pub const DIRECTORY: &str = "DIRECTORY";
 
+/// The key-value bucket in which the sender's replicas share what they know of destinations.
+pub const SHAPING: &str = "SHAPING";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use bus::{Failure, Stage};
 use contract::{Action, DeliveryDue, DeliveryReported, Emit as _, RecipientReport, Record};
 use store::{Reader, SUPPRESSED, Suppression};
 
-use crate::{Delivery, content, domain_keys::DomainKeys};
+use crate::{Delivery, content, delivery::Attempt, domain_keys::DomainKeys, shaping::HANDS};
 
 pub(crate) struct Deliverer {
     pub(crate) ledger: Reader,
@@ -19,7 +19,7 @@ impl Stage for Deliverer {
     const DURABLE: &'static str = "deliverer";
 
     /// An attempt mostly waits for the other side.
-    const CONCURRENCY: usize = 64;
+    const CONCURRENCY: usize = HANDS;
 
     type In = DeliveryDue;
     type Out = Vec<Record>;
@@ -41,12 +41,16 @@ impl Stage for Deliverer {
             keys => keys,
         };
         // What was learned since the mail was accepted counts as well.
+        let before = due.clone();
         let suppressed = self.ledger.suppressed(&due.account_id, &due.forward_paths).await;
         let suppressed = leave_out(&mut due, &suppressed.map_err(failure)?);
         let mut report = if due.forward_paths.is_empty() {
             nothing_tried(&due)
         } else {
-            self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref()).await
+            match self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref()).await {
+                Attempt::Reported(report) => report,
+                Attempt::Postponed { at_micros } => return Ok(vec![put_off(before, at_micros)]),
+            }
         };
         report.recipients.extend(suppressed);
         Ok(records(due, report))
@@ -107,11 +111,18 @@ fn records(due: DeliveryDue, report: DeliveryReported) -> Vec<Record> {
     records
 }
 
+/// The same attempt once more.
+fn put_off(due: DeliveryDue, at_micros: i64) -> Record {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_micros(at_micros.unsigned_abs());
+    DeliveryDue { deferrals: due.deferrals.saturating_add(1), ..due }.at(Some(at))
+}
+
 fn next_attempt(due: DeliveryDue, report: &DeliveryReported) -> DeliveryDue {
     let delayed = report.recipients.iter().filter(|it| it.action() == Action::Delayed);
     DeliveryDue {
         attempt: due.attempt.saturating_add(1),
         forward_paths: delayed.map(|it| it.forward_path.clone()).collect(),
+        deferrals: 0,
         ..due
     }
 }

@@ -17,8 +17,11 @@ mod reply;
 mod route;
 mod router;
 mod schedule;
+mod shaping;
 mod sign;
 mod smtp;
+mod source;
+mod visit;
 
 use std::{
     sync::{
@@ -30,13 +33,15 @@ use std::{
 
 use anyhow::Context as _;
 use bus::Bus;
+use contract::topology::SHAPING;
 use service::Process;
 use store::Store;
 
 pub use crate::{
     config::{Config, DkimAlgorithm, DkimKey, Route, Rule, Smarthost, Timeouts, TlsPolicy},
-    delivery::Delivery,
+    delivery::{Attempt, Delivery},
     schedule::Retries,
+    source::Pool,
 };
 use crate::{deliverer::Deliverer, domain_keys::DomainKeys, router::Router};
 
@@ -47,10 +52,28 @@ const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let delivery = Delivery::new(&config, &process.metrics.registry("sender")?)?;
     let bus = Bus::connect(&config.nats, "sender", &process).await?;
+    let board = bus.board(SHAPING);
+    let shaping = delivery.share_over(board.clone());
     let Some(store) = open_store(&config.database, &process).await? else { return Ok(()) };
     let domain_keys = DomainKeys::open(&store, config.domain_keys_file.as_deref()).await?;
     let deliverer = Deliverer { ledger: store.reader, domain_keys, delivery };
-    tokio::try_join!(bus.run(Router), bus.run(deliverer))?;
+    let waiting = Arc::clone(&shaping);
+    process.health.add("limits", move || {
+        waiting.has_joined().then_some(()).ok_or_else(|| "no part of them yet".to_owned())
+    });
+    let work = async {
+        // Until then the limits are the other replicas' alone.
+        tokio::select! {
+            () = shaping.joined() => (),
+            () = process.shutdown.cancelled() => return Ok(()),
+        }
+        tokio::try_join!(bus.run(Router), bus.run(deliverer)).map(drop)
+    };
+    tokio::select! {
+        worked = work => worked?,
+        () = shaping.upkeep(&board) => (),
+    }
+    shaping.leave(&board).await;
     Ok(())
 }
 

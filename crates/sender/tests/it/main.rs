@@ -8,6 +8,8 @@ mod exchanges;
 mod faults;
 mod peer;
 mod pipeline;
+mod replicas;
+mod shaping;
 mod tls;
 
 use std::{

@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -16,6 +17,8 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     Say(String),
+    /// The usual answer, after a while.
+    Later(Duration),
     /// Octets as they are.
     Raw(Vec<u8>),
     /// Says it, and then neither speaks nor listens.
@@ -69,6 +72,12 @@ pub(crate) struct Seen {
     /// What stood between DATA and the dot that ended it, as it came.
     pub(crate) contents: Vec<Vec<u8>>,
     pub(crate) connections: usize,
+    /// Connections that are open now, and the most that ever were.
+    pub(crate) open: usize,
+    pub(crate) most_open: usize,
+    /// When each connection and each mail came.
+    pub(crate) connected_at: Vec<Instant>,
+    pub(crate) taken_at: Vec<Instant>,
 }
 
 impl Seen {
@@ -110,17 +119,43 @@ impl Drop for Peer {
 async fn accept(listener: TcpListener, setup: Setup, seen: Arc<Mutex<Seen>>) {
     let mut sessions = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        seen.lock().expect("not poisoned").connections += 1;
+        let open = Open::new(&seen);
         let (setup, seen) = (setup.clone(), Arc::clone(&seen));
         // A client that goes away ends its session.
-        sessions.spawn(async move { _ = serve(stream, &setup, &seen).await });
+        sessions.spawn(async move { _ = serve(stream, &setup, &seen, open).await });
     }
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-async fn serve(stream: TcpStream, setup: &Setup, seen: &Mutex<Seen>) -> std::io::Result<()> {
+/// A connection counts as open for as long as this lives.
+struct Open(Arc<Mutex<Seen>>);
+
+impl Open {
+    fn new(seen: &Arc<Mutex<Seen>>) -> Open {
+        let mut now = seen.lock().expect("not poisoned");
+        now.connections += 1;
+        now.open += 1;
+        now.most_open = now.most_open.max(now.open);
+        now.connected_at.push(Instant::now());
+        Open(Arc::clone(seen))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().expect("not poisoned").open -= 1;
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    setup: &Setup,
+    seen: &Mutex<Seen>,
+    open: Open,
+) -> std::io::Result<()> {
+    let mut open = Some(open);
     let mut stream: Box<dyn Io> = Box::new(stream);
     if setup.implicit_tls {
         let acceptor = setup.tls.as_ref().expect("a certificate");
@@ -146,6 +181,10 @@ async fn serve(stream: TcpStream, setup: &Setup, seen: &Mutex<Seen>) -> std::io:
             "QUIT" => "221 bye".to_owned(),
             _ => "250 2.0.0 ok".to_owned(),
         };
+        if verb == "QUIT" {
+            // Who hears the answer may connect anew at once.
+            open.take();
+        }
         let scripted = (setup.script)(&line);
         let is_scripted = scripted.is_some();
         if !answer(&mut stream, scripted, &usual).await? {
@@ -155,7 +194,11 @@ async fn serve(stream: TcpStream, setup: &Setup, seen: &Mutex<Seen>) -> std::io:
             "QUIT" => return Ok(()),
             "DATA" if !is_scripted => {
                 let content = read_content(&mut stream).await?;
-                seen.lock().expect("not poisoned").contents.push(content);
+                {
+                    let mut seen = seen.lock().expect("not poisoned");
+                    seen.contents.push(content);
+                    seen.taken_at.push(Instant::now());
+                }
                 if !answer(&mut stream, (setup.script)("."), "250 2.0.0 taken").await? {
                     return Ok(());
                 }
@@ -196,6 +239,10 @@ async fn answer(
             stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
             stream.flush().await?;
             std::future::pending().await
+        }
+        Some(Answer::Later(pause)) => {
+            tokio::time::sleep(pause).await;
+            format!("{usual}\r\n").into_bytes()
         }
         Some(Answer::Hang) => std::future::pending().await,
         Some(Answer::Close) => return Ok(false),

@@ -30,17 +30,17 @@ use crate::{
     to_smarthost,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything but the sender: it comes and goes.
-struct Bench {
-    config: Config,
-    nats: LocalNats,
+pub(crate) struct Bench {
+    pub(crate) config: Config,
+    pub(crate) nats: LocalNats,
     store: Store,
     bus: Bus,
     reports: Arc<Mutex<Vec<DeliveryReported>>>,
     collector: JoinHandle<anyhow::Result<()>>,
-    dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 /// Stands in for storage: records what is reported.
@@ -62,26 +62,26 @@ impl Stage for Collector {
     }
 }
 
-struct Running {
-    process: Process,
+pub(crate) struct Running {
+    pub(crate) process: Process,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Running {
-    fn start(config: &Config) -> Running {
+    pub(crate) fn start(config: &Config) -> Running {
         let process = Process::default();
         let task = tokio::spawn(sender::run(config.clone(), process.clone()));
         Running { process, task }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.process.shutdown.cancel();
         self.task.await.expect("no panic").expect("a clean end");
     }
 }
 
 impl Bench {
-    async fn new(peer: &Peer) -> Bench {
+    pub(crate) async fn new(peer: &Peer) -> Bench {
         let dir = tempfile::tempdir().expect("directory");
         let nats = LocalNats::start(&Options::new(dir.path()).expect("nats-server"))
             .await
@@ -103,7 +103,7 @@ impl Bench {
     }
 
     /// Enters a mail into the ledger, as storage does, and announces it.
-    async fn accept(&self, mail_id: &str, forward_paths: &[&str]) {
+    pub(crate) async fn accept(&self, mail_id: &str, forward_paths: &[&str]) {
         self.accept_for(mail_id, forward_paths, 0).await;
     }
 
@@ -116,7 +116,7 @@ impl Bench {
         self.accept_whole(mail_id, content, forward_paths, 0).await;
     }
 
-    async fn accept_whole(
+    pub(crate) async fn accept_whole(
         &self,
         mail_id: &str,
         content: &[u8],
@@ -171,11 +171,11 @@ impl Bench {
         self.bus.publish(accepted).await.expect("publish");
     }
 
-    fn reports(&self) -> Vec<DeliveryReported> {
+    pub(crate) fn reports(&self) -> Vec<DeliveryReported> {
         self.reports.lock().expect("lock").clone()
     }
 
-    async fn eventually_reported(&self, count: usize) -> Vec<DeliveryReported> {
+    pub(crate) async fn eventually_reported(&self, count: usize) -> Vec<DeliveryReported> {
         eventually(async || self.reports().len() >= count).await;
         self.reports()
     }
@@ -193,7 +193,7 @@ impl Drop for Bench {
     }
 }
 
-async fn eventually(mut ask: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(mut ask: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !ask().await {
         assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}");
