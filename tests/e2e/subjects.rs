@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use contract::{
     DeliveryDue, DeliveryReported, Input, MailReceived, MailScanned, Submission,
     SubmissionAccepted, SubmissionScanned,
-    topology::{CLAIMS, CONSUMERS, DIRECTORY, STREAMS},
+    topology::{CLAIMS, CONSUMERS, DIRECTORY, SHAPING, STREAMS},
 };
 
 /// The rows of the table under a heading, as cells without the backticks.
@@ -61,5 +61,5 @@ fn every_stream_and_bucket_is_in_its_table() {
         table(&page, heading).iter().map(|row| code(&row[0]).to_owned()).collect()
     };
     assert_eq!(first_cells("Streams"), STREAMS.iter().map(|it| it.name.to_owned()).collect());
-    assert_eq!(first_cells("Buckets"), [CLAIMS, DIRECTORY].map(str::to_owned).into());
+    assert_eq!(first_cells("Buckets"), [CLAIMS, DIRECTORY, SHAPING].map(str::to_owned).into());
 }

@@ -73,8 +73,8 @@ async fn all_senders_together_keep_to_the_limits() {
     );
     let (_dir, config) = shaped(&bench, &text);
     let senders = senders(&config, SENDERS).await;
-    accept(&bench, "a.test", 120).await;
-    eventually(async || peer.seen().contents.len() >= 120).await;
+    accept(&bench, "a.test", 80).await;
+    eventually(async || peer.seen().contents.len() >= 80).await;
     let seen = peer.seen();
     assert!(seen.most_open <= 5, "{} connections", seen.most_open);
     let second = Duration::from_secs(1);
@@ -82,7 +82,7 @@ async fn all_senders_together_keep_to_the_limits() {
     let mails = most_within(second, &seen.taken_at);
     let connections = most_within(second, &seen.connected_at);
     assert!(mails <= 30 + 5 && connections <= 12 + 5, "{mails} mails, {connections} connections");
-    bench.eventually_reported(120).await;
+    bench.eventually_reported(80).await;
     assert!(bench.reports().iter().all(|it| outcomes(it) == ["Delivered 2.0.0"]));
     stop(senders).await;
     // What was kept is closed with the senders.
