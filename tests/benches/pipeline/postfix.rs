@@ -28,7 +28,9 @@ pub(crate) struct Postfix {
 
 impl Postfix {
     pub(crate) async fn start(package: &Package) -> anyhow::Result<Postfix> {
-        let settings = format!("{SETTINGS}virtual_uid_maps = static:{OWNER_ID}\nvirtual_gid_maps = static:{OWNER_ID}\n");
+        let settings = format!(
+            "{SETTINGS}virtual_uid_maps = static:{OWNER_ID}\nvirtual_gid_maps = static:{OWNER_ID}\n"
+        );
         let services = ["virtual unix - n n - - virtual"];
         Ok(Postfix { mta: postfix::Postfix::start(package, &settings, &services).await? })
     }

@@ -162,7 +162,8 @@ maillog_file_prefixes = {path}
         "anvil unix - - n - 1 anvil",
         "postlog unix-dgram n - n - 1 postlogd",
     ];
-    let master = format!("{address} inet n - n - 200 smtpd\n{}\n", [&daemons, services].concat().join("\n"));
+    let master =
+        format!("{address} inet n - n - 200 smtpd\n{}\n", [&daemons, services].concat().join("\n"));
     fs::write(etc.join("master.cf"), master).context("write master.cf")
 }
 

@@ -8,7 +8,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
 /// A replica whose last word is so much older than our own is gone, in microseconds of the NATS
 /// server's clock. Nothing is concluded from silence alone: when NATS is away nobody is heard, and
 /// everything stays as it is.
-const GONE: i64 = 15_000_000;
+const GONE: i64 = 12_000_000;
 
 #[derive(Debug)]
 pub(crate) struct Members {

@@ -184,7 +184,8 @@ impl Shaping {
     /// Waits for room where that is a matter of a moment.
     async fn room(&self, site: &Arc<Site>, targets: &[&Target]) -> Result<Slot, Hold> {
         let deadline = Instant::now() + PATIENCE;
-        let Some(hand) = self.hands.take(site.in_hand()) else {
+        let (at_site, turn) = site.in_hand();
+        let Some(hand) = self.hands.take(at_site, turn) else {
             let (least, per_second) = (Duration::ZERO, site.pace());
             return Err(Hold { reason: "hands", least, turn: None, per_second });
         };

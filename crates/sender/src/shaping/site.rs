@@ -178,10 +178,11 @@ impl Site {
         Waiting(self)
     }
 
-    /// How many mails are here, waiting ones included.
-    pub(crate) fn in_hand(&self) -> usize {
+    /// How many mails are here, waiting ones included, and when it is the next one's turn.
+    pub(crate) fn in_hand(&self) -> (usize, Duration) {
         let state = self.lock();
-        state.busy.len() + state.waiting as usize
+        let turn = f64::from(state.waiting + 1) / state.pace();
+        (state.busy.len() + state.waiting as usize, Duration::from_secs_f64(turn))
     }
 
     /// Whether nothing would be lost with it.
@@ -198,8 +199,7 @@ impl Site {
 
     /// How many mails a second go there, as things are.
     pub(crate) fn pace(&self) -> f64 {
-        let state = self.lock();
-        state.busy.len().max(1) as f64 / state.needs_at(Instant::now())
+        self.lock().pace()
     }
 
     pub(crate) fn portion<T>(&self, work: impl FnOnce(&mut Portion) -> T) -> T {
@@ -288,6 +288,10 @@ impl State {
         Ok(is_full.then_some(0))
     }
 
+    fn pace(&self) -> f64 {
+        self.busy.len().max(1) as f64 / self.needs_at(Instant::now())
+    }
+
     fn metered(
         &self,
         reason: &'static str,
@@ -308,7 +312,8 @@ impl State {
     /// server that never answers would else look fast.
     fn needs_at(&self, now: Instant) -> f64 {
         let oldest = self.busy.iter().map(|it| now.saturating_duration_since(it.since)).max();
-        self.needs.max(oldest.unwrap_or_default().as_secs_f64())
+        // Not nothing: it is divided by.
+        self.needs.max(oldest.unwrap_or_default().as_secs_f64()).max(1e-6)
     }
 }
 

@@ -64,7 +64,7 @@ impl Stage for Collector {
 
 pub(crate) struct Running {
     pub(crate) process: Process,
-    task: JoinHandle<anyhow::Result<()>>,
+    pub(crate) task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Running {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt as _;
 use sender::{Config, Route, Rule, Smarthost};
 use tempfile::TempDir;
 
@@ -49,6 +50,20 @@ fn most_within(length: Duration, times: &[Instant]) -> usize {
     let within =
         |from: Instant| times.iter().filter(|it| (from..from + length).contains(*it)).count();
     times.iter().map(|it| within(*it)).max().unwrap_or(0)
+}
+
+/// How many senders the bucket knows of.
+async fn replicas(bench: &Bench) -> usize {
+    let client = async_nats::connect(&bench.nats.url).await.expect("connect");
+    let stream = async_nats::jetstream::new(client).get_stream("KV_SHAPING").await.expect("stream");
+    let mut heartbeats = 0;
+    let subjects = stream.info_with_subjects("$KV.SHAPING.replica.>").await.expect("info");
+    for subject in subjects.collect::<Vec<_>>().await {
+        let (subject, _) = subject.expect("a subject");
+        let last = stream.get_last_raw_message_by_subject(&subject).await.expect("a message");
+        heartbeats += usize::from(last.headers.get("KV-Operation").is_none());
+    }
+    heartbeats
 }
 
 /// What waits in DUE, and what of it is in some sender's hands.
@@ -108,6 +123,23 @@ async fn one_connection_is_one_for_all_senders() {
         accept(&bench, &format!("{left}.test"), 5).await;
         bench.eventually_reported(20 + 5 * (SENDERS - left)).await;
     }
+    assert_eq!(peer.seen().most_open, 1);
+    stop(senders).await;
+}
+
+/// As after `kill -9`: nobody says goodbye.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_sender_had_goes_to_the_others() {
+    let peer = Peer::start(Setup::default()).await;
+    let bench = Bench::new(&peer).await;
+    let (_dir, config) = shaped(&bench, &limits("max_connections = 1"));
+    let mut senders = senders(&config, SENDERS).await;
+    for dead in senders.drain(1..) {
+        dead.task.abort();
+    }
+    eventually(async || replicas(&bench).await == 1).await;
+    accept(&bench, "a.test", 5).await;
+    bench.eventually_reported(5).await;
     assert_eq!(peer.seen().most_open, 1);
     stop(senders).await;
 }
