@@ -247,7 +247,7 @@ impl Delivery {
         let visitor =
             Visitor { client: &self.client, shaping: &self.shaping, metrics: &self.metrics };
         let mut was_tried = false;
-        for target in targets {
+        for target in &targets {
             let mut open: Vec<_> = recipients.iter_mut().filter(|it| it.is_open()).collect();
             if open.is_empty() {
                 break;
@@ -268,7 +268,7 @@ impl Delivery {
             }
         }
         slot.settle().await;
-        if was_tried { Ok(()) } else { Err(self.shaping.no_connection(&site)) }
+        if was_tried { Ok(()) } else { Err(self.shaping.no_connection(&site, &targets)) }
     }
 
     /// The targets as this mail may reach them, and the site that they are.

@@ -69,6 +69,7 @@ impl Visitor<'_> {
             let (tls, outcomes) = (session.tls, session.transact(letter, recipients).await);
             if !session.was_stale {
                 slot.put_session(session);
+                self.shaping.route_works(target).await;
                 self.metrics.session("reused");
                 return Some(Attempted { outcomes, tls, answered: true });
             }

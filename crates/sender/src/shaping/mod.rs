@@ -161,7 +161,7 @@ impl Shaping {
         targets: &[&Target],
     ) -> Result<Slot, Postponed> {
         let entered = self.room(site, targets).await;
-        entered.map_err(|hold| self.postpone(site, &hold))
+        entered.map_err(|hold| self.untried(site, targets, &hold))
     }
 
     /// The right to ask for the exchangers of a domain.
@@ -178,7 +178,10 @@ impl Shaping {
             return Err(self.postpone(&site, &hold));
         }
         let entered = self.room(&site, &[]).await;
-        entered.map_err(|hold| self.postpone(&site, &Hold { reason: "dns", ..hold }))
+        entered.map_err(|hold| {
+            self.routes.not_probed(&lookup_of(domain));
+            self.postpone(&site, &Hold { reason: "dns", ..hold })
+        })
     }
 
     /// Waits for room where that is a matter of a moment.
@@ -253,9 +256,15 @@ impl Shaping {
     }
 
     /// There is a place, but no connection, and none may be opened now.
-    pub(crate) fn no_connection(&self, site: &Site) -> Postponed {
+    pub(crate) fn no_connection(&self, site: &Site, targets: &[&Target]) -> Postponed {
         let (least, per_second) = (Duration::ZERO, site.pace());
-        self.postpone(site, &Hold { reason: "connection rate", least, turn: None, per_second })
+        let hold = Hold { reason: "connection rate", least, turn: None, per_second };
+        self.untried(site, targets, &hold)
+    }
+
+    fn untried(&self, site: &Site, targets: &[&Target], hold: &Hold) -> Postponed {
+        targets.iter().for_each(|it| self.routes.not_probed(&route_to(it)));
+        self.postpone(site, hold)
     }
 
     fn postpone(&self, site: &Site, hold: &Hold) -> Postponed {

@@ -68,6 +68,13 @@ impl Routes {
         }
     }
 
+    /// The mail that was to find out has not: the next one does.
+    pub(crate) fn not_probed(&self, address: &str) {
+        if let Some(known) = self.lock().get_mut(address) {
+            known.probed_at = None;
+        }
+    }
+
     pub(crate) fn is_known(&self, address: &str) -> bool {
         self.lock().contains_key(address)
     }
@@ -181,6 +188,8 @@ mod tests {
         assert_eq!(routes.pass("a", 10 * SECOND), wait(20));
         assert_eq!(routes.pass("a", 30 * SECOND), Pass::Go);
         assert_eq!(routes.pass("a", 30 * SECOND), wait(2));
+        routes.not_probed("a");
+        assert_eq!(routes.pass("a", 30 * SECOND), Pass::Go);
         routes.learn("a", None);
         assert_eq!(routes.pass("a", 30 * SECOND), Pass::Go);
     }

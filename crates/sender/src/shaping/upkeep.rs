@@ -69,7 +69,10 @@ impl Shaping {
                     Some(Err(err)) => return warn!("{err:#}"),
                     None => return,
                 },
-                _ = beat.tick() => self.say(board).await,
+                _ = beat.tick() => {
+                    self.say(board).await;
+                    self.tell_courses().await;
+                }
                 _ = tidy.tick() => self.tidy().await,
             }
             if watch.is_caught_up() && lock(&self.members).heard_ourselves() {
@@ -127,6 +130,9 @@ impl Shaping {
         lock(&self.measures).retain(|_, it| !it.is_over(now));
         self.close_all(|site| self.bounds(site).connections).await;
         lock(&self.sites).retain(|_, it| Arc::strong_count(it) > 1 || !it.is_at_rest());
+    }
+
+    async fn tell_courses(&self) {
         for site in self.all_sites() {
             if site.portion(|it| it.has_counted())
                 && let Err(err) = self.tell_course(&site, None).await
