@@ -33,11 +33,8 @@ pub struct Posted {
     pub posted_at_micros: i64,
 }
 
-/// All entries, and then every change.
-pub struct Watch {
-    entries: kv::Watch,
-    is_caught_up: bool,
-}
+/// All entries, and then every change, in the order in which they were written.
+pub struct Watch(kv::Watch);
 
 impl Board {
     pub(crate) fn new(jetstream: jetstream::Context, bucket: &'static str) -> Board {
@@ -81,11 +78,8 @@ impl Board {
     /// Begins with the entries there are.
     pub async fn watch(&self) -> anyhow::Result<Watch> {
         let store = self.store().await?;
-        // Asked first: an empty bucket has no entry that could say it is the last.
-        let status = store.status().await.with_context(|| format!("look at {}", self.bucket))?;
         let entries = store.watch_with_history(ALL).await;
-        let entries = entries.with_context(|| format!("watch {}", self.bucket))?;
-        Ok(Watch { entries, is_caught_up: status.values() == 0 })
+        entries.map(Watch).with_context(|| format!("watch {}", self.bucket))
     }
 
     /// Opened when first needed, because NATS may be away before.
@@ -100,19 +94,13 @@ impl Board {
 impl Watch {
     /// `None` if the watch has ended and has to be begun anew.
     pub async fn next(&mut self) -> Option<anyhow::Result<Posted>> {
-        let entry = match self.entries.next().await? {
+        let entry = match self.0.next().await? {
             Ok(entry) => entry,
             Err(err) => return Some(Err(err).context("watch a bucket")),
         };
-        self.is_caught_up |= entry.seen_current;
         let value = (entry.operation == Operation::Put).then_some(entry.value);
         let posted_at = entry.created.unix_timestamp_nanos() / 1_000;
         let posted_at_micros = i64::try_from(posted_at).unwrap_or(i64::MAX);
         Some(Ok(Posted { key: entry.key, value, posted_at_micros }))
-    }
-
-    /// Everything that stood there at the beginning has been read.
-    pub fn is_caught_up(&self) -> bool {
-        self.is_caught_up
     }
 }

@@ -75,7 +75,8 @@ impl Shaping {
                 }
                 _ = tidy.tick() => self.tidy().await,
             }
-            if watch.is_caught_up() && lock(&self.members).heard_ourselves() {
+            // What was written before our own word has been heard before it.
+            if lock(&self.members).heard_ourselves() {
                 let heard_at = *heard_at.get_or_insert_with(Instant::now);
                 self.bid_farewell(board).await;
                 let is_alone = !lock(&self.members).are_others();
