@@ -17,6 +17,10 @@ fmt:
 bench:
     tests/bench
 
+# Mails per second from acceptance to a remote server, beside Postfix in the same run
+bench-relay:
+    tests/bench-relay
+
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -2,6 +2,7 @@
 //!
 //! One runner does it for every stage. Nobody else acks.
 
+mod board;
 mod breaker;
 mod bucket;
 mod claims;
@@ -19,6 +20,7 @@ mod topology;
 mod uploads;
 
 pub use crate::{
+    board::{Board, Posted, Watch},
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::Bus,
