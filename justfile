@@ -21,6 +21,10 @@ bench:
 bench-relay:
     tests/bench-relay
 
+# A quiet inbox beside eight that have 100,000 mails queued
+bench-fairness:
+    tests/bench-fairness
+
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -51,3 +51,27 @@ async fn an_account_made_by_the_operator_can_be_used() -> anyhow::Result<()> {
     assert!(again.log().contains("acct_operator exists already"), "{}", again.log());
     cluster.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_return_paths_is_replaced_with_care() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let database = format!("sqlite:{}", folder.path().join("posthouse.db").display());
+    let database = ["--database", &*database];
+    operate(folder.path(), &[&["migrate"][..], &database].concat()).await?;
+    let rotate = [&["return-paths", "rotate"][..], &database].concat();
+    let arguments = rotate.iter().map(|it| (*it).to_owned()).collect();
+    let mut early = Program::start("early", binary("posthouse")?, arguments, folder.path())?;
+    assert!(!early.wait().await?.success());
+    assert!(early.log().contains("younger than 14 days"), "{}", early.log());
+    let said = operate(folder.path(), &[&rotate[..], &["--leaked"]].concat()).await?;
+    assert!(said.contains("nothing that was made before is believed"), "{said}");
+
+    let list = [&["suppressions", "list"][..], &database].concat();
+    assert!(operate(folder.path(), &list).await?.contains("none"));
+    let lift = [&["suppressions", "lift", "bob@example.net"][..], &database].concat();
+    let arguments = lift.iter().map(|it| (*it).to_owned()).collect();
+    let mut lift = Program::start("lift", binary("posthouse")?, arguments, folder.path())?;
+    assert!(!lift.wait().await?.success());
+    assert!(lift.log().contains("is not suppressed for everybody"), "{}", lift.log());
+    Ok(())
+}

@@ -28,6 +28,12 @@ pub struct Plan {
     pub backend: Backend,
     /// Of each service.
     pub replicas: usize,
+    /// Of the sender, if others.
+    pub senders: Option<usize>,
+    /// Further lines of storage's configuration, without tables. New inboxes are not warmed up.
+    pub storage: &'static str,
+    /// Where mail to foreign domains goes, if not to its exchangers; captured if nowhere.
+    pub sink: Option<SocketAddr>,
     /// The name server that everybody asks; that of the system if `None`.
     pub dns: Option<SocketAddr>,
     /// Where intakes listen: at a loopback address unless told otherwise. Who comes from one of those has
@@ -45,6 +51,9 @@ impl Default for Plan {
         Plan {
             backend: Backend::Sqlite,
             replicas: 1,
+            senders: None,
+            storage: "",
+            sink: None,
             dns: None,
             intake_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             mx_port: None,
@@ -115,7 +124,8 @@ impl Cluster {
         let smarthost = intake()?;
         let api = free_port()?;
         for service in SERVICES {
-            for n in 1..=plan.replicas {
+            let replicas = if service == "sender" { plan.senders } else { None };
+            for n in 1..=replicas.unwrap_or(plan.replicas) {
                 let listen = match (service, n) {
                     ("intake", 1) => smarthost,
                     ("intake", _) => intake()?,
@@ -154,11 +164,15 @@ impl Cluster {
                 )
             }
             "scanner" => format!("hostname = 'mx.{DOMAIN}'\n{dns}"),
-            "storage" => format!(
-                "database = '{database}'\ndomains = ['{DOMAIN}']\npublic_url = 'http://{api}'\n"
-            ),
+            "storage" => {
+                let more = plan.storage;
+                format!(
+                    "database = '{database}'\ndomains = ['{DOMAIN}']\n\
+                     public_url = 'http://{api}'\nwarm_up.first_day = 0\n{more}\n"
+                )
+            }
             "sender" => {
-                let route = default_route(plan.mx_port, &self.captured());
+                let route = default_route(plan, &self.captured());
                 let tables = own_route(smarthost) + &plan.sender;
                 format!("database = '{database}'\nhostname = 'mx.{DOMAIN}'\n{dns}{route}{tables}")
             }
@@ -180,6 +194,11 @@ impl Cluster {
     /// Where mail to domains goes that are not served here.
     pub fn captured(&self) -> PathBuf {
         self.folder.path().join("captured")
+    }
+
+    /// What everything here is kept in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -282,14 +301,15 @@ impl Drop for Cluster {
     }
 }
 
-fn default_route(mx_port: Option<u16>, captured: &Path) -> String {
-    match mx_port {
-        Some(port) => format!("mx_port = {port}\nallow_private_targets = true\n"),
-        None => {
-            let captured = captured.display();
-            format!("default_route = {{ via = 'capture', directory = '{captured}' }}\n")
-        }
+fn default_route(plan: &Plan, captured: &Path) -> String {
+    if let Some(port) = plan.mx_port {
+        return format!("mx_port = {port}\nallow_private_targets = true\n");
     }
+    let route = match plan.sink {
+        Some(sink) => format!("via = 'smarthost', host = '{}', port = {}", sink.ip(), sink.port()),
+        None => format!("via = 'capture', directory = '{}'", captured.display()),
+    };
+    format!("default_route = {{ {route} }}\n")
 }
 
 /// Own mail goes round by SMTP.

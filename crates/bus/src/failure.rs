@@ -7,6 +7,15 @@ pub enum Failure {
     Permanent(anyhow::Error),
 }
 
+impl Failure {
+    /// What happened, where the class does not matter.
+    pub fn cause(self) -> anyhow::Error {
+        match self {
+            Failure::Transient(err) | Failure::Permanent(err) => err,
+        }
+    }
+}
+
 /// An error nobody classified is retried, and so never loses mail. `anyhow::Error` is the only
 /// source: a bare `?` on an I/O error does not compile in a stage, context comes first.
 impl From<anyhow::Error> for Failure {

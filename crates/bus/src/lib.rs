@@ -2,6 +2,7 @@
 //!
 //! One runner does it for every stage. Nobody else acks.
 
+mod backlog;
 mod board;
 mod breaker;
 mod bucket;

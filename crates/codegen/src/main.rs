@@ -71,6 +71,9 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.auto_reply", "Option::is_none"),
         ("AutoReply.reason", "String::is_empty"),
         ("SendAttachment.upload_id", "String::is_empty"),
+        ("Email.held_reason", "Option::is_none"),
+        ("Email.held_until", "Option::is_none"),
+        ("Email.send_at", "Option::is_none"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

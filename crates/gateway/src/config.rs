@@ -17,7 +17,8 @@ pub struct Config {
     /// Where the API is served, plain HTTP; TLS is a reverse proxy's task.
     pub listen: SocketAddr,
     /// The API's address as its clients see it, such as "https://mail.example.com"; links in
-    /// answers begin with it. Taken from each request's Host field if `None`.
+    /// answers begin with it. Taken from each request's Host field if `None`; there is no mail to lists
+    /// then, whose recipients have to find here.
     pub public_url: Option<String>,
     /// The domains that inboxes can be made on. The first is used where a client names none.
     pub domains: Vec<String>,

@@ -27,6 +27,7 @@ pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
         .route("/v1/inboxes/{inboxId}/emails", get(list))
         .route("/v1/inboxes/{inboxId}/emails/{emailId}", get(read))
+        .route("/v1/emails/{emailId}", get(read_any))
         .route("/v1/inboxes/{inboxId}/emails/{emailId}/raw", get(raw))
 }
 
@@ -94,6 +95,27 @@ pub(crate) async fn read(
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
     let email = reader.email(&account.id, &inbox.id, &email_id).await?;
     let mut email = email.ok_or_else(|| unknown(&email_id))?;
+    attachments::link(&mut email, &account.id, &links, &base);
+    Ok(Json(email))
+}
+
+/// One email, with its text, whichever inbox it is in
+#[utoipa::path(
+    get, path = "/v1/emails/{emailId}", operation_id = "getAnyEmail", tag = "emails",
+    params(("emailId" = String, Path)),
+    responses((status = 200, description = "The email", body = Email), Errors)
+)]
+pub(crate) async fn read_any(
+    Caller(account): Caller,
+    Segments(email_id): Segments<String>,
+    BaseUrl(base): BaseUrl,
+    State(reader): State<Reader>,
+    State(links): State<Links>,
+) -> Result<Json<Email>, Problem> {
+    let unknown = || unknown_to_account(&email_id);
+    let inbox = reader.inbox_of_email(&account.id, &email_id).await?.ok_or_else(unknown)?;
+    let email = reader.email(&account.id, &inbox.id, &email_id).await?;
+    let mut email = email.ok_or_else(unknown)?;
     attachments::link(&mut email, &account.id, &links, &base);
     Ok(Json(email))
 }

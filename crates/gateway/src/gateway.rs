@@ -16,6 +16,7 @@ use crate::{
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
+    outbox,
     params::PublicUrl,
     poll,
     problem::Problem,
@@ -115,6 +116,7 @@ impl Gateway {
             .merge(send::routes())
             .merge(replies::routes())
             .merge(resolve::routes())
+            .merge(outbox::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())

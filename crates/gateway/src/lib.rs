@@ -21,6 +21,7 @@ mod links;
 mod local_part;
 mod metrics;
 mod octets;
+mod outbox;
 mod params;
 mod poll;
 mod precheck;

@@ -38,15 +38,6 @@ impl Wishes {
         };
         Wishes { request, recipients: recipients.to_vec() }
     }
-
-    /// Refuses to answer by machine a mail that must not be; `refusal` is why.
-    pub(crate) fn may_answer(request: &SendRequest, refusal: Option<&str>) -> Result<(), Problem> {
-        let Some(why) = refusal else { return Ok(()) };
-        if request.allow_auto_reply || mail::automatic(request) == "no" {
-            return Ok(());
-        }
-        Err(Problem::unprocessable("auto_reply_refused", mail::auto_reply_refused(why)))
-    }
 }
 
 impl Prechecks {
@@ -64,15 +55,13 @@ impl Prechecks {
             return Ok(());
         }
         let refusal = self.reader.auto_reply_refusal(&inbox.id, message_id).await?;
-        Wishes::may_answer(request, refusal.as_deref())
+        mail::check_answer(request, refusal.as_deref()).map_err(Problem::from)
     }
 
     async fn check_list(&self, inbox: &Inbox, wishes: &Wishes) -> Result<(), Problem> {
         let Some(list) = &wishes.request.list else { return Ok(()) };
         if self.public_url.0.is_none() {
-            let message = "list: this installation sends no mail to lists: its operator has to set \
-                           public_url, where recipients unsubscribe";
-            return Err(Problem::unprocessable("lists_unavailable", message));
+            return Err(mail::lists_unavailable().into());
         }
         let recipients = &wishes.recipients;
         let left = self.reader.unsubscribed(&inbox.account_id, &list.id, recipients).await?;

@@ -9,6 +9,8 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::time::{now_micros, seconds_to_midnight};
+
 /// Why a request is not honoured. `finish` gives it the request's identifier and its JSON form.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -167,6 +169,9 @@ impl From<contract::Rejection> for Problem {
     fn from(rejection: contract::Rejection) -> Problem {
         match rejection.code.as_str() {
             "insufficient_tier" => Problem::insufficient_tier(rejection.message),
+            store::RATE_LIMITED => {
+                Problem::rate_limited(rejection.message, seconds_to_midnight(now_micros()))
+            }
             "too_large" => {
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", rejection.message)
             }
@@ -216,6 +221,9 @@ mod tests {
         assert_eq!(tier.status.as_u16(), 403);
         let recipient = Problem::from(rejection("invalid_recipient"));
         assert_eq!((recipient.status.as_u16(), &*recipient.code), (422, "invalid_recipient"));
+        let limited = Problem::from(rejection("rate_limited"));
+        assert_eq!(limited.status.as_u16(), 429);
+        assert!(limited.retry_after.is_some_and(|it| it > 0));
     }
 
     #[test]

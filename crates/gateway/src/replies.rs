@@ -16,10 +16,13 @@ use crate::{
     gateway::Gateway,
     octets::Octets,
     params::{IdempotencyKey, Segments},
-    precheck::Wishes,
     problem::Problem,
     send::{Answer, Request, Submitter},
 };
+
+/// A mail passed on more often is in a loop of forwards, in which nothing else counts hops: each is a
+/// new mail without Received fields.
+const MAX_NESTING: usize = 10;
 
 pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
@@ -138,7 +141,8 @@ pub(crate) async fn reply_all(
 
 /// Pass an email on
 ///
-/// As an attachment with everything it came with, or with `inline` in the text.
+/// As an attachment with everything it came with, or with `inline` in the text. What was passed on ten
+/// times already is refused with `forward_loop`.
 #[utoipa::path(
     post, path = "/v1/emails/{emailId}/forward", operation_id = "forwardEmail", tag = "emails",
     params(
@@ -156,7 +160,7 @@ pub(crate) async fn forward(
     body: Octets,
 ) -> Result<Json<Answer>, Problem> {
     let more = body.json::<Forward>()?;
-    submit(caller, &email_id, key, &submitter, |original| Ok(passed_on(original, more))).await
+    submit(caller, &email_id, key, &submitter, |original| passed_on(original, more)).await
 }
 
 async fn submit(
@@ -229,13 +233,20 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
         ..SendRequest::default()
     };
     // Not every mail has a Message-ID that the request could name it by.
-    Wishes::may_answer(&request, refusal.as_deref())?;
+    mail::check_answer(&request, refusal.as_deref())?;
     Ok(request)
 }
 
 /// A conversation of its own: it goes to other people.
-fn passed_on(original: Original, forward: Forward) -> SendRequest {
+fn passed_on(original: Original, forward: Forward) -> Result<SendRequest, Problem> {
     let Original { inbox, octets, message, .. } = original;
+    if mail::nesting(&octets, MAX_NESTING) >= MAX_NESTING {
+        let message = format!(
+            "this email has {MAX_NESTING} mails in one another: it goes round in circles, each time passed on \
+             as an attachment"
+        );
+        return Err(Problem::unprocessable("forward_loop", message));
+    }
     let mut attachments = forward.attachments;
     let body = if forward.inline {
         attachments.extend(mail::attachments(&message, &octets));
@@ -244,7 +255,7 @@ fn passed_on(original: Original, forward: Forward) -> SendRequest {
         attachments.push(mail::enclosed(&message, octets));
         with_notice(forward.body)
     };
-    SendRequest {
+    Ok(SendRequest {
         from: inbox.address,
         to: forward.to,
         cc: forward.cc,
@@ -262,7 +273,7 @@ fn passed_on(original: Original, forward: Forward) -> SendRequest {
         automatic: forward.automatic,
         list: forward.list,
         ..SendRequest::default()
-    }
+    })
 }
 
 /// A mail has a body.

@@ -234,7 +234,7 @@ impl Submitter {
 
     async fn check_day(&self, account: &Account) -> Result<(), Problem> {
         let most = self.tiers.of(account.tier).daily_email_limit;
-        if self.reader.usage(&account.id).await?.emails_sent_today < most {
+        if self.reader.accepted_today(&account.id).await? < most {
             return Ok(());
         }
         let message = format!("this account may send {most} mails a day (UTC), and has");

@@ -1,5 +1,7 @@
 //! What an account may do: the contract's five tiers.
 
+use store::DAILY_EMAIL_LIMITS;
+
 use crate::Config;
 
 /// A tier's name and limits.
@@ -33,11 +35,12 @@ impl Tiers {
             daily_email_limit,
             max_domains,
         };
+        let [anonymous, free_verified, builder, pro] = DAILY_EMAIL_LIMITS;
         Tiers([
-            tier("anonymous", Some(5), 0, Some(0)),
-            tier("free_verified", Some(5), 10, Some(0)),
-            tier("builder", Some(10), 500, Some(3)),
-            tier("pro", Some(20), 1_000, Some(5)),
+            tier("anonymous", Some(5), anonymous, Some(0)),
+            tier("free_verified", Some(5), free_verified, Some(0)),
+            tier("builder", Some(10), builder, Some(3)),
+            tier("pro", Some(20), pro, Some(5)),
             tier("scale", config.max_inboxes, config.daily_email_limit, config.max_domains),
         ])
     }

@@ -6,6 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use crate::{
     address::Address,
     message::part,
+    mime::{Entity, Tree},
     syntax::{self, check_content_type, check_filename},
 };
 
@@ -126,6 +127,24 @@ pub fn enclosed(message: &Message, content: Vec<u8>) -> SendAttachment {
     }
 }
 
+/// How many mails a content has in one another, itself included; counts no further than `most`.
+pub fn nesting(content: &[u8], most: usize) -> usize {
+    let mut level = vec![content.to_vec()];
+    for depth in 1..most {
+        level = level.iter().flat_map(|it| enclosed_in(it)).collect();
+        if level.is_empty() {
+            return depth;
+        }
+    }
+    most
+}
+
+fn enclosed_in(content: &[u8]) -> Vec<Vec<u8>> {
+    let tree = Tree::read(content);
+    let leaves = tree.leaves().into_iter().map(|at| &tree.entities[at]);
+    leaves.filter(|it| it.is("message/rfc822")).map(Entity::octets).collect()
+}
+
 /// The attachments of a content, ready to be sent on.
 pub fn attachments(message: &Message, content: &[u8]) -> Vec<SendAttachment> {
     let parts = (0..message.attachments.len()).filter_map(|it| part(content, it));
@@ -237,5 +256,19 @@ mod tests {
         assert_eq!(named("Re: a/b"), "Re_ a_b.eml");
         assert_eq!(named("\r\n"), "message.eml");
         named(&"ü".repeat(500));
+    }
+
+    #[test]
+    fn counts_mails_in_one_another() {
+        let plain = "Subject: s\r\n\r\nt\r\n";
+        let enclosing = "Content-Type: message/rfc822\r\n\r\n";
+        let count =
+            |depth: usize| nesting(format!("{}{plain}", enclosing.repeat(depth)).as_bytes(), 10);
+        assert_eq!([0, 1, 8, 9, 1000].map(count), [1, 2, 9, 10, 10]);
+        let beside = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+                      Content-Type: message/rfc822\r\n\r\nSubject: s\r\n\r\nt\r\n"
+            .to_owned();
+        let beside = format!("{beside}--b\r\nContent-Type: message/rfc822\r\n\r\n{plain}--b--\r\n");
+        assert_eq!(nesting(beside.as_bytes(), 10), 2);
     }
 }

@@ -1,8 +1,11 @@
 //! Whether a mail may be answered by a machine (RFC 3834 section 2, RFC 5230 section 4.6).
 
+use contract::{Rejection, SendRequest};
+
 use crate::{
     Address,
     classify::folded,
+    list::automatic,
     report::fields::{Group, addresses},
 };
 
@@ -107,12 +110,18 @@ pub enum AutoReplyRefusal {
     AutoSubmitted,
 }
 
-/// What an agent is told that answers such a mail; `why` is the refusal.
-pub fn auto_reply_refused(why: &str) -> String {
-    format!(
+/// RFC 3834 section 2: machines do not answer machines. A person may, and so may a machine that somebody
+/// has told to. `refusal` is why no machine may answer the mail that the request answers.
+pub fn check_answer(request: &SendRequest, refusal: Option<&str>) -> Result<(), Rejection> {
+    let Some(why) = refusal else { return Ok(()) };
+    if request.allow_auto_reply || automatic(request) == "no" {
+        return Ok(());
+    }
+    let message = format!(
         "inReplyTo: no machine should answer this mail: {why}. If a person has decided on the answer, say \
          \"automatic\": \"no\"; to answer all the same, say \"allowAutoReply\": true"
-    )
+    );
+    Err(Rejection { code: "auto_reply_refused".to_owned(), message })
 }
 
 /// Whether a mail to `own` may be answered without a person having decided so. An answer goes to the

@@ -25,16 +25,16 @@ mod whole;
 pub use crate::{
     address::{Address, InvalidAddress},
     answer::{
-        Recipients, answered_id, attachments, enclosed, forward_subject, quoted, recipients,
-        reply_subject,
+        Recipients, answered_id, attachments, enclosed, forward_subject, nesting, quoted,
+        recipients, reply_subject,
     },
-    auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, auto_reply_refused},
+    auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, check_answer},
     check::{
         MAX_RECIPIENTS, bare_id, check, check_attachment, check_size, forward_paths, on_unknown,
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
-    list::{DraftList, UNSUBSCRIBE_URL, automatic},
+    list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},

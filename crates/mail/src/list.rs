@@ -43,6 +43,13 @@ pub fn automatic(request: &SendRequest) -> &str {
     }
 }
 
+/// Why there is no mail to lists where nobody could leave them.
+pub fn lists_unavailable() -> Rejection {
+    let message = "list: this installation sends no mail to lists: its operator has to set public_url, \
+                   where recipients unsubscribe";
+    Rejection { code: "lists_unavailable".to_owned(), message: message.to_owned() }
+}
+
 pub(crate) fn check_automatic(automatic: &str) -> Result<(), Rejection> {
     if matches!(automatic, "" | "no" | "auto-generated" | "auto-replied") {
         return Ok(());

@@ -70,7 +70,7 @@ impl ReturnPathKeys {
     }
 
     /// The return path of a mail that goes out at `at`, in microseconds since 1970. `None` if the
-    /// mail's identifier is not one that the ledger gives.
+    /// mail's identifier is not one that the ledger gives, or there is no domain.
     pub fn make(
         &self,
         mail_id: &str,
@@ -84,7 +84,7 @@ impl ReturnPathKeys {
         let mut octets = id;
         octets.extend(day.to_be_bytes());
         octets.push(position?);
-        if octets.len() != SIGNED {
+        if octets.len() != SIGNED || domain.is_empty() {
             return None;
         }
         octets.extend(mac(&self.current, &octets));
@@ -250,6 +250,7 @@ mod tests {
         for id in ["eml_1", "", MAIL.trim_start_matches("eml_"), &MAIL[..34]] {
             assert_eq!(keys().make(id, None, "x.test", NOW), None, "{id}");
         }
+        assert_eq!(keys().make(MAIL, None, "", NOW), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bounces;
 mod dev;
+mod limits;
 mod operator;
 
 use std::{fmt::Display, process::ExitCode};

@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// The key that return paths are made with.
     #[command(subcommand)]
     ReturnPaths(ReturnPaths),
-    /// See how an inbox stands, stop it, let it send again.
+    /// See how an inbox stands and what it may send, stop it, let it send again.
     #[command(subcommand)]
     Inbox(inbox::Command),
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use bus::{Failure, Stage};
@@ -20,22 +20,15 @@ impl Stage for Router {
 
     async fn handle(&self, submission: SubmissionAccepted) -> Result<Vec<Record>, Failure> {
         let (destinations, invalid) = by_destination(&submission.forward_paths);
-        let at = later(submission.send_at_micros, SystemTime::now());
         let mut records: Vec<Record> = destinations
             .into_iter()
-            .map(|(domain, forward_paths)| due(&submission, domain, forward_paths).at(at))
+            .map(|(domain, forward_paths)| due(&submission, domain, forward_paths).at(None))
             .collect();
         if !invalid.is_empty() {
             records.extend(refused(&submission, invalid).records());
         }
         Ok(records)
     }
-}
-
-/// When a mail is to go that is not to go now.
-fn later(send_at_micros: i64, now: SystemTime) -> Option<SystemTime> {
-    let send_at = UNIX_EPOCH + Duration::from_micros(u64::try_from(send_at_micros).ok()?);
-    (send_at > now).then_some(send_at)
 }
 
 /// The recipients of each domain (lower-case A-labels), and the reports on those that have none.
@@ -70,7 +63,7 @@ fn due(submission: &SubmissionAccepted, domain: String, forward_paths: Vec<Strin
         domain,
         forward_paths,
         attempt: 1,
-        accepted_at_micros: submission.accepted_at_micros.max(submission.send_at_micros),
+        accepted_at_micros: submission.accepted_at_micros,
         expires_at_micros: submission.expires_at_micros,
         deferrals: 0,
         on_unknown: submission.on_unknown,
@@ -151,29 +144,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mail_for_later_waits() {
-        let send_at = SystemTime::now() + Duration::from_secs(3600);
-        let micros = send_at.duration_since(UNIX_EPOCH).expect("after 1970").as_micros();
+    async fn the_times_go_with_it() {
         let submission = SubmissionAccepted {
             mail_id: "eml_1".to_owned(),
-            forward_paths: vec!["a@example.org".to_owned(), "b@example.net".to_owned()],
-            accepted_at_micros: 1,
-            send_at_micros: i64::try_from(micros).expect("in range"),
+            forward_paths: vec!["a@example.org".to_owned()],
+            accepted_at_micros: 3,
             expires_at_micros: 7,
             ..SubmissionAccepted::default()
         };
-        let records = Router.handle(submission.clone()).await.expect("route");
-        assert_eq!(records.len(), 2);
-        for record in records {
-            let due: DeliveryDue = decode(&record);
-            assert_eq!(due.accepted_at_micros, submission.send_at_micros);
-            assert_eq!(due.expires_at_micros, 7);
-            let at = record.due.expect("later").duration_since(UNIX_EPOCH).expect("after 1970");
-            assert_eq!(at.as_micros(), micros);
-        }
-        let past = SubmissionAccepted { send_at_micros: 5, ..submission };
-        let records = Router.handle(past).await.expect("route");
-        assert!(records.iter().all(|it| it.due.is_none()));
+        let records = Router.handle(submission).await.expect("route");
+        let due: DeliveryDue = decode(&records[0]);
+        assert_eq!((due.accepted_at_micros, due.expires_at_micros), (3, 7));
     }
 
     #[tokio::test]

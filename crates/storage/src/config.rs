@@ -4,6 +4,8 @@ use serde::Deserialize;
 use service::{Configuration, LogFormat};
 use store::{Brakes, Breakers};
 
+use crate::limits::{TierLimits, WarmUpConfig};
+
 /// With a token behind it, it has to fit in a line of a mail.
 const MAX_URL: usize = 300;
 
@@ -33,6 +35,13 @@ pub struct Config {
     pub cfbl_address: Option<String>,
     /// How many days a deleted inbox and its mail are kept.
     pub purge_after_days: u32,
+    /// The most mails that an account of tier 4 may send in a day (UTC). Give gateway and storage the
+    /// same.
+    pub daily_email_limit: i64,
+    /// What an inbox may send, by the tier of its account.
+    pub limits: TierLimits,
+    /// How a new inbox works its way up.
+    pub warm_up: WarmUpConfig,
     /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
@@ -57,6 +66,9 @@ impl Default for Config {
             feedback_sender: "posthouse".to_owned(),
             cfbl_address: None,
             purge_after_days: 7,
+            daily_email_limit: 10_000,
+            limits: TierLimits::default(),
+            warm_up: WarmUpConfig::default(),
             admin: None,
             log: LogFormat::Human,
             breakers: Breakers::default(),
@@ -91,6 +103,12 @@ impl Configuration for Config {
                 return Err(format!("complaint_reporters: {domain:?} is no domain in lower case"));
             }
         }
+        if self.daily_email_limit < 0 {
+            let limit = self.daily_email_limit;
+            return Err(format!("daily_email_limit = {limit}: at least 0 is needed"));
+        }
+        self.limits.check()?;
+        self.warm_up.check()?;
         self.breakers.check().map_err(|err| format!("breakers.{err}"))?;
         self.check_lists()
     }
@@ -147,6 +165,9 @@ impl fmt::Debug for Config {
             .field("complaint_reporters", &self.complaint_reporters)
             .field("complaints_for_all", &self.complaints_for_all)
             .field("purge_after_days", &self.purge_after_days)
+            .field("daily_email_limit", &self.daily_email_limit)
+            .field("limits", &self.limits)
+            .field("warm_up", &self.warm_up)
             .field("admin", &self.admin)
             .field("log", &self.log)
             .field("breakers", &self.breakers)
@@ -187,6 +208,7 @@ mod tests {
             (Config { breakers, ..Config::default() }, "breakers.bounce_stop"),
             (domain("a b"), "domains"),
             (domain("Example.com"), "domains"),
+            (Config { daily_email_limit: -1, ..Config::default() }, "daily_email_limit"),
         ] {
             let err = config.check().expect_err(key);
             assert!(err.starts_with(key), "{err}");

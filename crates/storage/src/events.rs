@@ -2,10 +2,13 @@
 //! announces the same.
 
 use contract::{
-    Action, Email, EmailError, Event, InboxEvent, OutcomeResolved, RecipientResult, Rejection,
-    Resolution, SubmissionScanned,
+    Action, Email, EmailError, Event, InboxEvent, OutcomeResolved, RecipientReport,
+    RecipientResult, Rejection, Resolution, SubmissionScanned,
 };
-use store::{Composed, Entered, Fate, Found, Reported, Resolved, StandingChange, Stored, rfc3339};
+use store::{
+    Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, StandingChange, Stored,
+    rfc3339,
+};
 use uuid::Uuid;
 
 pub(crate) fn received(stored: Stored) -> Event {
@@ -33,6 +36,23 @@ pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned, differs
     };
     let parts = [&*entry.email_id, "repeated", &requested_at.to_string()];
     event(&parts, &name, rfc3339(requested_at), &entry.account_id, email)
+}
+
+/// That a mail waits for a limit, said once when it is entered.
+pub(crate) fn held(entered: &Entered) -> Option<Event> {
+    let email = &entered.email;
+    let is_held = !entered.repeated && email.held_reason.is_some();
+    is_held.then(|| {
+        let parts = [&*email.id, "email.held"];
+        let timestamp = email.created_at.clone();
+        event(&parts, "email.held", timestamp, &entered.entry.account_id, email.clone())
+    })
+}
+
+/// What happened to a mail while it waited.
+pub(crate) fn news(news: &News, now: i64) -> Event {
+    let parts = [&*news.email.id, &*news.event];
+    event(&parts, &news.event, rfc3339(now), &news.account_id, news.email.clone())
 }
 
 /// The answer to a request of which nothing is stored: the account does not have its inbox, or it was
@@ -87,18 +107,19 @@ fn answer(submission: &SubmissionScanned, name: &str, email: Email) -> Event {
 /// One event for each thing that became of recipients.
 pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
     let report = &reported.report;
-    let classes = [
-        (Action::Delivered, false, "email.sent"),
-        (Action::Delayed, false, "email.deferred"),
-        (Action::Failed, false, "email.bounced"),
-        (Action::Failed, true, "email.suppressed"),
-        (Action::Unknown, false, "email.unknown"),
+    let names = [
+        "email.sent",
+        "email.deferred",
+        "email.bounced",
+        "email.expired",
+        "email.suppressed",
+        "email.unknown",
     ];
-    let of_class = |(action, suppressed, name): (Action, bool, &str)| {
+    let of_class = |name: &str| {
         let concerned: Vec<&str> = report
             .recipients
             .iter()
-            .filter(|it| it.action() == action && it.suppressed == suppressed)
+            .filter(|it| event_of(it) == Some(name))
             .map(|it| it.forward_path.as_str())
             .collect();
         if concerned.is_empty() {
@@ -111,7 +132,20 @@ pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
         let timestamp = rfc3339(report.attempted_at_micros);
         Some(event(&parts, name, timestamp, &reported.account_id, email.clone()))
     };
-    classes.into_iter().filter_map(of_class).collect()
+    names.into_iter().filter_map(of_class).collect()
+}
+
+/// The event that announces what became of a recipient.
+fn event_of(recipient: &RecipientReport) -> Option<&'static str> {
+    match recipient.action() {
+        Action::Delivered => Some("email.sent"),
+        Action::Delayed => Some("email.deferred"),
+        Action::Unknown => Some("email.unknown"),
+        Action::Failed if recipient.suppressed => Some("email.suppressed"),
+        Action::Failed if recipient.status == GIVEN_UP => Some("email.expired"),
+        Action::Failed => Some("email.bounced"),
+        Action::Unspecified => None,
+    }
 }
 
 /// What an agent's decision made of recipients; nothing, if it was about none.
@@ -187,7 +221,7 @@ fn event(parts: &[&str], name: &str, timestamp: String, account_id: &str, email:
 
 #[cfg(test)]
 mod tests {
-    use contract::{DeliveryReported, RecipientReport, RecipientResult};
+    use contract::{DeliveryReported, RecipientResult};
     use store::LedgerEntry;
 
     use super::*;
@@ -216,7 +250,7 @@ mod tests {
             requested_at: first_at,
         };
         let repeated = first_at != now_at;
-        let known = Entered { entry, email: email(&[]), repeated, to_send: false };
+        let known = Entered { entry, email: email(&[]), repeated, to_send: false, held: None };
         let submission =
             SubmissionScanned { requested_at_micros: now_at, ..SubmissionScanned::default() };
         entered(&known, &submission, true)
@@ -250,10 +284,12 @@ mod tests {
             ("a@x.example", Action::Failed),
             ("b@x.example", Action::Delivered),
             ("c@x.example", Action::Failed),
+            ("e@x.example", Action::Failed),
         ];
         let recipients = recipients.map(|(path, action)| RecipientReport {
             forward_path: path.to_owned(),
             action: action.into(),
+            status: if path.starts_with('e') { GIVEN_UP.to_owned() } else { String::new() },
             ..RecipientReport::default()
         });
         let known = Reported {
@@ -264,7 +300,13 @@ mod tests {
                 ..DeliveryReported::default()
             },
             account_id: "acct_1".to_owned(),
-            email: email(&["a@x.example", "b@x.example", "c@x.example", "d@y.example"]),
+            email: email(&[
+                "a@x.example",
+                "b@x.example",
+                "c@x.example",
+                "d@y.example",
+                "e@x.example",
+            ]),
             idempotency_key: "k".to_owned(),
             repeated: false,
         };
@@ -281,7 +323,8 @@ mod tests {
             summary,
             [
                 ("email.sent", vec!["b@x.example"]),
-                ("email.bounced", vec!["a@x.example", "c@x.example"])
+                ("email.bounced", vec!["a@x.example", "c@x.example"]),
+                ("email.expired", vec!["e@x.example"])
             ]
         );
         assert_ne!(events[0].event_id, events[1].event_id);

@@ -245,6 +245,10 @@ impl House {
             tracing::info!(purged, "purged deleted inboxes");
         }
         self.store.writer.forget_tallies().await.context("forget old counts")?;
+        let settled = self.store.writer.purge_outbox().await.context("purge the outbox")?;
+        if settled > 0 {
+            tracing::debug!(settled, "purged the outbox");
+        }
         Ok(())
     }
 }

@@ -1,19 +1,19 @@
-//! `outbound.scanned` → ledger → `outbound.accepted`, `email.queued` or `email.rejected`
+//! `outbound.scanned` → ledger and outbox → `email.queued` or `email.rejected`; and `outbound.accepted`
+//! for what need not wait, `email.held` for what has to
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure, Uploads};
-use contract::{
-    Emit as _, Event, Record, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned,
-};
+use contract::{Emit as _, Event, Record, Rejection, SendRequest, SubmissionScanned};
 use mail::ReturnPathKeys;
-use store::{Entered, Manner, Outcome, Store, Submitted, request_digest};
+use store::{Entered, LimitPolicy, Manner, Outcome, Store, Submitted, request_digest};
+use tokio::sync::Notify;
 
 use crate::{
     events, failure,
     lists::Lists,
-    metrics::Metrics,
+    metrics::{Metrics, OutboxMetrics},
     portions::portions,
     request::{self, Circumstances},
     return_paths::{self, ReturnPaths},
@@ -32,7 +32,12 @@ pub(crate) struct Ledger {
     /// Those of the operator.
     pub(crate) domains: Vec<String>,
     pub(crate) return_paths: ReturnPaths,
+    /// What dry runs are judged by; the store judges the others.
+    pub(crate) limits: LimitPolicy,
     pub(crate) metrics: Metrics,
+    pub(crate) outbox: OutboxMetrics,
+    /// Tells the release that something waits.
+    pub(crate) wake: Arc<Notify>,
 }
 
 impl BatchStage for Ledger {
@@ -78,7 +83,11 @@ impl Ledger {
         }
         let work = self.store.writer.enter(&submitted);
         let entered = self.metrics.transaction(STAGE, submitted.len(), work).await;
-        let mut entered = entered.map_err(failure)?.into_iter();
+        let entered = entered.map_err(failure)?;
+        if entered.iter().any(|it| !it.to_send) {
+            self.wake.notify_one();
+        }
+        let mut entered = entered.into_iter();
         let keys = self.return_paths.keys().await?;
         let mut outs = Vec::new();
         for (submission, step) in submissions.iter().zip(steps) {
@@ -160,13 +169,22 @@ impl Ledger {
         submission: &SubmissionScanned,
         new: &Submitted,
     ) -> Result<Step, Failure> {
-        let objection = self.store.writer.objection(new).await.map_err(failure)?;
-        let event = match (objection, &new.outcome) {
-            (Some(rejection), _) => events::refused(submission, rejection),
-            (None, Outcome::Composed(mail)) => events::validated(submission, mail),
-            (None, Outcome::Rejected(it)) => events::refused(submission, it.rejection.clone()),
+        let mail = match &new.outcome {
+            Outcome::Composed(mail) => mail,
+            Outcome::Rejected(it) => return Ok(refuse(submission, it.rejection.clone())),
         };
-        Ok(Step::Answer(Box::new(event)))
+        let (reader, account_id) = (&self.store.reader, &submission.account_id);
+        let account = reader.account(account_id).await.map_err(failure)?;
+        let accepted = reader.accepted_today(account_id).await.map_err(failure)?;
+        let tier = account.map_or(0, |it| it.tier);
+        if let Err(rejection) = self.limits.admit_to_day(tier, accepted) {
+            return Ok(refuse(submission, rejection));
+        }
+        let objection = self.store.writer.objection(new).await.map_err(failure)?;
+        Ok(match objection {
+            Some(rejection) => refuse(submission, rejection),
+            None => Step::Answer(Box::new(events::validated(submission, mail))),
+        })
     }
 
     /// `None` if its claim is gone, as it is when a request comes again that was entered before.
@@ -254,22 +272,18 @@ impl Ledger {
             Some(rejection) => self.metrics.note_rejection(&rejection.code),
             None => (),
         }
-        let accepted = entered.to_send.then(|| SubmissionAccepted {
-            mail_id: entered.entry.email_id.clone(),
-            account_id: entered.entry.account_id.clone(),
-            inbox_id: entered.entry.inbox_id.clone(),
-            reverse_path: entered.email.from.clone(),
-            forward_paths: entered.email.recipients.iter().map(|it| it.address.clone()).collect(),
-            accepted_at_micros: entered.entry.requested_at,
-            send_at_micros: submission.send_at_micros,
-            expires_at_micros: submission.expires_at_micros,
-            on_unknown: submission.on_unknown,
-            ..SubmissionAccepted::default()
+        if let Some(limit) = entered.held {
+            self.outbox.held(limit);
+        }
+        let accepted = entered.to_send.then(|| {
+            let recipients = entered.email.recipients.iter().map(|it| it.address.clone());
+            request::handover(submission, entered.email.from.clone(), recipients.collect())
         });
         let accepted = accepted.map(|it| return_paths::give(keys, it)).transpose()?;
         let mut records = accepted.records();
         let differs = digest.is_some_and(|it| it != entered.entry.request_digest);
         records.extend(events::entered(&entered, submission, differs).records());
+        records.extend(events::held(&entered).records());
         Ok(records)
     }
 

@@ -1,6 +1,7 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
-//! and `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports that come as mail →
-//! statuses. Each announces events on `mail.v1.event.>`, after the commit that makes them true.
+//! and the outbox, and from there `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports
+//! that come as mail → statuses. Each announces events on `mail.v1.event.>`, after the commit that makes
+//! them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
@@ -11,11 +12,13 @@ mod config;
 mod events;
 mod house;
 mod ledger;
+mod limits;
 mod lists;
 mod matching;
 mod metrics;
 mod notices;
 mod portions;
+mod release;
 mod reporter;
 mod reports;
 mod request;
@@ -30,17 +33,34 @@ use anyhow::Context as _;
 use bus::{Bus, Failure};
 use service::Process;
 use store::{Policy, Schema, Store, UnsubscribeTokens};
+use tokio::sync::Notify;
 
 use crate::{
-    announcer::Announcer, arrivals::Arrivals, house::House, ledger::Ledger, lists::Lists,
-    metrics::Metrics, notices::Notices, reporter::Reporter, reports::Reports, resolver::Resolver,
-    return_paths::ReturnPaths, tokens::Tokens,
+    announcer::Announcer,
+    arrivals::Arrivals,
+    house::House,
+    ledger::Ledger,
+    lists::Lists,
+    metrics::{Metrics, OutboxMetrics},
+    notices::Notices,
+    release::Release,
+    reporter::Reporter,
+    reports::Reports,
+    resolver::Resolver,
+    return_paths::ReturnPaths,
+    tokens::Tokens,
 };
-pub use crate::{config::Config, return_paths::RETURN_PATHS};
+pub use crate::{
+    config::Config,
+    limits::{TierLimits, WarmUpConfig},
+    return_paths::RETURN_PATHS,
+};
 
 /// Migrates the database, and stores until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
-    let metrics = Metrics::register(&process.metrics.registry("storage")?)?;
+    let registry = process.metrics.registry("storage")?;
+    let metrics = Metrics::register(&registry)?;
+    let outbox = OutboxMetrics::register(&registry)?;
     let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let store = judging(&config, store).await?;
@@ -59,6 +79,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         Arrivals { claims: bus.claims(), store: store.clone(), reports, metrics: metrics.clone() };
     let secret = store.writer.secret("unsubscribe").await.context("read a secret")?;
     let lists = Lists::new(&config, UnsubscribeTokens::new(&secret));
+    let wake = Arc::new(Notify::new());
     let ledger = Ledger {
         claims: bus.claims(),
         uploads: bus.uploads(),
@@ -66,7 +87,18 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         store: store.clone(),
         domains: config.domains.clone(),
         return_paths: return_paths.clone(),
+        limits: limits::policy(&config),
         metrics: metrics.clone(),
+        outbox: outbox.clone(),
+        wake: Arc::clone(&wake),
+    };
+    let release = Release {
+        bus: bus.clone(),
+        store: store.clone(),
+        return_paths: return_paths.clone(),
+        metrics: outbox,
+        wake,
+        shutdown: process.shutdown.clone(),
     };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
@@ -83,6 +115,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run_batches(ledger),
         bus.run_batches(reporter),
         bus.run(resolver),
+        release.keep(),
         house.keep(),
         tokens.keep(),
         announcer.keep(),
@@ -100,7 +133,7 @@ async fn judging(config: &Config, store: Store) -> anyhow::Result<Store> {
         is_bounce: reporter::is_bounce,
     });
     writer.publish_policy().await.context("write what senders are judged by")?;
-    Ok(Store { writer, ..store })
+    Ok(Store { writer, ..store }.under(limits::policy(config)))
 }
 
 /// The database may come back, or the mail may be what it cannot take.

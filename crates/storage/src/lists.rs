@@ -33,14 +33,7 @@ impl Lists {
         recipient: &str,
         mail_id: &str,
     ) -> Result<DraftList, Rejection> {
-        let Some(base) = &self.public_url else {
-            let message = "list: this installation sends no mail to lists: its operator has to set \
-                           public_url, where recipients unsubscribe";
-            return Err(Rejection {
-                code: "lists_unavailable".to_owned(),
-                message: message.to_owned(),
-            });
-        };
+        let base = self.public_url.as_ref().ok_or_else(mail::lists_unavailable)?;
         let token = self.tokens.sign(&Subscription {
             account_id: inbox.account_id.clone(),
             list_id: list.id.clone(),

@@ -130,7 +130,8 @@ pub(crate) fn findings(
     let mut dropped = None;
     for (path, recipient) in recipients(report, subject, sent)? {
         let proven = fate(report, &recipient).and_then(|(source, fate)| {
-            Ok((proven(mail, subject, source, &fate, &path, reporters)?, fate))
+            let is_own = paths(mail, Purpose::Unspecified).any(|it| it.inbox_id == sent.inbox_id);
+            Ok((proven(subject, is_own, source, &fate, &path, reporters)?, fate))
         });
         match proven {
             Ok(what) => {
@@ -214,20 +215,20 @@ fn fate(report: &Report, recipient: &ReportedRecipient) -> Result<(Source, Fate)
     }
 }
 
-/// Without a return path a failure is told, and no more; a complaint counts if it is known who makes
-/// it; nothing else does.
+/// Without a return path, a failure and a receipt are told if they come to the inbox that sent the
+/// mail (`is_own`), and no more; a complaint counts if it is known who makes it; nothing else does.
 fn proven(
-    mail: &MailScanned,
     subject: &Subject,
+    is_own: bool,
     source: Source,
     fate: &Fate,
     path: &str,
     reporters: &[String],
 ) -> Result<Source, Dropped> {
     let Proof::MessageId { reporter } = &subject.proof else { return Ok(source) };
-    let is_at_inbox = paths(mail, Purpose::Unspecified).next().is_some();
     match fate {
-        Fate::Failed if is_at_inbox => Ok(Source::Claim),
+        Fate::Failed if is_own => Ok(Source::Claim),
+        Fate::Read(_) if is_own => Ok(source),
         Fate::Complained if reporter.as_ref().is_some_and(|it| may_report(it, path, reporters)) => {
             Ok(source)
         }
@@ -276,4 +277,95 @@ fn finding(
 
 fn cut(text: &str, most: usize) -> String {
     text[..text.floor_char_boundary(most)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(address: &str, action: ReportAction) -> ReportedRecipient {
+        ReportedRecipient { address: address.to_owned(), action, ..ReportedRecipient::default() }
+    }
+
+    fn report(recipients: &[ReportedRecipient]) -> Report {
+        Report {
+            kind: ReportKind::Delivery,
+            recipients: recipients.to_vec(),
+            reporting_host: String::new(),
+            envelope_id: String::new(),
+            message_id: String::new(),
+        }
+    }
+
+    fn subject(position: Option<usize>) -> Subject {
+        Subject { mail_id: "eml_1".to_owned(), position, proof: Proof::ReturnPath }
+    }
+
+    /// Whom a report is about, and what it says of him.
+    fn check(
+        position: Option<usize>,
+        reported: &[ReportedRecipient],
+        sent: &[&str],
+        expected: Result<&[(&str, ReportAction)], Dropped>,
+    ) {
+        let sent = Sent {
+            account_id: String::new(),
+            inbox_id: String::new(),
+            forward_paths: sent.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        let found = recipients(&report(reported), &subject(position), &sent);
+        let found = found.map(|it| it.into_iter().map(|(path, it)| (path, it.action)).collect());
+        let owned = |it: &[(&str, ReportAction)]| -> Vec<(String, ReportAction)> {
+            it.iter().map(|(path, action)| ((*path).to_owned(), *action)).collect()
+        };
+        assert_eq!(found, expected.map(owned));
+    }
+
+    #[test]
+    fn the_return_path_says_whom_it_is_about() {
+        use ReportAction::{Delivered, Failed};
+        let (bob, carol) = ("bob@x.test", "carol@x.test");
+        let robert = reported("robert@y.test", Failed);
+        check(Some(1), std::slice::from_ref(&robert), &[bob, carol], Ok(&[(carol, Failed)]));
+        // An alias of several, one of whom got it.
+        let other = reported("bobby@y.test", Delivered);
+        check(Some(0), &[robert.clone(), other.clone()], &[bob], Ok(&[(bob, Delivered)]));
+        let named = reported("BOB@X.test", Failed);
+        check(Some(0), &[other, named], &[bob], Ok(&[(bob, Failed)]));
+        check(Some(2), &[robert], &[bob, carol], Err(Dropped::UnknownRecipient));
+    }
+
+    #[test]
+    fn else_the_report_does() {
+        use ReportAction::Failed;
+        let (bob, carol) = ("bob@x.test", "carol@x.test");
+        let both = [reported(carol, Failed), reported("Bob@x.test", Failed)];
+        check(None, &both, &[bob, carol], Ok(&[(bob, Failed), (carol, Failed)]));
+        let mallory = [reported("mallory@x.test", Failed)];
+        check(None, &mallory, &[bob, carol], Err(Dropped::UnknownRecipient));
+        check(None, &[], &[bob, carol], Err(Dropped::NoRecipient));
+        check(None, &[reported("", Failed)], &[bob, carol], Err(Dropped::NoRecipient));
+        check(None, &[], &[bob], Ok(&[(bob, ReportAction::default())]));
+        let forwarded = ReportedRecipient {
+            original_address: bob.to_owned(),
+            ..reported("robert@y.test", Failed)
+        };
+        check(None, &[forwarded], &[bob, carol], Ok(&[(bob, Failed)]));
+    }
+
+    #[test]
+    fn a_provider_speaks_for_its_own() {
+        let reporters = ["yahoo.com".to_owned()];
+        let check = |reporter: &str, path: &str, expected: bool| {
+            assert_eq!(may_report(reporter, path, &reporters), expected, "{reporter} {path}");
+        };
+        check("x.test", "bob@X.test", true);
+        check("fbl.x.test", "bob@x.test", true);
+        check("arf.mail.yahoo.com", "bob@aol.com", true);
+        check("notx.test", "bob@x.test", false);
+        check("test", "bob@x.test", false);
+        check("notyahoo.com", "bob@aol.com", false);
+        check("", "bob@x.test", false);
+        check("x.test", "nobody", false);
+    }
 }

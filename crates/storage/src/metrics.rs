@@ -1,7 +1,9 @@
 use anyhow::Context as _;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry,
 };
+use store::Limit;
 
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -125,5 +127,54 @@ impl Metrics {
 
     pub(crate) fn note_report(&self, outcome: &str) {
         self.reports.with_label_values(&[outcome]).inc();
+    }
+}
+
+/// The outbox. What waits is in the database, so every replica shows the same of it.
+#[derive(Clone)]
+pub(crate) struct OutboxMetrics {
+    /// Mails that turned out to have to wait for a limit, by limit.
+    held: IntCounterVec,
+    /// Mails handed to the sender that had waited.
+    pub(crate) released: IntCounter,
+    /// Mails published again because nobody knew whether they were.
+    pub(crate) republished: IntCounter,
+    /// Mails that wait, those for later included.
+    pub(crate) waiting: IntGauge,
+    /// For how long the oldest of those waits that could go but for limits and turns.
+    pub(crate) oldest: Gauge,
+}
+
+impl OutboxMetrics {
+    pub(crate) fn register(registry: &Registry) -> anyhow::Result<OutboxMetrics> {
+        let metrics = OutboxMetrics {
+            held: IntCounterVec::new(
+                Opts::new("mail_storage_held_total", "Mails that had to wait for a limit."),
+                &["limit"],
+            )?,
+            released: IntCounter::new(
+                "mail_storage_released_total",
+                "Mails handed to the sender after they had waited.",
+            )?,
+            republished: IntCounter::new(
+                "mail_storage_outbox_republished_total",
+                "Mails handed to the sender again, because a process was lost on the way.",
+            )?,
+            waiting: IntGauge::new("mail_storage_outbox_waiting", "Mails that wait.")?,
+            oldest: Gauge::new(
+                "mail_storage_outbox_oldest_waiting_seconds",
+                "For how long the oldest mail waits that could have gone but for limits and turns.",
+            )?,
+        };
+        registry.register(Box::new(metrics.held.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.released.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.republished.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.waiting.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.oldest.clone())).context("register metric")?;
+        Ok(metrics)
+    }
+
+    pub(crate) fn held(&self, limit: Limit) {
+        self.held.with_label_values(&[limit.as_str()]).inc();
     }
 }

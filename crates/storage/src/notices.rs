@@ -42,7 +42,9 @@ impl Notices {
         &self,
         reported: &[Reported],
     ) -> Result<Vec<(String, MailReceived)>, Failure> {
-        let mut mail_ids: Vec<String> = reported.iter().map(|it| it.email.id.clone()).collect();
+        // What came too late was told already.
+        let news = reported.iter().filter(|it| !it.report.recipients.is_empty());
+        let mut mail_ids: Vec<String> = news.map(|it| it.email.id.clone()).collect();
         mail_ids.sort();
         mail_ids.dedup();
         let mut notices = Vec::new();

@@ -41,19 +41,26 @@ impl Reports {
     /// Applies what these mails report; gives for each what is to be announced.
     pub(crate) async fn apply(&self, arrivals: &[Arrival]) -> Result<Vec<Vec<Record>>, Failure> {
         let mut outs: Vec<Vec<Record>> = arrivals.iter().map(|_| Vec::new()).collect();
-        let candidates = arrivals.iter().zip(&mut outs).filter(|(it, _)| may_be_report(it));
+        let candidates = arrivals.iter().enumerate().filter(|(_, it)| may_be_report(it));
         let candidates: Vec<_> = candidates.collect();
         if candidates.is_empty() {
             return Ok(outs);
         }
         let keys = self.return_paths.keys().await?;
-        for (arrival, out) in candidates {
+        let (mut of, mut matched) = (Vec::new(), Vec::new());
+        for (n, arrival) in candidates {
             match self.matched(arrival, &keys).await? {
-                Ok(matched) => *out = self.record(matched).await?,
+                Ok(found) => {
+                    of.resize(of.len() + found.len(), n);
+                    matched.extend(found);
+                }
                 Err(why) if is_for_nobody(arrival) => self.metrics.note_report(why.as_str()),
                 // Mail to an inbox is no worse for not being a report on mail of ours.
                 Err(_) => (),
             }
+        }
+        for (n, records) in of.into_iter().zip(self.record(&matched).await?) {
+            outs[n].extend(records);
         }
         Ok(outs)
     }
@@ -75,22 +82,28 @@ impl Reports {
         Ok(matching::findings(mail, &reading.report, &subject, &sent, &self.reporters))
     }
 
-    async fn record(&self, matched: Vec<Matched>) -> Result<Vec<Record>, Failure> {
+    /// All in one transaction; gives for each what is to be announced.
+    async fn record(&self, matched: &[Matched]) -> Result<Vec<Vec<Record>>, Failure> {
         let findings: Vec<_> = matched.iter().map(|it| it.finding.clone()).collect();
-        let found = self.store.writer.apply(&findings).await.map_err(failure)?;
-        let found: Vec<(Found, Class)> =
-            found.into_iter().zip(&matched).filter_map(|(it, m)| Some((it?, m.class))).collect();
+        let applied = self.store.writer.apply(&findings).await.map_err(failure)?;
+        let found = applied.iter().flatten().cloned();
+        let classes = applied.iter().zip(matched).filter(|it| it.0.is_some());
+        let found: Vec<(Found, Class)> = found.zip(classes.map(|it| it.1.class)).collect();
         self.note_bounces(&found).await?;
         self.note_complaints(&found).await?;
-        let mut records = Vec::new();
-        for (it, _) in &found {
-            self.metrics.note_report(if it.repeated { "repeated" } else { "applied" });
-            if it.is_news {
-                records.extend(events::found(it).records());
-                records.extend(self.notices.of_late_failure(it).await?.records());
+        let mut outs = Vec::new();
+        for it in &applied {
+            let mut records = Vec::new();
+            if let Some(it) = it {
+                self.metrics.note_report(if it.repeated { "repeated" } else { "applied" });
+                if it.is_news {
+                    records.extend(events::found(it).records());
+                    records.extend(self.notices.of_late_failure(it).await?.records());
+                }
             }
+            outs.push(records);
         }
-        Ok(records)
+        Ok(outs)
     }
 
     /// What failed recipients say about mail to come, if it is proven. After the statuses, as that of

@@ -1,6 +1,6 @@
 //! From a request to what the ledger takes: composed or rejected. Pure.
 
-use contract::{Mailbox, Rejection, SendRequest, SubmissionScanned};
+use contract::{Mailbox, Rejection, SendRequest, SubmissionAccepted, SubmissionScanned};
 use mail::{Address, ComposeError, Draft, DraftAttachment, DraftList};
 use store::{Account, Ancestry, Composed, Inbox, Outcome, Rejected, Suppression, UNSUBSCRIBED};
 
@@ -86,18 +86,8 @@ fn permitted(request: &SendRequest, around: &Circumstances) -> Result<(), Reject
         let message = format!("threadId: the inbox has no thread {:?}", request.thread_id);
         return Err(rejection("thread_not_found", message));
     }
-    answerable(request, around.answer_refused.as_deref())?;
+    mail::check_answer(request, around.answer_refused.as_deref())?;
     reachable(request, &around.suppressed)
-}
-
-/// RFC 3834 section 2: machines do not answer machines. A person may, and so may a machine that
-/// somebody has told to.
-fn answerable(request: &SendRequest, refused: Option<&str>) -> Result<(), Rejection> {
-    let Some(why) = refused else { return Ok(()) };
-    if request.allow_auto_reply || mail::automatic(request) == "no" {
-        return Ok(());
-    }
-    Err(rejection("auto_reply_refused", mail::auto_reply_refused(why)))
 }
 
 /// Refuses a mail that nobody would get; where some would, the sender leaves out the others.
@@ -141,17 +131,39 @@ fn compose(
     let octets = mail::compose(&draft)
         .map_err(|err: ComposeError| rejection("invalid_request", err.to_string()))?;
     let message = mail::parse(&octets, usize::MAX);
+    let reverse_path = around.inbox.address.clone();
+    let forward_paths = mail::forward_paths(request)?;
     Ok(Composed {
         octets,
         message,
         verdict: submission.verdict.clone().unwrap_or_default(),
-        reverse_path: around.inbox.address.clone(),
+        handover: handover(submission, reverse_path.clone(), forward_paths.clone()),
+        reverse_path,
         forward_paths,
         thread_id: some(&request.thread_id),
-        is_scheduled: submission.send_at_micros > 0,
+        send_at: submission.send_at_micros,
         notify: request.notify.clone(),
         list_id: request.list.as_ref().map(|it| it.id.clone()),
     })
+}
+
+/// What the sender is told once the mail may go.
+pub(crate) fn handover(
+    submission: &SubmissionScanned,
+    reverse_path: String,
+    forward_paths: Vec<String>,
+) -> SubmissionAccepted {
+    SubmissionAccepted {
+        mail_id: submission.mail_id.clone(),
+        account_id: submission.account_id.clone(),
+        inbox_id: submission.inbox_id.clone(),
+        reverse_path,
+        forward_paths,
+        accepted_at_micros: submission.requested_at_micros,
+        expires_at_micros: submission.expires_at_micros,
+        on_unknown: submission.on_unknown,
+        ..SubmissionAccepted::default()
+    }
 }
 
 fn draft(
@@ -451,9 +463,9 @@ pub(crate) mod tests {
         let Outcome::Composed(composed) = decide(&later, &request(), &around(), &lists()) else {
             panic!("rejected");
         };
-        assert!(composed.is_scheduled);
+        assert_eq!(composed.send_at, later.send_at_micros);
         assert_eq!(composed.message.date_micros, later.send_at_micros);
-        assert!(!self::composed(&request(), &around()).is_scheduled);
+        assert_eq!(self::composed(&request(), &around()).send_at, 0);
     }
 
     pub(crate) fn text(composed: Composed) -> String {

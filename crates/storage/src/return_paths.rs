@@ -31,7 +31,7 @@ pub(crate) fn give(
     mut accepted: SubmissionAccepted,
 ) -> Result<SubmissionAccepted, Failure> {
     let domain = accepted.reverse_path.rsplit_once('@').map_or("", |(_, domain)| domain).to_owned();
-    let goes_at = now().max(accepted.send_at_micros);
+    let goes_at = now();
     let make = |position| {
         keys.make(&accepted.mail_id, position, &domain, goes_at).ok_or_else(|| {
             let err = anyhow!("mail {:?} can be given no return path", accepted.mail_id);

@@ -4,6 +4,8 @@ use contract::{Message, Rejection, SendRequest, SubmissionScanned};
 use mail::{Flaw, Whole};
 use store::{Composed, Inbox};
 
+use crate::request::handover;
+
 /// The message as it goes out: the inbox's own, with what it lacks.
 pub(crate) fn compose(
     submission: &SubmissionScanned,
@@ -12,16 +14,19 @@ pub(crate) fn compose(
 ) -> Result<Composed, Rejection> {
     let octets = finish(submission, request, inbox)?;
     let message = mail::parse(&octets, usize::MAX);
+    let reverse_path = inbox.address.clone();
+    let forward_paths = mail::forward_paths(request)?;
     Ok(Composed {
         octets,
         message,
         verdict: submission.verdict.clone().unwrap_or_default(),
-        reverse_path: inbox.address.clone(),
-        forward_paths: mail::forward_paths(request)?,
+        handover: handover(submission, reverse_path.clone(), forward_paths.clone()),
+        reverse_path,
+        forward_paths,
         notify: request.notify.clone(),
         list_id: None,
         thread_id: None,
-        is_scheduled: submission.send_at_micros > 0,
+        send_at: submission.send_at_micros,
     })
 }
 

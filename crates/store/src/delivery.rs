@@ -17,6 +17,8 @@ pub(crate) struct Recipient {
     /// The attempt that led to the state; 0 before the first.
     pub(crate) attempt: i64,
     pub(crate) known: Known,
+    /// If it failed: because its time was over.
+    pub(crate) is_expired: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -43,6 +43,14 @@ impl Dialect {
         }
     }
 
+    /// As `lock_rows`, and leaves out those that others have locked.
+    pub(crate) fn lock_free_parents(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR NO KEY UPDATE SKIP LOCKED",
+        }
+    }
+
     /// The function that says where a text has another, 0 for nowhere.
     pub(crate) fn position(self) -> &'static str {
         match self {

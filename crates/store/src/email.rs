@@ -15,10 +15,11 @@ use crate::{Direction, Error, moment::rfc3339, sql, threading};
 pub(crate) const COLUMNS: &str = "e.id, e.mail_id, e.inbox_id, e.account_id, e.direction, e.status, \
      e.is_read, e.thread_id, e.created_at, e.received_at, m.from_address, m.to_addresses, \
      m.cc_addresses, m.subject, m.preview, m.message_id, m.attachments, m.security, \
-     l.idempotency_key, l.rejection_code, l.rejection_message, e.no_auto_reply";
+     l.idempotency_key, l.rejection_code, l.rejection_message, l.send_at, o.held_reason, \
+     o.held_until, e.no_auto_reply";
 
-pub(crate) const TABLES: &str =
-    "emails e JOIN mails m ON m.id = e.mail_id LEFT JOIN ledger l ON l.email_id = e.id";
+pub(crate) const TABLES: &str = "emails e JOIN mails m ON m.id = e.mail_id LEFT JOIN ledger l ON l.email_id = e.id \
+     LEFT JOIN outbox o ON o.email_id = e.id";
 
 impl Direction {
     pub(crate) fn as_str(self) -> &'static str {
@@ -107,8 +108,8 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
         attachment.s3_key = format!("{id}/{index}");
     }
     let created_at = row.try_get("created_at").map_err(&failed)?;
-    let received_at: Option<i64> = row.try_get("received_at").map_err(&failed)?;
     let no_auto_reply = optional("no_auto_reply")?;
+    let moment = |column: &str| row.try_get::<Option<i64>, _>(column).map_err(&failed);
     let mut email = Email {
         id,
         inbox_id: text("inbox_id")?,
@@ -126,7 +127,7 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
         security: Some(from_json(&text("security")?, "verdict")?),
         status: Some(text("status")?),
         created_at: rfc3339(created_at),
-        received_at: received_at.map(rfc3339),
+        received_at: moment("received_at")?.map(rfc3339),
         message_id: optional("message_id")?.map(|it| format!("<{it}>")),
         idempotency_key: optional("idempotency_key")?,
         recipients: Vec::new(),
@@ -136,6 +137,9 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
         repeated: false,
         body_differs: false,
         auto_reply: None,
+        held_reason: optional("held_reason")?,
+        held_until: moment("held_until")?.map(rfc3339),
+        send_at: moment("send_at")?.map(rfc3339),
     };
     email.auto_reply = (email.direction == Direction::Inbound.as_str())
         .then(|| auto_reply(no_auto_reply.unwrap_or_default()));

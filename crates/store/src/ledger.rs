@@ -30,19 +30,25 @@ pub(crate) type Key = (String, String);
 /// What the ledger knows of a request.
 pub(crate) struct Known {
     pub(crate) entry: LedgerEntry,
+    /// Its state in the outbox; `None` if it is not there.
+    outbox: Option<String>,
     /// Something is reported of it: the sender has it.
     attempted: bool,
 }
 
 impl Known {
     pub(crate) fn entered(&self, email: Email, requested_at: i64, repeated: bool) -> Entered {
-        let is_same_request = self.entry.requested_at == requested_at;
-        let is_accepted = self.entry.rejection.is_none();
-        Entered {
-            entry: self.entry.clone(),
-            email,
-            repeated,
-            to_send: is_accepted && (!repeated || is_same_request && !self.attempted),
+        let is_wanted = !repeated || self.entry.requested_at == requested_at;
+        let to_send = is_wanted && self.is_free();
+        Entered { entry: self.entry.clone(), email, repeated, to_send, held: None }
+    }
+
+    /// The sender may not have heard of it, and is to.
+    fn is_free(&self) -> bool {
+        match self.outbox.as_deref() {
+            Some(state) => state == "released",
+            // From before there was an outbox.
+            None => !self.attempted && matches!(&*self.entry.status, "queued" | "scheduled"),
         }
     }
 }
@@ -55,10 +61,11 @@ pub(crate) async fn entries(
     let keys: Vec<Key> = keys.into_iter().collect();
     let statement = |tuples| {
         format!(
-            "SELECT {COLUMNS}, CASE WHEN EXISTS (SELECT 1 FROM attempts a \
+            "SELECT {COLUMNS}, o.state AS outbox, CASE WHEN EXISTS (SELECT 1 FROM attempts a \
              WHERE a.mail_id = e.mail_id) THEN 1 ELSE 0 END AS attempted \
              FROM {TABLES} JOIN (VALUES {tuples}) AS v \
-             ON l.inbox_id = v.column1 AND l.idempotency_key = v.column2"
+             ON l.inbox_id = v.column1 AND l.idempotency_key = v.column2 \
+             LEFT JOIN outbox o ON o.email_id = l.email_id"
         )
     };
     let rows = sql::fetch(connection, &keys, 2, statement, |query, (inbox_id, key)| {
@@ -71,7 +78,8 @@ pub(crate) async fn entries(
         let entry = entry(row).map_err(&failed)?;
         let attempted = row.try_get::<i64, _>("attempted").map_err(&failed)? != 0;
         let key = (entry.inbox_id.clone(), entry.idempotency_key.clone());
-        entries.insert(key, Known { entry, attempted });
+        let outbox = row.try_get("outbox").map_err(&failed)?;
+        entries.insert(key, Known { entry, outbox, attempted });
     }
     Ok(entries)
 }

@@ -6,6 +6,7 @@
 //! Each statement is written once, for both: the schema has only texts, 64-bit integers and octets,
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
+mod allowance;
 mod brakes;
 mod cursor;
 mod database;
@@ -19,6 +20,7 @@ mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod outbox;
 mod outcome;
 mod policy;
 mod reader;
@@ -36,6 +38,9 @@ use contract::Email;
 
 use crate::database::{Database, Target};
 pub use crate::{
+    allowance::{
+        DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
+    },
     brakes::{Brakes, Manner},
     domain::*,
     error::Error,
@@ -44,6 +49,7 @@ pub use crate::{
     migrations::migrate,
     model::*,
     moment::rfc3339,
+    outbox::{Backlog, Cancelled, GIVEN_UP, News, OutboxAgenda, Released},
     policy::Policy,
     reader::{
         Reader,
@@ -65,6 +71,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// Has the ledger and the outbox go by this; without it nothing is limited.
+    pub fn under(self, limits: LimitPolicy) -> Store {
+        Store { writer: self.writer.under(limits), ..self }
+    }
+
     /// Connects, and checks that the schema is current.
     pub async fn open(url: &str) -> Result<Store, Error> {
         let database = Database::connect(url).await?;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use contract::{DeliveryReported, Email, MailScanned, Message, Verdict};
+use contract::{DeliveryReported, Email, MailScanned, Message, SubmissionAccepted, Verdict};
 
-use crate::Manner;
+use crate::{Limit, Manner};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
@@ -173,8 +173,8 @@ pub struct LedgerEntry {
     pub idempotency_key: String,
     /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
-    /// "scheduled", "queued", "sent", "deferred", "delivered", "unknown", "bounced", "complained",
-    /// "suppressed" or "rejected".
+    /// "scheduled", "held", "queued", "sent", "deferred", "delivered", "unknown", "bounced", "expired",
+    /// "cancelled", "complained", "suppressed" or "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
@@ -240,8 +240,10 @@ pub struct Composed {
     pub forward_paths: Vec<String>,
     /// The thread the request names; otherwise the message identifiers lead to one.
     pub thread_id: Option<String>,
-    /// It goes out later: its status is "scheduled" until something is reported of it.
-    pub is_scheduled: bool,
+    /// When it is to go, if that is later; else 0.
+    pub send_at: i64,
+    /// What the sender is told once it may go.
+    pub handover: SubmissionAccepted,
     /// What is to be notified of in the inbox: some of "failure", "delay", "success".
     pub notify: Vec<String>,
     /// The account's name for the list it goes to.
@@ -257,9 +259,11 @@ pub struct Entered {
     pub email: Email,
     /// The key was in the ledger already; nothing changed.
     pub repeated: bool,
-    /// It has yet to be handed to the sender: new, or the same request once more, before anything is
-    /// reported of it, because a storage process died before it could.
+    /// It has yet to be handed to the sender: new and free to go, or the same request once more, before
+    /// anything is reported of it, because a storage process died before it could.
     pub to_send: bool,
+    /// It waits, and for a limit: this one, as far as it was found now.
+    pub held: Option<Limit>,
 }
 
 /// What a report changed.

@@ -294,7 +294,7 @@ pub struct Rejection {
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
 }
-/// A submission is in the ledger and free to go.
+/// A submission is in the ledger and free to go now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubmissionAccepted {
     #[prost(string, tag = "1")]
@@ -307,11 +307,9 @@ pub struct SubmissionAccepted {
     pub reverse_path: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "5")]
     pub forward_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When it was free to go.
     #[prost(int64, tag = "6")]
     pub accepted_at_micros: i64,
-    /// Not before then; 0 is at once.
-    #[prost(int64, tag = "7")]
-    pub send_at_micros: i64,
     /// Given up then, unless the sender gives up earlier; 0 leaves it to the sender.
     #[prost(int64, tag = "8")]
     pub expires_at_micros: i64,
@@ -342,7 +340,7 @@ pub struct DeliveryDue {
     /// 1 for the first attempt.
     #[prost(uint32, tag = "7")]
     pub attempt: u32,
-    /// When it was free to go: for a mail that was to be sent later, that moment.
+    /// As in SubmissionAccepted.
     #[prost(int64, tag = "8")]
     pub accepted_at_micros: i64,
     /// As in SubmissionAccepted.
@@ -646,8 +644,9 @@ pub struct Event {
     /// The same for every copy of one occurrence.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// email.received, email.queued, email.sent, email.deferred, email.delivered, email.bounced,
-    /// email.unknown, email.complained, email.suppressed, email.rejected, email.validated.
+    /// email.received, email.queued, email.held, email.sent, email.deferred, email.delivered, email.bounced,
+    /// email.expired, email.unknown, email.complained, email.suppressed, email.cancelled, email.rejected,
+    /// email.validated, email.unsubscribed.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -801,6 +800,18 @@ pub struct Email {
     #[prost(bool, tag = "23")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub body_differs: bool,
+    /// Of a mail that is held: what it waits for.
+    #[prost(string, optional, tag = "24")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_reason: ::core::option::Option<::prost::alloc::string::String>,
+    /// When it is expected to go, as far as that is known.
+    #[prost(string, optional, tag = "25")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_until: ::core::option::Option<::prost::alloc::string::String>,
+    /// When its request wants it to go, if later than it was asked for.
+    #[prost(string, optional, tag = "26")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_at: ::core::option::Option<::prost::alloc::string::String>,
     /// Of a received mail: whether a machine may answer it.
     #[prost(message, optional, tag = "30")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -176,3 +176,22 @@ async fn a_machine_is_not_answered_by_a_machine_unless_told_to() {
     assert_eq!(email["autoReply"], json!({ "allowed": true }));
     post(&agent, &format!("/v1/emails/{id}/reply"), "o", &body).await.ok();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_round_is_not_passed_on() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let _ledger = ledger(&bench, None);
+    let forwarded = async |times: usize| {
+        let mail = format!(
+            "{}Subject: s\r\n\r\nt\r\n",
+            "From: a@example.com\r\nContent-Type: message/rfc822\r\n\r\n".repeat(times)
+        );
+        let id = bench.deliver(&inbox, &mail).await;
+        let forward = json!({ "to": ["bob@example.com"], "validateOnly": true });
+        agent.post(&format!("/v1/emails/{id}/forward"), &forward).await
+    };
+    forwarded(8).await.ok();
+    forwarded(9).await.is(422, "forward_loop");
+}

@@ -145,6 +145,8 @@ impl Configs {
                 database: database.clone(),
                 domains: domains.clone(),
                 public_url: public_url.clone(),
+                // Nothing leaves this machine: nobody is there to distrust a new inbox.
+                warm_up: storage::WarmUpConfig { first_day: 0, ..Default::default() },
                 ..Default::default()
             },
             sender: sender::Config {

@@ -8,6 +8,7 @@ use contract::Figures;
 use store::{Breakers, Inbox, Standing, Store, Switched, Whose, rfc3339};
 
 use super::Database;
+use crate::limits;
 
 /// Of its state's changes, so many are shown.
 const CHANGES_SHOWN: i64 = 10;
@@ -18,6 +19,15 @@ pub(crate) enum Command {
     Show {
         /// Its id or its address.
         inbox: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Show or set how much an inbox may send, in place of the limits of its tier.
+    Limits {
+        /// Its id or its address.
+        inbox: String,
+        #[command(flatten)]
+        change: limits::Change,
         #[command(flatten)]
         database: Database,
     },
@@ -45,6 +55,10 @@ pub(super) async fn run(command: Command) -> anyhow::Result<String> {
         Command::Show { inbox, database } => {
             let (store, inbox) = open(&inbox, &database).await?;
             show(&store, &inbox).await
+        }
+        Command::Limits { inbox, change, database } => {
+            let (store, inbox) = open(&inbox, &database).await?;
+            limits::run(&store, &inbox.id, &change).await
         }
         Command::Stop { inbox, reason, database } => {
             ensure!(!reason.trim().is_empty(), "--reason is empty: its owner is told");

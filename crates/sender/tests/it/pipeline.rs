@@ -104,22 +104,16 @@ impl Bench {
 
     /// Enters a mail into the ledger, as storage does, and announces it.
     pub(crate) async fn accept(&self, mail_id: &str, forward_paths: &[&str]) {
-        self.accept_for(mail_id, forward_paths, 0).await;
-    }
-
-    /// To be sent at this moment.
-    async fn accept_for(&self, mail_id: &str, forward_paths: &[&str], send_at_micros: i64) {
-        let usual = OnUnknown::Unspecified;
-        self.accept_whole(mail_id, CONTENT, forward_paths, send_at_micros, usual).await;
+        self.accept_content(mail_id, CONTENT, forward_paths).await;
     }
 
     /// Of which no copy is to go out unasked.
     pub(crate) async fn accept_holding(&self, mail_id: &str, forward_paths: &[&str]) {
-        self.accept_whole(mail_id, CONTENT, forward_paths, 0, OnUnknown::Hold).await;
+        self.accept_whole(mail_id, CONTENT, forward_paths, OnUnknown::Hold).await;
     }
 
     async fn accept_content(&self, mail_id: &str, content: &[u8], forward_paths: &[&str]) {
-        self.accept_whole(mail_id, content, forward_paths, 0, OnUnknown::Unspecified).await;
+        self.accept_whole(mail_id, content, forward_paths, OnUnknown::Unspecified).await;
     }
 
     pub(crate) async fn accept_whole(
@@ -127,7 +121,6 @@ impl Bench {
         mail_id: &str,
         content: &[u8],
         forward_paths: &[&str],
-        send_at_micros: i64,
         on_unknown: OnUnknown,
     ) {
         let forward_paths: Vec<String> = forward_paths.iter().map(|it| (*it).to_owned()).collect();
@@ -152,7 +145,8 @@ impl Bench {
             reverse_path: inbox.address.clone(),
             forward_paths: forward_paths.clone(),
             thread_id: None,
-            is_scheduled: false,
+            send_at: 0,
+            handover: SubmissionAccepted::default(),
             notify: Vec::new(),
             list_id: None,
         };
@@ -175,7 +169,6 @@ impl Bench {
             reverse_path: inbox.address,
             forward_paths,
             accepted_at_micros: now_micros(),
-            send_at_micros,
             on_unknown: on_unknown.into(),
             ..SubmissionAccepted::default()
         };
@@ -381,25 +374,6 @@ async fn a_delay_outlives_the_sender() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn a_mail_for_later_goes_at_its_time_whoever_was_away() {
-    let peer = Peer::start(Setup::default()).await;
-    let bench = Bench::new(&peer).await;
-    let running = Running::start(&bench.config);
-    let send_at = now_micros() + 3_000_000;
-    bench.accept_for("eml_later", &["a@example.org"], send_at).await;
-    bench.accept("eml_now", &["a@example.org"]).await;
-    let first = bench.eventually_reported(1).await;
-    assert_eq!(first[0].mail_id, "eml_now");
-    running.stop().await;
-    let running = Running::start(&bench.config);
-    let reports = bench.eventually_reported(2).await;
-    assert_eq!(reports[1].mail_id, "eml_later");
-    assert!(reports[1].attempted_at_micros >= send_at);
-    running.stop().await;
-}
-
-/// The same delivery once more, as after a crash between the report and the ack.
 #[tokio::test]
 async fn who_is_settled_gets_no_second_copy() {
     let peer = Peer::start(Setup::script(|line| {

@@ -5,13 +5,14 @@ mod directory;
 mod domains;
 mod loops;
 mod outbound;
+mod outbox;
 mod replicas;
 mod reports;
 mod standing;
 mod tokens;
 mod whole;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream;
 use bus::{Bus, Resolution};
@@ -23,7 +24,7 @@ use contract::{
 use futures_util::TryStreamExt as _;
 use local_nats::{LocalNats, Options};
 use service::Process;
-use storage::Config;
+use storage::{Config, WarmUpConfig};
 use store::{Brakes, Created, Inbox, NewInbox, Store};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -64,10 +65,12 @@ impl Bench {
         let database = format!("sqlite:{}", dir.path().join("posthouse.db").display());
         store::migrate(&database).await.expect("migrate");
         let store = Store::open(&database).await.expect("open");
-        store.writer.ensure_account(ACCOUNT, 1).await.expect("account");
+        store.writer.ensure_account(ACCOUNT, 4).await.expect("account");
+        let warm_up = WarmUpConfig { first_day: 0, ..WarmUpConfig::default() };
         // Tests say the same to the same people often.
         let brakes = Brakes::released();
-        let config = Config { nats: nats.url.clone(), database, brakes, ..Config::default() };
+        let config =
+            Config { nats: nats.url.clone(), database, brakes, warm_up, ..Config::default() };
         Bench { nats, bus, store, config, _dir: dir }
     }
 
@@ -221,6 +224,11 @@ fn submission(inbox: &Inbox, key: &str, requested_at: i64) -> SubmissionScanned 
         request: Some(submission.request),
         ..SubmissionScanned::default()
     }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since.as_micros()).expect("in range")
 }
 
 /// Asks until the answer is yes.

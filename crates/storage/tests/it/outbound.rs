@@ -207,31 +207,6 @@ fn asking(inbox: &Inbox, key: &str, requested_at: i64, more: &str) -> Submission
 }
 
 #[tokio::test]
-async fn a_mail_for_later_is_kept_at_once_and_says_when_it_goes() {
-    let bench = Bench::new().await;
-    let inbox = bench.inbox("agent").await;
-    let running = bench.start().await;
-    let more = r#""sendAt":"1970-01-01T00:01:00Z","ttlSeconds":30,"bcc":["carol@example.net"]"#;
-    let request = SubmissionScanned {
-        send_at_micros: 60_000_000,
-        expires_at_micros: 90_000_000,
-        ..asking(&inbox, "k", 1_000_000, more)
-    };
-    bench.deliver(&request, "request").await;
-    let events = bench.wait_for_events(1).await;
-    assert_eq!(names(&events), ["email.queued"]);
-    let email = events[0].data.as_ref().expect("an email");
-    assert_eq!(email.status.as_deref(), Some("scheduled"));
-    assert_eq!(email.to, ["bob@example.net"]);
-    let accepted = bench.last_outbound("outbound.accepted").await;
-    let accepted = SubmissionAccepted::decode(accepted).expect("decode");
-    assert_eq!(accepted.forward_paths, ["bob@example.net", "carol@example.net"]);
-    assert_eq!((accepted.accepted_at_micros, accepted.send_at_micros), (1_000_000, 60_000_000));
-    assert_eq!(accepted.expires_at_micros, 90_000_000);
-    running.stop().await;
-}
-
-#[tokio::test]
 async fn a_dry_run_is_answered_and_leaves_nothing() {
     let bench = Bench::new().await;
     let inbox = bench.inbox("agent").await;

@@ -1,6 +1,7 @@
 pub(crate) mod domains;
 mod emails;
 mod outbound;
+mod outbox;
 mod reports;
 mod search;
 pub(crate) mod standings;
@@ -70,12 +71,11 @@ impl Reader {
               WHERE account_id = $1) AS received, \
              (SELECT CAST(COALESCE(SUM(purged_email_count), 0) AS BIGINT) FROM accounts \
               WHERE id = $1) AS purged, \
-             (SELECT COUNT(*) FROM ledger WHERE account_id = $1 AND entered_at >= $2 \
-              AND rejection_code IS NULL) AS sent";
-        let midnight = now() / DAY * DAY;
+             (SELECT CAST(COALESCE(SUM(accepted), 0) AS BIGINT) FROM account_days \
+              WHERE account_id = $1 AND day = $2) AS sent";
         let row = sqlx::query(statement)
             .bind(sql::text(account_id))
-            .bind(midnight)
+            .bind(now() / DAY)
             .fetch_one(&self.database.read)
             .await
             .map_err(&failed)?;

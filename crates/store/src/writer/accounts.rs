@@ -60,7 +60,7 @@ impl Writer {
             .execute(&self.database.write)
             .await
             .map_err(Error::query("set the tier of an account"))?;
-        Ok(())
+        self.wake_queues_of(account_id).await
     }
 
     /// Notes that the account did something now. Writes at most once a minute per account.

@@ -4,8 +4,10 @@ mod domains;
 mod emails;
 mod findings;
 mod inboxes;
+mod limits;
 mod mail;
 mod outbound;
+mod outbox;
 mod purge;
 mod reports;
 mod resolutions;
@@ -21,19 +23,25 @@ use std::sync::Arc;
 
 use sqlx::{Any, Transaction};
 
+pub(crate) use self::outbox::overrides;
 pub use self::standings::Switched;
-use crate::{Error, Policy, database::Database};
+use crate::{Error, LimitPolicy, Policy, database::Database};
 
 /// Writes. Each call is one transaction, but for purging, which takes its time.
 #[derive(Clone)]
 pub struct Writer {
     database: Database,
     policy: Option<Arc<Policy>>,
+    limits: Arc<LimitPolicy>,
 }
 
 impl Writer {
     pub(crate) fn new(database: Database) -> Writer {
-        Writer { database, policy: None }
+        Writer { database, policy: None, limits: Arc::default() }
+    }
+
+    pub(crate) fn under(self, limits: LimitPolicy) -> Writer {
+        Writer { limits: Arc::new(limits), ..self }
     }
 
     pub(crate) async fn close(&self) {

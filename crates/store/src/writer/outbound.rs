@@ -1,16 +1,19 @@
 //! The ledger: what was asked to be sent, once per key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use contract::{Mailbox, Rejection};
 use sqlx::AnyConnection;
 
 use super::{
     Writer, brakes, commit,
     emails::{self, EmailRow, Locked},
+    limits::Days,
+    outbox::{self, Decision, Outgoing},
     threads,
 };
 use crate::{
-    Composed, Direction, Entered, Error, Outcome, Rejected, Submitted,
+    Composed, Direction, Entered, Error, Limit, Outcome, Rejected, Submitted,
     dialect::{Dialect, Indexed},
     email::{self, MailRow},
     ledger::{self, Key},
@@ -42,26 +45,65 @@ impl Writer {
         let mut new: Vec<New<'_>> = Vec::new();
         for submitted in judged.iter().map(|it| &*it.submitted) {
             let inbox = inboxes.get(&submitted.inbox_id).ok_or(Error::NoInbox)?;
-            new.push(New { key: key(submitted), submitted, email: row(submitted, inbox), inbox });
+            let (key, email) = (key(submitted), row(submitted, inbox));
+            new.push(New { key, submitted, email, inbox, refused: None, held: None });
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
-        insert(&mut transaction, dialect, &new, entered_at).await?;
+        self.admit(&mut transaction, &mut new, entered_at).await?;
         brakes::remember(&mut transaction, policy, &judged, entered_at).await?;
         let after = ledger::entries(&mut transaction, keys).await?;
         let ids: Vec<String> = after.values().map(|it| it.entry.email_id.clone()).collect();
         let found = email::find(&mut transaction, &ids).await?;
         commit(transaction).await?;
-        let mut fresh: BTreeSet<&Key> = new.iter().map(|it| &it.key).collect();
+        let mut fresh: BTreeMap<&Key, Option<Limit>> =
+            new.iter().map(|it| (&it.key, it.held)).collect();
         let entered = submissions.iter().map(|it| {
             let key = key(it);
             let known = after.get(&key).ok_or(Error::Corrupt { what: "a new ledger entry" })?;
             let email = found.get(&known.entry.email_id);
             let email = email.ok_or(Error::Corrupt { what: "the email of a ledger entry" })?;
             // A key twice in one batch: the first one is new.
-            let repeated = !fresh.remove(&key);
-            Ok(known.entered(email.email.clone(), it.requested_at, repeated))
+            let first = fresh.remove(&key);
+            let entered = known.entered(email.email.clone(), it.requested_at, first.is_none());
+            Ok(Entered { held: first.flatten(), ..entered })
         });
         entered.collect()
+    }
+
+    /// Enters requests that are new: those that a limit refuses as rejected, the others into the
+    /// outbox.
+    async fn admit(
+        &self,
+        connection: &mut AnyConnection,
+        new: &mut [New<'_>],
+        now: i64,
+    ) -> Result<(), Error> {
+        let account_ids = new.iter().map(|it| it.inbox.account_id.as_str()).collect();
+        let mut days = Days::lock(connection, account_ids, now).await?;
+        for it in new.iter_mut().filter(|it| it.composed().is_some()) {
+            if let Err(rejection) = days.admit(&it.inbox.account_id, &self.limits) {
+                it.refuse(rejection);
+            }
+        }
+        let rows: Vec<EmailRow> = accepted(new).map(|(it, _)| it.email.clone()).collect();
+        let mails = accepted(new).map(|(_, mail)| mail);
+        let mails: Vec<Outgoing<'_>> =
+            rows.iter().zip(mails).map(|(email, mail)| outgoing(email, mail)).collect();
+        let entering = outbox::plan(connection, &self.limits, &mails, now).await?;
+        let mut decisions = entering.decisions(now);
+        for it in new.iter_mut().filter(|it| it.composed().is_some()) {
+            match decisions.next().ok_or(Error::Corrupt { what: "the plan of a mail" })? {
+                Decision::Enters { status, held } => (it.email.status, it.held) = (status, held),
+                Decision::Refused(rejection) => {
+                    days.take_back(&it.inbox.account_id);
+                    it.refuse(rejection);
+                }
+            }
+        }
+        drop(decisions);
+        days.save(connection).await?;
+        insert(connection, self.database.dialect, new, now).await?;
+        outbox::insert(connection, &self.limits, entering, &mails, now).await
     }
 }
 
@@ -71,6 +113,57 @@ struct New<'a> {
     submitted: &'a Submitted,
     inbox: &'a Locked,
     email: EmailRow,
+    /// It could be honoured, but for a limit.
+    refused: Option<Rejected>,
+    /// It has to wait for this limit.
+    held: Option<Limit>,
+}
+
+impl<'a> New<'a> {
+    /// The mail, unless it was rejected.
+    fn composed(&self) -> Option<&'a Composed> {
+        match &self.submitted.outcome {
+            Outcome::Composed(composed) if self.refused.is_none() => Some(composed),
+            _ => None,
+        }
+    }
+
+    fn rejected(&self) -> Option<&Rejected> {
+        match &self.submitted.outcome {
+            Outcome::Composed(_) => self.refused.as_ref(),
+            Outcome::Rejected(rejected) => Some(rejected),
+        }
+    }
+
+    fn refuse(&mut self, rejection: Rejection) {
+        if let Some(composed) = self.composed() {
+            let addresses = |list: &[Mailbox]| list.iter().map(|it| it.address.clone()).collect();
+            self.refused = Some(Rejected {
+                rejection,
+                subject: composed.message.subject.clone(),
+                to: addresses(&composed.message.to),
+                cc: addresses(&composed.message.cc),
+            });
+            self.email.status = "rejected";
+        }
+    }
+}
+
+/// Those that were not rejected, with their mails.
+fn accepted<'n, 'a>(
+    new: &'n [New<'a>],
+) -> impl Iterator<Item = (&'n New<'a>, &'a Composed)> + use<'n, 'a> {
+    new.iter().filter_map(|it| it.composed().map(|mail| (it, mail)))
+}
+
+fn outgoing<'a>(email: &'a EmailRow, mail: &'a Composed) -> Outgoing<'a> {
+    Outgoing {
+        email_id: &email.id,
+        inbox_id: &email.inbox_id,
+        handover: &mail.handover,
+        send_at: mail.send_at,
+        position: email.created_at,
+    }
 }
 
 fn key(submitted: &Submitted) -> Key {
@@ -85,7 +178,6 @@ fn row(submitted: &Submitted, inbox: &Locked) -> EmailRow {
         account_id: inbox.account_id.clone(),
         direction: Direction::Outbound,
         status: match &submitted.outcome {
-            Outcome::Composed(composed) if composed.is_scheduled => "scheduled",
             Outcome::Composed(_) => "queued",
             Outcome::Rejected(_) => "rejected",
         },
@@ -103,16 +195,15 @@ async fn insert(
     entered_at: i64,
 ) -> Result<(), Error> {
     let mails: Vec<MailRow> = new.iter().map(mail_row).collect();
-    let accepted = || new.iter().filter_map(|it| composed(it.submitted).map(|mail| (it, mail)));
     // What was refused is in no conversation.
     let candidates: Vec<Candidate> =
-        accepted().map(|(it, mail)| candidate(mail, it.email.created_at)).collect();
-    let mut rows: Vec<EmailRow> = accepted().map(|(it, _)| it.email.clone()).collect();
+        accepted(new).map(|(it, mail)| candidate(mail, it.email.created_at)).collect();
+    let mut rows: Vec<EmailRow> = accepted(new).map(|(it, _)| it.email.clone()).collect();
     threads::thread(connection, &mut rows, &candidates).await?;
-    let refused = new.iter().filter(|it| composed(it.submitted).is_none());
+    let refused = new.iter().filter(|it| it.composed().is_none());
     rows.extend(refused.map(|it| it.email.clone()));
 
-    let contents: Vec<(&str, &[u8], &str)> = accepted()
+    let contents: Vec<(&str, &[u8], &str)> = accepted(new)
         .map(|(it, mail)| {
             (it.email.mail_id.as_str(), mail.octets.as_slice(), mail.message.text.as_str())
         })
@@ -121,7 +212,7 @@ async fn insert(
         .iter()
         .zip(&mails)
         .map(|(it, mail)| {
-            let body = composed(it.submitted).map_or("", |it| &it.message.text);
+            let body = it.composed().map_or("", |it| &it.message.text);
             let words = words::index(&it.email.account_id, mail.words().chain([body]));
             Indexed { email_id: it.email.id.clone(), words }
         })
@@ -136,11 +227,9 @@ async fn insert(
 }
 
 async fn insert_lists(connection: &mut AnyConnection, new: &[New<'_>]) -> Result<(), Error> {
-    let of_list = |it: &New<'_>| {
-        let list_id = composed(it.submitted)?.list_id.clone()?;
-        Some((it.email.mail_id.clone(), list_id))
-    };
-    let mails: Vec<(String, String)> = new.iter().filter_map(of_list).collect();
+    let of_list =
+        |(it, mail): (&New<'_>, &Composed)| Some((it.email.mail_id.clone(), mail.list_id.clone()?));
+    let mails: Vec<(String, String)> = accepted(new).filter_map(of_list).collect();
     let statement = |tuples| {
         format!(
             "INSERT INTO list_mails (mail_id, list_id) VALUES {tuples} \
@@ -154,37 +243,22 @@ async fn insert_lists(connection: &mut AnyConnection, new: &[New<'_>]) -> Result
     .map_err(Error::query("note the lists of mails"))
 }
 
-fn composed(submitted: &Submitted) -> Option<&Composed> {
-    match &submitted.outcome {
-        Outcome::Composed(composed) => Some(composed),
-        Outcome::Rejected(_) => None,
-    }
-}
-
-fn rejected(submitted: &Submitted) -> Option<&Rejected> {
-    match &submitted.outcome {
-        Outcome::Composed(_) => None,
-        Outcome::Rejected(rejected) => Some(rejected),
-    }
-}
-
 fn mail_row(new: &New<'_>) -> MailRow {
     let mail_id = &new.submitted.mail_id;
-    match &new.submitted.outcome {
-        Outcome::Composed(composed) => {
-            let mut mail = MailRow::of(mail_id, &composed.message);
-            mail.reverse_path = composed.reverse_path.clone();
-            mail.security = email::security(&composed.verdict, None);
-            mail
-        }
-        Outcome::Rejected(rejected) => MailRow {
-            id: mail_id.clone(),
-            from_address: new.inbox.address.clone(),
-            subject: rejected.subject.clone(),
-            to_addresses: rejected.to.clone(),
-            cc_addresses: rejected.cc.clone(),
-            ..MailRow::default()
-        },
+    if let Some(composed) = new.composed() {
+        let mut mail = MailRow::of(mail_id, &composed.message);
+        mail.reverse_path = composed.reverse_path.clone();
+        mail.security = email::security(&composed.verdict, None);
+        return mail;
+    }
+    let rejected = new.rejected().cloned().unwrap_or_default();
+    MailRow {
+        id: mail_id.clone(),
+        from_address: new.inbox.address.clone(),
+        subject: rejected.subject,
+        to_addresses: rejected.to,
+        cc_addresses: rejected.cc,
+        ..MailRow::default()
     }
 }
 
@@ -205,11 +279,13 @@ async fn insert_entries(
     let statement = |tuples| {
         format!(
             "INSERT INTO ledger (email_id, account_id, inbox_id, idempotency_key, request_digest, \
-             rejection_code, rejection_message, requested_at, entered_at, notify) VALUES {tuples}"
+             rejection_code, rejection_message, requested_at, entered_at, send_at, notify) \
+             VALUES {tuples}"
         )
     };
-    sql::execute(connection, new, 10, statement, |query, new| {
-        let rejection = rejected(new.submitted).map(|it| &it.rejection);
+    sql::execute(connection, new, 11, statement, |query, new| {
+        let rejection = new.rejected().map(|it| &it.rejection);
+        let send_at = new.composed().map(|it| it.send_at).filter(|it| *it > 0);
         query
             .bind(new.email.id.clone())
             .bind(new.email.account_id.clone())
@@ -220,16 +296,15 @@ async fn insert_entries(
             .bind(rejection.map(|it| sql::text(&it.message)))
             .bind(new.submitted.requested_at)
             .bind(entered_at)
-            .bind(composed(new.submitted).map_or(String::new(), |it| it.notify.join(",")))
+            .bind(send_at)
+            .bind(new.composed().map_or(String::new(), |it| it.notify.join(",")))
     })
     .await
     .map_err(Error::query("write the ledger"))
 }
 
 async fn insert_recipients(connection: &mut AnyConnection, new: &[New<'_>]) -> Result<(), Error> {
-    let recipients: Vec<(&str, &str, i64)> = new
-        .iter()
-        .filter_map(|it| composed(it.submitted).map(|mail| (it, mail)))
+    let recipients: Vec<(&str, &str, i64)> = accepted(new)
         .flat_map(|(it, mail)| {
             let mail_id = it.email.mail_id.as_str();
             (0..).zip(&mail.forward_paths).map(move |(n, path)| (mail_id, path.as_str(), n))

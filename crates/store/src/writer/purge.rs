@@ -7,13 +7,16 @@ use crate::Error;
 const MAILS_AT_ONCE: i64 = 500;
 
 /// What has to go with an inbox, apart from its mail.
-const LEFTOVERS: [&str; 6] = [
+const LEFTOVERS: [&str; 9] = [
     "DELETE FROM thread_keys WHERE inbox_id = $1",
     "DELETE FROM thread_redirects WHERE inbox_id = $1",
     "DELETE FROM threads WHERE inbox_id = $1",
     "DELETE FROM standing_changes WHERE inbox_id = $1",
     "DELETE FROM standings WHERE inbox_id = $1",
     "DELETE FROM sendings WHERE inbox_id = $1",
+    "DELETE FROM queues WHERE inbox_id = $1",
+    "DELETE FROM inbox_limits WHERE inbox_id = $1",
+    "DELETE FROM correspondents WHERE inbox_id = $1",
 ];
 
 impl Writer {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use contract::{DeliveryReported, RecipientReport};
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Writer, commit};
+use super::{Writer, commit, outbox};
 use crate::{
-    Error, Policy, Reported, Tally,
+    Error, GIVEN_UP, Policy, Reported, Tally,
     delivery::{Recipient, State, status},
     dialect::Dialect,
     email,
@@ -44,6 +44,7 @@ impl Writer {
             outcomes.push(Some(repeated));
         }
         write(&mut transaction, &rows, &mails).await?;
+        outbox::attempted(&mut transaction, self.database.dialect, &mail_ids).await?;
         self.settle(&mut transaction, tallies(&mails)).await?;
         let found = email::find(&mut transaction, &mail_ids).await?;
         commit(transaction).await?;
@@ -102,6 +103,7 @@ impl Mail {
                 if it.suppressed {
                     recipient.known.learn(Known::Suppressed);
                 }
+                recipient.is_expired = it.status == GIVEN_UP;
                 changed.insert(it.forward_path.clone());
                 self.changed.insert(it.forward_path.clone(), it.clone());
                 if let Some(policy) = policy {
@@ -114,9 +116,13 @@ impl Mail {
     }
 
     pub(super) fn status(&self) -> &'static str {
-        let states: Vec<_> = self.recipients.values().map(|it| it.state).collect();
-        let known: Vec<_> = self.recipients.values().map(|it| (it.state, it.known)).collect();
-        refined(status(&states), &known)
+        let recipients = self.recipients.values();
+        let states: Vec<_> = recipients.clone().map(|it| it.state).collect();
+        let known: Vec<_> = recipients.clone().map(|it| (it.state, it.known)).collect();
+        match refined(status(&states), &known) {
+            "bounced" if recipients.clone().all(|it| it.is_expired) => "expired",
+            status => status,
+        }
     }
 }
 
@@ -153,7 +159,7 @@ pub(super) async fn lock(
     }
     let statement = |ids| {
         format!(
-            "SELECT mail_id, forward_path, action, attempt, reported FROM recipients \
+            "SELECT mail_id, forward_path, action, status, attempt, reported FROM recipients \
              WHERE mail_id IN (VALUES {ids})"
         )
     };
@@ -166,6 +172,7 @@ pub(super) async fn lock(
             state: State::parse(&action).ok_or(Error::Corrupt { what: "a recipient's state" })?,
             attempt: row.try_get("attempt").map_err(&failed)?,
             known: Known::parse(&known).ok_or(Error::Corrupt { what: "a report" })?,
+            is_expired: row.try_get::<String, _>("status").map_err(&failed)? == GIVEN_UP,
         };
         if let Some(mail) = mails.get_mut(&row.try_get::<String, _>("mail_id").map_err(&failed)?) {
             mail.recipients.insert(recipient.forward_path.clone(), recipient);

@@ -7,7 +7,7 @@ use std::{
 
 use contract::{
     Action, Attachment, Authentication, DeliveryReported, Envelope, ForwardPath, MailScanned,
-    Mailbox, Message, Reason, RecipientReport, Rejection, Verdict,
+    Mailbox, Message, Reason, RecipientReport, Rejection, SubmissionAccepted, Verdict,
 };
 use store::{
     Arrival, Composed, Created, Inbox, Manner, NewInbox, Outcome, Rejected, Store, Stored,
@@ -170,6 +170,7 @@ pub(crate) async fn store_one(store: &Store, arrival: Arrival) -> anyhow::Result
 
 /// A request to send to these addresses.
 pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
+    let mail_id = format!("eml_{}_{key}", inbox.id);
     let message = Message {
         message_id: format!("{key}@posthouse.localhost"),
         subject: format!("Subject {key}"),
@@ -185,12 +186,20 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         reverse_path: inbox.address.clone(),
         forward_paths: to.iter().map(|it| (*it).to_owned()).collect(),
         thread_id: None,
-        is_scheduled: false,
         notify: Vec::new(),
         list_id: None,
+        send_at: 0,
+        handover: SubmissionAccepted {
+            mail_id: mail_id.clone(),
+            inbox_id: inbox.id.clone(),
+            account_id: inbox.account_id.clone(),
+            reverse_path: inbox.address.clone(),
+            forward_paths: to.iter().map(|it| (*it).to_owned()).collect(),
+            ..SubmissionAccepted::default()
+        },
     };
     Submitted {
-        mail_id: format!("eml_{}_{key}", inbox.id),
+        mail_id,
         account_id: inbox.account_id.clone(),
         inbox_id: inbox.id.clone(),
         idempotency_key: key.to_owned(),

@@ -11,6 +11,7 @@ mod fixture;
 mod inboxes;
 mod loops;
 mod outbound;
+mod outbox;
 mod postgres;
 mod purge;
 mod reports;

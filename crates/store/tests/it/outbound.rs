@@ -1,5 +1,5 @@
 use contract::{Action, Rejection};
-use store::{ArrivalFilter, EmailFilter, Outcome, Submitted};
+use store::{ArrivalFilter, EmailFilter, Submitted};
 
 use crate::fixture::{ACCOUNT, inbox, on_both, rejection, report, submission};
 
@@ -156,16 +156,11 @@ async fn an_inbox_must_exist() {
 }
 
 #[tokio::test]
-async fn what_goes_later_is_scheduled_until_it_is_tried() {
+async fn a_mail_is_queued_until_all_were_tried() {
     on_both(async |store| {
         let inbox = inbox(&store, "agent").await?;
-        let mut submitted = submission("k", &inbox, &["bob@example.net", "carol@example.net"]);
-        if let Outcome::Composed(composed) = &mut submitted.outcome {
-            composed.is_scheduled = true;
-        }
-        let entered = store.writer.enter(std::slice::from_ref(&submitted)).await?;
-        assert!(entered[0].to_send);
-        assert_eq!(entered[0].entry.status, "scheduled");
+        let submitted = submission("k", &inbox, &["bob@example.net", "carol@example.net"]);
+        store.writer.enter(std::slice::from_ref(&submitted)).await?;
         let tried = report(&submitted.mail_id, 1, &[("bob@example.net", Action::Delivered)]);
         store.writer.report(&[tried]).await?;
         let entry = store.reader.ledger_entry(&inbox.id, "k").await?;

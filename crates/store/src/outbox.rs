@@ -1,0 +1,66 @@
+//! What the outbox hands out. Mail waits there, in the database, until its inbox may send it.
+//!
+//! Whatever changes a waiting mail locks its inbox first, as the ledger does. So of two processes that
+//! would release the last mail a limit allows, the second sees what the first did.
+
+use contract::{Email, SubmissionAccepted};
+
+use crate::Limit;
+
+/// The queues that may be served, of `queues q`. Whatever keeps all mail of an inbox back, for longer
+/// than to a known moment, is to be excluded here: both the release and the look whether anything is
+/// due go by it. New requests are another matter, decided where they are judged.
+pub(crate) const SERVED: &str = "q.next_release IS NOT NULL AND NOT EXISTS \
+     (SELECT 1 FROM standings s WHERE s.inbox_id = q.inbox_id AND s.state = 'stopped')";
+
+/// RFC 3463 for what was given up because its time was over: delivery time expired.
+pub const GIVEN_UP: &str = "4.4.7";
+
+/// Mail that was released, to be published and then confirmed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Released {
+    pub mails: Vec<SubmissionAccepted>,
+    /// One for each mail of which it turned out that it has to wait for a limit.
+    pub held: Vec<Limit>,
+}
+
+/// What the outbox has to do and when, in microseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OutboxAgenda {
+    /// A queue is to be served.
+    pub next_release: Option<i64>,
+    /// A waiting mail is to be given up.
+    pub next_expiry: Option<i64>,
+    /// Since when the oldest mail is released and not confirmed.
+    pub unconfirmed_since: Option<i64>,
+    /// Something happened that nobody has announced.
+    pub has_news: bool,
+}
+
+/// Something that happened to a waiting mail and has yet to be published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    /// The name of the event.
+    pub event: String,
+    pub account_id: String,
+    pub email: Email,
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Backlog {
+    pub waiting: i64,
+    /// Since when the oldest of those could have gone; `None` if none could.
+    pub oldest_due_at: Option<i64>,
+}
+
+/// What cancelling a mail came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cancelled {
+    /// It does not go out, now or by an earlier call.
+    Done,
+    /// It has this status and cannot be called back.
+    TooLate(String),
+    /// The account sent no such email.
+    Unknown,
+}
