@@ -17,6 +17,10 @@ fmt:
 bench:
     tests/bench
 
+# Mails per second from acceptance to a remote server, beside Postfix in the same run
+bench-relay:
+    tests/bench-relay
+
 # A quiet inbox beside eight that have 100,000 mails queued
 bench-fairness:
     tests/bench-fairness

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use contract::{
     DeliveryDue, DeliveryReported, Input, MailReceived, MailScanned, OutcomeResolved, Submission,
     SubmissionAccepted, SubmissionScanned,
-    topology::{CLAIMS, CONSUMERS, DIRECTORY, DOTS, POLICIES, STREAMS, UPLOADS},
+    topology::{CLAIMS, CONSUMERS, DIRECTORY, DOTS, POLICIES, SHAPING, STREAMS, UPLOADS},
 };
 
 /// The rows of the table under a heading, as cells without the backticks.
@@ -64,6 +64,6 @@ fn every_stream_and_bucket_is_in_its_table() {
     assert_eq!(first_cells("Streams"), STREAMS.iter().map(|it| it.name.to_owned()).collect());
     assert_eq!(
         first_cells("Buckets"),
-        [CLAIMS, DIRECTORY, DOTS, POLICIES, UPLOADS].map(str::to_owned).into()
+        [CLAIMS, DIRECTORY, DOTS, POLICIES, SHAPING, UPLOADS].map(str::to_owned).into()
     );
 }

@@ -77,11 +77,16 @@ impl Program {
 
     /// Sends a signal and waits for the end.
     pub async fn signal(&mut self, signal: Signal) -> anyhow::Result<ExitStatus> {
+        self.send(signal)?;
+        self.wait().await
+    }
+
+    /// Sends a signal that it survives, such as SIGSTOP.
+    pub fn send(&self, signal: Signal) -> anyhow::Result<()> {
         let child = self.child.as_ref().with_context(|| format!("{} is down", self.name))?;
         let pid = child.id().with_context(|| format!("{} has exited", self.name))?;
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("read process id")?;
-        kill_process(pid, signal).with_context(|| format!("signal {}", self.name))?;
-        self.wait().await
+        kill_process(pid, signal).with_context(|| format!("signal {}", self.name))
     }
 
     /// As an orchestrator stops it; what is asked so must end well.

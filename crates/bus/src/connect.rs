@@ -18,7 +18,7 @@ use service::{Process, Stopped};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Bucket, Claims, Directory, Uploads, metrics::Metrics, topology};
+use crate::{Board, Bucket, Claims, Directory, Uploads, metrics::Metrics, topology};
 
 /// The longest wait for JetStream to answer: a publish that takes longer counts as failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,6 +75,11 @@ impl Bus {
     /// One of the key-value buckets of `contract::topology`.
     pub fn bucket(&self, name: &'static str) -> Bucket {
         Bucket::new(self.jetstream.clone(), name)
+    }
+
+    /// The key-value bucket of this name.
+    pub fn board(&self, bucket: &'static str) -> Board {
+        Board::new(self.jetstream.clone(), bucket)
     }
 
     /// NATS may be away at the start, and come up before its streams can be used.

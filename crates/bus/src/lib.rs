@@ -3,6 +3,7 @@
 //! One runner does it for every stage. Nobody else acks.
 
 mod backlog;
+mod board;
 mod breaker;
 mod bucket;
 mod claims;
@@ -20,6 +21,7 @@ mod topology;
 mod uploads;
 
 pub use crate::{
+    board::{Board, Posted, Watch},
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::Bus,

@@ -10,7 +10,8 @@ use async_nats::jetstream::{
     stream::{self, DiscardPolicy, RetentionPolicy, Source},
 };
 use contract::topology::{
-    CLAIMS, CONSUMERS, Consumer, DEAD, DIRECTORY, DOTS, Keeps, POLICIES, STREAMS, Stream, UPLOADS,
+    CLAIMS, CONSUMERS, Consumer, DEAD, DIRECTORY, DOTS, Keeps, POLICIES, SHAPING, STREAMS, Stream,
+    UPLOADS,
 };
 
 use crate::connect;
@@ -33,6 +34,9 @@ const POLICIES_AGE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A delivery that comes again later than this has run out of time by itself.
 const DOTS_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A destination that has heard nothing of us for so long has forgotten us as well.
+const SHAPING_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
@@ -231,6 +235,7 @@ fn streams(replicas: usize) -> Vec<stream::Config> {
     configs.push(key_value(DIRECTORY, Duration::ZERO));
     configs.push(key_value(POLICIES, POLICIES_AGE));
     configs.push(key_value(DOTS, DOTS_AGE));
+    configs.push(key_value(SHAPING, SHAPING_AGE));
     let objects = |bucket: &str, max_age: Duration| stream::Config {
         name: format!("OBJ_{bucket}"),
         subjects: vec![format!("$O.{bucket}.C.>"), format!("$O.{bucket}.M.>")],

@@ -83,7 +83,11 @@ impl Emit for crate::DeliveryDue {
 impl crate::DeliveryDue {
     /// This delivery, to be attempted at a later time or at once.
     pub fn at(&self, due: Option<SystemTime>) -> Record {
-        let identity = format!("due/{}/{}/{}", self.mail_id, self.domain, self.attempt);
+        let mut identity = format!("due/{}/{}/{}", self.mail_id, self.domain, self.attempt);
+        if self.deferrals > 0 {
+            // Else it would count as a copy of the one that is put off.
+            identity += &format!("/{}", self.deferrals);
+        }
         Record { due, ..Record::of(self, identity) }
     }
 }

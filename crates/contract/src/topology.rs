@@ -125,6 +125,9 @@ pub const POLICIES: &str = "POLICIES";
 /// mail sent twice.
 pub const DOTS: &str = "DOTS";
 
+/// The key-value bucket in which the sender's replicas share what they know of destinations.
+pub const SHAPING: &str = "SHAPING";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use serde::Deserialize;
 use service::{Configuration, LogFormat};
 
-use crate::schedule::Retries;
+use crate::{schedule::Retries, shaping, source::Pool};
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +37,10 @@ pub struct Config {
     pub retries: Retries,
     /// What domains demand of those who send to them (RFC 8461).
     pub mta_sts: MtaSts,
+    /// How much mail goes where, as a TOML file; the one that is built in if `None`.
+    pub shaping_file: Option<PathBuf>,
+    /// Addresses that mail leaves from. The first that fits counts.
+    pub pools: Vec<Pool>,
     /// The keys that mail is signed with, by the domain of its From field.
     pub dkim: Vec<DkimKey>,
     /// The domain in `dkim` that signs as well what is of another one, customers' mail above all: whose
@@ -174,6 +178,8 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             mta_sts: MtaSts::default(),
+            shaping_file: None,
+            pools: Vec::new(),
             dkim: Vec::new(),
             service_dkim_domain: None,
             domain_keys_file: None,
@@ -264,6 +270,10 @@ impl Configuration for Config {
         {
             return Err(format!("service_dkim_domain = {domain:?} has no key in dkim"));
         }
+        for (n, pool) in self.pools.iter().enumerate() {
+            pool.check(&format!("pools[{n}]"))?;
+        }
+        shaping::File::load(self.shaping_file.as_deref()).map_err(|err| format!("{err:#}"))?;
         self.dkim.iter().enumerate().try_for_each(|(n, key)| key.check(&format!("dkim[{n}]")))
     }
 }
@@ -277,20 +287,24 @@ impl Rule {
         if self.domains.is_empty() {
             return Err(format!("{key}.domains is empty: the route would never be taken"));
         }
-        for domain in &self.domains {
-            let name = domain.strip_prefix("*.").unwrap_or(domain);
-            let is_name = name.bytes().all(|it| {
-                it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, b'-' | b'.')
-            });
-            if name.is_empty() || !is_name {
-                return Err(format!(
-                    "{key}.domains: {domain:?} never fits: write the domain in lower-case A-labels, \
-                     \"example.org\" or \"*.example.org\""
-                ));
-            }
-        }
-        Ok(())
+        check_domains(&self.domains, key)
     }
+}
+
+pub(crate) fn check_domains(domains: &[String], key: &str) -> Result<(), String> {
+    for domain in domains {
+        let name = domain.strip_prefix("*.").unwrap_or(domain);
+        let is_name = name
+            .bytes()
+            .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, b'-' | b'.'));
+        if name.is_empty() || !is_name {
+            return Err(format!(
+                "{key}.domains: {domain:?} never fits: write the domain in lower-case A-labels, \
+                 \"example.org\" or \"*.example.org\""
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Route {
@@ -384,7 +398,9 @@ mod tests {
     fn the_sample_shows_every_other_key() {
         let sample = include_str!("../../../deploy/config/posthouse-sender.toml");
         let lines = sample.lines().map(|it| it.strip_prefix("#: ").unwrap_or(it));
-        let config = read(&lines.collect::<Vec<_>>().join("\n")).expect("read");
+        let mut config = read(&lines.collect::<Vec<_>>().join("\n")).expect("read");
+        let shaping_file = config.shaping_file.replace("../../deploy/config/shaping.toml".into());
+        assert!(shaping_file.is_some());
         config.check().expect("valid");
         assert!(config.admin.is_some() && config.mta_sts.ca_file.is_some());
         assert!(config.routes.iter().any(|it| matches!(it.route, Route::Mx {})));
@@ -394,6 +410,7 @@ mod tests {
             Route::Smarthost(it) if it.username.is_some() && it.ca_file.is_some()
         )));
         assert!(!config.dkim.is_empty());
+        assert!(!config.pools.is_empty());
     }
 
     #[test]

@@ -9,7 +9,9 @@ use contract::{
 };
 use store::{Outgoing, Reader, Suppression};
 
-use crate::{Delivery, content, domain_keys::DomainKeys, dot::Dots};
+use crate::{
+    Delivery, content, delivery::Attempt, domain_keys::DomainKeys, dot::Dots, shaping::HANDS,
+};
 
 pub(crate) struct Deliverer {
     pub(crate) ledger: Reader,
@@ -22,7 +24,7 @@ impl Stage for Deliverer {
     const DURABLE: &'static str = "deliverer";
 
     /// An attempt mostly waits for the other side.
-    const CONCURRENCY: usize = 64;
+    const CONCURRENCY: usize = HANDS;
 
     type In = DeliveryDue;
     type Out = Vec<Record>;
@@ -45,6 +47,7 @@ impl Stage for Deliverer {
             keys => keys,
         };
         // What was learned since the mail was accepted counts as well.
+        let before = due.clone();
         let suppressed = self.suppressed(&due, outgoing.list_id.as_deref()).await;
         let suppressed = leave_out(&mut due, &suppressed.map_err(failure)?);
         let dot = self.dots.of(&due);
@@ -55,7 +58,12 @@ impl Stage for Deliverer {
         {
             may_be_sent(&due)
         } else {
-            self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref(), dot).await
+            let attempted =
+                self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref(), dot);
+            match attempted.await {
+                Attempt::Reported(report) => report,
+                Attempt::Postponed { at_micros } => return Ok(vec![put_off(before, at_micros)]),
+            }
         };
         report.recipients.extend(suppressed);
         Ok(records(due, report))
@@ -153,6 +161,12 @@ fn records(due: DeliveryDue, report: DeliveryReported) -> Vec<Record> {
     records
 }
 
+/// The same attempt once more.
+fn put_off(due: DeliveryDue, at_micros: i64) -> Record {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_micros(at_micros.unsigned_abs());
+    DeliveryDue { deferrals: due.deferrals.saturating_add(1), ..due }.at(Some(at))
+}
+
 fn next_attempt(due: DeliveryDue, report: &DeliveryReported) -> DeliveryDue {
     let is_delayed = |it: &&RecipientReport| match it.action() {
         Action::Delayed => true,
@@ -163,6 +177,7 @@ fn next_attempt(due: DeliveryDue, report: &DeliveryReported) -> DeliveryDue {
     DeliveryDue {
         attempt: due.attempt.saturating_add(1),
         forward_paths: delayed.map(|it| it.forward_path.clone()).collect(),
+        deferrals: 0,
         ..due
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bus::Bucket;
+use bus::{Board, Bucket};
 use contract::{Action, DeliveryDue, DeliveryReported, OnUnknown, RecipientReport};
 use mail::Address;
 use prometheus::Registry;
@@ -24,8 +24,11 @@ use crate::{
     reply::{Next, Outcome},
     route::{Route, Routes, Smarthost},
     schedule::{self, Retries},
+    shaping::{Postponed, Shaping, Site},
     sign::Keys,
     smtp::{Client, Letter, Target},
+    source::{self, Pool},
+    visit::Visitor,
 };
 
 /// Everything an attempt needs; it knows neither stages nor the database.
@@ -35,8 +38,31 @@ pub struct Delivery {
     mta_sts: MtaSts,
     client: Client,
     keys: Keys,
+    pools: Vec<Pool>,
     retries: Retries,
     metrics: Metrics,
+    shaping: Arc<Shaping>,
+}
+
+/// What came of an attempt.
+pub enum Attempt {
+    Reported(DeliveryReported),
+    /// It was not made: the destination's limits leave no room for it before then (microseconds since
+    /// 1970). It does not count.
+    Postponed {
+        at_micros: i64,
+    },
+}
+
+/// What an attempt is about.
+#[derive(Clone, Copy)]
+struct Mail<'a> {
+    octets: &'a [u8],
+    due: &'a DeliveryDue,
+    /// Of the sending domain's owner, if they can be had.
+    owners: Result<&'a Keys, &'a anyhow::Error>,
+    /// To be told before any end of data.
+    dot: Option<&'a Arc<Dot>>,
 }
 
 /// A recipient of an attempt, and the last that is known of it.
@@ -65,9 +91,11 @@ impl Delivery {
             routes: Routes::load(config)?,
             exchanges: Exchanges::new(config, dns.clone()),
             mta_sts: MtaSts::new(config, dns, registry)?,
-            client: Client::new(&config.hostname, config.timeouts, metrics.connections.clone())?,
+            client: Client::new(&config.hostname, config.timeouts)?,
             keys: Keys::load(&config.dkim, config.service_dkim_domain.as_deref())?,
+            pools: config.pools.clone(),
             retries: config.retries.clone(),
+            shaping: Arc::new(Shaping::new(config.shaping_file.as_deref(), metrics.clone())?),
             metrics,
         })
     }
@@ -77,13 +105,33 @@ impl Delivery {
         self.mta_sts.share(bucket);
     }
 
-    /// Attempts a delivery. Whatever happens, there is a report on every recipient, and a time for
-    /// the next attempt if one is delayed.
+    /// From here on limits and what is learned are all replicas' together. What is returned has to be
+    /// kept up.
+    pub(crate) fn share_over(&self, board: Board) -> Arc<Shaping> {
+        self.shaping.share_over(board);
+        Arc::clone(&self.shaping)
+    }
+
+    /// As `try_attempt`, for who has no queue to put a mail back into: waits until it may be tried.
     pub async fn attempt(&self, octets: &[u8], due: &DeliveryDue) -> DeliveryReported {
+        loop {
+            match self.try_attempt(octets, due).await {
+                Attempt::Reported(report) => return report,
+                Attempt::Postponed { at_micros } => {
+                    let pause = u64::try_from(at_micros.saturating_sub(now_micros()));
+                    tokio::time::sleep(Duration::from_micros(pause.unwrap_or_default())).await;
+                }
+            }
+        }
+    }
+
+    /// Attempts a delivery, if there is room for it. Whatever happens, there is a report on every
+    /// recipient, and a time for the next attempt if one is delayed.
+    pub async fn try_attempt(&self, octets: &[u8], due: &DeliveryDue) -> Attempt {
         self.attempt_with(octets, due, Ok(&Keys::default()), None).await
     }
 
-    /// As `attempt`; signed also with the keys of the sending domain's owner, if they can be had, and
+    /// As `try_attempt`; signed also with the keys of the sending domain's owner, if they can be had, and
     /// with a dot to be told of.
     pub(crate) async fn attempt_with(
         &self,
@@ -91,23 +139,26 @@ impl Delivery {
         due: &DeliveryDue,
         owners: Result<&Keys, &anyhow::Error>,
         dot: Option<Arc<Dot>>,
-    ) -> DeliveryReported {
+    ) -> Attempt {
         let attempted_at = now_micros();
-        self.metrics.started(due.attempt, due.accepted_at_micros, attempted_at);
         let mut recipients: Vec<_> =
             due.forward_paths.iter().map(|it| Recipient::new(it)).collect();
         if schedule::is_over(due.expires_at_micros, attempted_at) {
             let outcome =
                 Outcome::delayed(EXPIRED, "its time to live had passed, it was not tried");
             settle_all(&mut recipients, &outcome);
-        } else {
-            match self.letter(octets, due, owners, &recipients) {
-                Ok(letter) => self.deliver(&Letter { dot, ..letter }, due, &mut recipients).await,
-                Err(outcome) => settle_all(&mut recipients, &outcome),
+        } else if let Err(postponed) =
+            self.deliver(Mail { octets, due, owners, dot: dot.as_ref() }, &mut recipients).await
+        {
+            let deadline = self.retries.deadline(due.accepted_at_micros, due.expires_at_micros);
+            match schedule::postponed(postponed.pause, deadline, now_micros()) {
+                Some(at_micros) => return Attempt::Postponed { at_micros },
+                None => settle_all(&mut recipients, &postponed.outcome()),
             }
         }
+        self.metrics.started(due.attempt, due.accepted_at_micros, attempted_at);
         let next = self.next_attempt(due, &mut recipients);
-        DeliveryReported {
+        Attempt::Reported(DeliveryReported {
             mail_id: due.mail_id.clone(),
             account_id: due.account_id.clone(),
             inbox_id: due.inbox_id.clone(),
@@ -116,17 +167,12 @@ impl Delivery {
             attempted_at_micros: attempted_at,
             recipients: recipients.into_iter().map(Recipient::report).collect(),
             next_attempt_at_micros: next.unwrap_or(0),
-        }
+        })
     }
 
     /// The mail as it goes out: CRLF only, signed.
-    fn letter(
-        &self,
-        octets: &[u8],
-        due: &DeliveryDue,
-        owners: Result<&Keys, &anyhow::Error>,
-        recipients: &[Recipient],
-    ) -> Result<Letter, Outcome> {
+    fn letter(&self, mail: Mail<'_>, recipients: &[Recipient]) -> Result<Letter, Outcome> {
+        let Mail { octets, due, owners, dot } = mail;
         let reverse_path = match due.reverse_path.as_str() {
             "" => String::new(),
             path => path
@@ -151,43 +197,127 @@ impl Delivery {
             eight_bit: !content.is_ascii(),
             smtputf8: international,
             octets: [signatures.as_bytes(), &content].concat(),
-            dot: None,
+            dot: dot.cloned(),
         })
     }
 
-    async fn deliver(&self, letter: &Letter, due: &DeliveryDue, recipients: &mut [Recipient]) {
-        match self.routes.choose(&due.domain) {
-            Route::Capture { directory } => captured(directory, letter, due, recipients).await,
-            Route::Smarthost(smarthost) => match smarthost_targets(smarthost).await {
-                Ok(targets) => self.try_targets(&targets, letter, recipients).await,
-                Err(outcome) => settle_all(recipients, &outcome),
-            },
-            Route::Mx => match self.mx_targets(&due.domain).await {
-                Ok(targets) => self.try_targets(&targets, letter, recipients).await,
-                Err(outcome) => settle_all(recipients, &outcome),
-            },
+    async fn deliver(&self, mail: Mail<'_>, recipients: &mut [Recipient]) -> Result<(), Postponed> {
+        let targets = match self.routes.choose(&mail.due.domain) {
+            Route::Capture { directory } => {
+                match self.letter(mail, recipients) {
+                    Ok(letter) => captured(directory, &letter, mail.due, recipients).await,
+                    Err(outcome) => settle_all(recipients, &outcome),
+                }
+                return Ok(());
+            }
+            Route::Smarthost(smarthost) => smarthost_targets(smarthost).await,
+            Route::Mx => self.exchange_targets(&mail.due.domain).await?,
+        };
+        match targets {
+            Ok(targets) => self.try_targets(targets, mail, recipients).await,
+            Err(outcome) => {
+                settle_all(recipients, &outcome);
+                Ok(())
+            }
         }
     }
 
-    async fn mx_targets(&self, domain: &str) -> Result<Vec<Target>, Outcome> {
-        let (exchanges, policy) =
-            tokio::join!(self.exchanges.of(domain), self.mta_sts.policy(domain));
-        self.mta_sts.targets(policy.as_deref(), exchanges?)
+    async fn exchange_targets(
+        &self,
+        domain: &str,
+    ) -> Result<Result<Vec<Target>, Outcome>, Postponed> {
+        let _slot = self.shaping.look_up(domain).await?;
+        let (found, policy) = tokio::join!(self.exchanges.of(domain), self.mta_sts.policy(domain));
+        match &found {
+            Err(outcome) if outcome.action == Action::Delayed => {
+                self.shaping.lookup_failed(domain, outcome).await;
+            }
+            _ => self.shaping.lookup_works(domain).await,
+        }
+        Ok(found.and_then(|exchanges| self.mta_sts.targets(policy.as_deref(), exchanges)))
     }
 
     /// One host after the other, until none of the recipients has anything to hope for from the next.
-    async fn try_targets(&self, targets: &[Target], letter: &Letter, recipients: &mut [Recipient]) {
-        for target in targets {
+    async fn try_targets(
+        &self,
+        targets: Vec<Target>,
+        mail: Mail<'_>,
+        recipients: &mut [Recipient],
+    ) -> Result<(), Postponed> {
+        let (site, targets) = match self.shaped(targets, mail) {
+            Ok(shaped) => shaped,
+            Err(outcome) => {
+                settle_all(recipients, &outcome);
+                return Ok(());
+            }
+        };
+        let targets = self.shaping.passable(&site, &targets)?;
+        let mut slot = self.shaping.enter(&site, &targets).await?;
+        let letter = match self.letter(mail, recipients) {
+            Ok(letter) => letter,
+            Err(outcome) => {
+                settle_all(recipients, &outcome);
+                slot.settle().await;
+                return Ok(());
+            }
+        };
+        let visitor =
+            Visitor { client: &self.client, shaping: &self.shaping, metrics: &self.metrics };
+        let mut was_tried = false;
+        for target in &targets {
             let mut open: Vec<_> = recipients.iter_mut().filter(|it| it.is_open()).collect();
             if open.is_empty() {
-                return;
+                break;
             }
             let addresses: Vec<_> = open.iter().map(|it| it.address.clone()).collect();
-            let attempted = self.client.deliver(target, letter, &addresses).await;
+            let Some(attempted) = visitor.visit(&mut slot, target, &letter, &addresses).await
+            else {
+                break;
+            };
+            was_tried = true;
+            if attempted.answered {
+                self.shaping.judge(&site, &attempted.outcomes).await;
+            }
             for (recipient, outcome) in open.iter_mut().zip(attempted.outcomes) {
+                let label = self.shaping.label(&site);
+                self.metrics.answered(label, outcome.action, attempted.answered);
                 recipient.learn(outcome, target, attempted.answered, attempted.tls);
             }
         }
+        slot.settle().await;
+        if was_tried { Ok(()) } else { Err(self.shaping.no_connection(&site, &targets)) }
+    }
+
+    /// The targets as this mail may reach them, and the site that they are.
+    fn shaped(
+        &self,
+        targets: Vec<Target>,
+        mail: Mail<'_>,
+    ) -> Result<(Arc<Site>, Vec<Target>), Outcome> {
+        let header_section = content::header_section(mail.octets);
+        let from_domain = || content::from_domain(header_section);
+        let pool = source::choose(&self.pools, from_domain, header_section);
+        let site = self.shaping.site(&mail.due.domain, &targets, source::name(pool));
+        let requires_tls = self.shaping.requires_tls(&site);
+        let mut unreachable = String::new();
+        let shaped = |mut target: Target| {
+            match source::address(pool, &mail.due.mail_id, target.address.ip()) {
+                Ok(source) => target.source = source,
+                Err(why) => {
+                    unreachable = why;
+                    return None;
+                }
+            }
+            if requires_tls && target.tls == TlsPolicy::Opportunistic {
+                target.tls = TlsPolicy::Required;
+            }
+            Some(target)
+        };
+        let targets: Vec<_> = targets.into_iter().filter_map(shaped).collect();
+        if targets.is_empty() {
+            return Err(Outcome::delayed("4.4.4", unreachable));
+        }
+        Ok((site, targets))
     }
 
     /// When the delayed recipients are tried again, and those whose outcome is unknown, unless they are
@@ -309,6 +439,8 @@ impl From<Exchange> for Target {
         Target {
             host: exchange.host,
             address: exchange.address,
+            preference: exchange.preference,
+            source: None,
             tls: TlsPolicy::Opportunistic,
             verified: None,
             credentials: None,
@@ -334,6 +466,8 @@ async fn smarthost_targets(smarthost: &Smarthost) -> Result<Vec<Target>, Outcome
     let target = |address| Target {
         host: host.clone(),
         address,
+        preference: 0,
+        source: None,
         tls: smarthost.tls,
         verified: verified.clone(),
         credentials: smarthost.credentials.clone(),

@@ -26,6 +26,7 @@ pub(crate) struct Exchanges {
 pub(crate) struct Exchange {
     pub(crate) host: String,
     pub(crate) address: SocketAddr,
+    pub(crate) preference: u16,
 }
 
 /// So many addresses are tried in an attempt: a domain can name any number.
@@ -61,7 +62,7 @@ impl Exchanges {
             return Err(Outcome::failed("5.1.2", format!("[{literal} is not an address")));
         };
         let mut found = Found::default();
-        self.add(&mut found, &ip.to_string(), vec![ip]);
+        self.add(&mut found, &ip.to_string(), 0, vec![ip]);
         found.exchanges(&ip.to_string())
     }
 
@@ -74,7 +75,7 @@ impl Exchanges {
                     format!("the domain {domain} does not exist"),
                 ));
             }
-            Answer::None => vec![name],
+            Answer::None => vec![(0, name)],
             Answer::Records(records) => {
                 let mut records = records;
                 fastrand::shuffle(&mut records);
@@ -85,14 +86,15 @@ impl Exchanges {
             }
         };
         let mut found = Found::default();
-        for host in hosts {
+        for (preference, host) in hosts {
             if found.exchanges.len() >= MAX_EXCHANGES {
                 break;
             }
             match self.dns.addresses(&host).await {
                 Ok(addresses) => {
                     let host = host.to_string();
-                    self.add(&mut found, host.trim_end_matches('.'), addresses);
+                    let host = host.trim_end_matches('.');
+                    self.add(&mut found, host, preference, addresses);
                 }
                 Err(outcome) => found.failure = Some(outcome),
             }
@@ -100,7 +102,7 @@ impl Exchanges {
         found.exchanges(domain)
     }
 
-    fn add(&self, found: &mut Found, host: &str, addresses: Vec<IpAddr>) {
+    fn add(&self, found: &mut Found, host: &str, preference: u16, addresses: Vec<IpAddr>) {
         for ip in addresses {
             if !self.dns.may_connect(ip) {
                 found.refused = Some(format!("{host} is {ip}, which is no public address"));
@@ -108,7 +110,7 @@ impl Exchanges {
                 found.refused = Some(format!("{host} is {ip}, and IPv6 is not in use here"));
             } else if found.exchanges.len() < MAX_EXCHANGES {
                 let address = SocketAddr::new(ip, self.port);
-                found.exchanges.push(Exchange { host: host.to_owned(), address });
+                found.exchanges.push(Exchange { host: host.to_owned(), address, preference });
             }
         }
     }
@@ -148,10 +150,13 @@ fn mx(data: &RData) -> Option<MX> {
 }
 
 /// By preference; equal ones stay in the order they come in. `None` for a null MX.
-fn ordered(mut records: Vec<MX>) -> Option<Vec<Name>> {
+fn ordered(mut records: Vec<MX>) -> Option<Vec<(u16, Name)>> {
     records.retain(|it| !it.exchange.is_root());
     records.sort_by_key(|it| it.preference);
-    (!records.is_empty()).then(|| records.into_iter().map(|it| it.exchange).collect())
+    if records.is_empty() {
+        return None;
+    }
+    Some(records.into_iter().map(|it| (it.preference, it.exchange)).collect())
 }
 
 #[cfg(test)]
@@ -164,8 +169,8 @@ mod tests {
 
     fn check(records: &[(u16, &str)], expected: Option<&[&str]>) {
         let records = records.iter().map(|(preference, it)| record(*preference, it)).collect();
-        let names =
-            ordered(records).map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let names = ordered(records)
+            .map(|names| names.iter().map(|it| it.1.to_string()).collect::<Vec<_>>());
         assert_eq!(
             names.as_deref(),
             expected.map(|it| it.iter().map(|it| it.to_string()).collect::<Vec<_>>()).as_deref()

@@ -21,19 +21,25 @@ mod reply;
 mod route;
 mod router;
 mod schedule;
+mod shaping;
 mod sign;
 mod smtp;
+mod source;
+mod visit;
+
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use bus::Bus;
-use contract::topology::POLICIES;
+use contract::topology::{POLICIES, SHAPING};
 use service::Process;
 use store::{Schema, Store};
 
 pub use crate::{
     config::{Config, DkimAlgorithm, DkimKey, MtaSts, Route, Rule, Smarthost, Timeouts, TlsPolicy},
-    delivery::Delivery,
+    delivery::{Attempt, Delivery},
     schedule::Retries,
+    source::Pool,
 };
 use crate::{deliverer::Deliverer, domain_keys::DomainKeys, dot::Dots, router::Router};
 
@@ -41,12 +47,30 @@ use crate::{deliverer::Deliverer, domain_keys::DomainKeys, dot::Dots, router::Ro
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let mut delivery = Delivery::new(&config, &process.metrics.registry("sender")?)?;
     let bus = Bus::connect(&config.nats, "sender", &process).await?;
+    let board = bus.board(SHAPING);
+    let shaping = delivery.share_over(board.clone());
+    delivery.share_policies(bus.bucket(POLICIES));
     let opened = Store::wait(&config.database, Schema::Await, "sender", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let domain_keys = DomainKeys::open(&store, config.domain_keys_file.as_deref()).await?;
-    delivery.share_policies(bus.bucket(POLICIES));
     let dots = Dots::new(&bus);
     let deliverer = Deliverer { ledger: store.reader, domain_keys, delivery, dots };
-    tokio::try_join!(bus.run(Router), bus.run(deliverer), hello::check(&config))?;
+    let waiting = Arc::clone(&shaping);
+    process.health.add("limits", move || {
+        waiting.has_joined().then_some(()).ok_or_else(|| "no part of them yet".to_owned())
+    });
+    let work = async {
+        // Until then the limits are the other replicas' alone.
+        tokio::select! {
+            () = shaping.joined() => (),
+            () = process.shutdown.cancelled() => return Ok(()),
+        }
+        tokio::try_join!(bus.run(Router), bus.run(deliverer), hello::check(&config)).map(drop)
+    };
+    tokio::select! {
+        worked = work => worked?,
+        () = shaping.upkeep(&board) => (),
+    }
+    shaping.leave(&board).await;
     Ok(())
 }

@@ -1,24 +1,26 @@
 use anyhow::Context as _;
 use contract::Action;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    pub(crate) connections: IntGauge,
     attempts: IntCounterVec,
+    deliveries: IntCounterVec,
+    connections: IntGaugeVec,
+    sessions: IntCounterVec,
+    postponed: IntCounterVec,
+    measures: IntCounterVec,
     first_attempt: Histogram,
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> anyhow::Result<Metrics> {
-        let attempts = IntCounterVec::new(
-            Opts::new("mail_out_attempts_total", "Recipients attempted, by what became of them."),
-            &["outcome"],
-        )
-        .context("create metric")?;
-        let connections = IntGauge::new(
-            "mail_out_connections",
-            "SMTP connections that are open or being opened.",
+        let connections = IntGaugeVec::new(
+            Opts::new(
+                "mail_out_connections",
+                "SMTP connections that are open or being opened, idle ones included.",
+            ),
+            &["provider"],
         )
         .context("create metric")?;
         let first_attempt = Histogram::with_opts(
@@ -29,10 +31,71 @@ impl Metrics {
             .buckets(vec![0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3600.0]),
         )
         .context("create metric")?;
-        registry.register(Box::new(attempts.clone())).context("register metric")?;
         registry.register(Box::new(connections.clone())).context("register metric")?;
         registry.register(Box::new(first_attempt.clone())).context("register metric")?;
-        Ok(Metrics { connections, attempts, first_attempt })
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let counter =
+                IntCounterVec::new(Opts::new(name, help), labels).context("create metric")?;
+            registry.register(Box::new(counter.clone())).context("register metric")?;
+            anyhow::Ok(counter)
+        };
+        Ok(Metrics {
+            attempts: counter(
+                "mail_out_attempts_total",
+                "Recipients attempted, by what became of them.",
+                &["outcome"],
+            )?,
+            deliveries: counter(
+                "mail_out_deliveries_total",
+                "Recipients by provider and class of the answer: 2xx, 4xx, 5xx, none.",
+                &["provider", "class"],
+            )?,
+            connections,
+            sessions: counter(
+                "mail_out_sessions_total",
+                "Mails by the session they were offered over: new, reused, or stale (gone while \
+                 idle; then the mail has another).",
+                &["session"],
+            )?,
+            postponed: counter(
+                "mail_out_postponed_total",
+                "Mails put off without an attempt, by what left no room for them.",
+                &["reason"],
+            )?,
+            measures: counter(
+                "mail_out_measures_total",
+                "Providers suspended or slowed down because of what they answered.",
+                &["provider", "action"],
+            )?,
+            first_attempt,
+        })
+    }
+
+    /// Those of one provider.
+    pub(crate) fn connections(&self, provider: &str) -> IntGauge {
+        self.connections.with_label_values(&[provider])
+    }
+
+    pub(crate) fn answered(&self, provider: &str, action: Action, answered: bool) {
+        let class = match action {
+            _ if !answered => "none",
+            Action::Delivered => "2xx",
+            Action::Failed => "5xx",
+            _ => "4xx",
+        };
+        self.deliveries.with_label_values(&[provider, class]).inc();
+    }
+
+    pub(crate) fn session(&self, kind: &str) {
+        self.sessions.with_label_values(&[kind]).inc();
+    }
+
+    pub(crate) fn postponed(&self, reason: &str) {
+        self.postponed.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn measure(&self, provider: &str, action: &str) {
+        self.measures.with_label_values(&[provider, action]).inc();
     }
 
     pub(crate) fn started(&self, attempt: u32, accepted_at_micros: i64, now_micros: i64) {

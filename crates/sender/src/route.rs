@@ -53,7 +53,7 @@ impl Routes {
     }
 }
 
-fn fits(pattern: &str, domain: &str) -> bool {
+pub(crate) fn fits(pattern: &str, domain: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(suffix) => domain.len() > suffix.len() && domain.ends_with(suffix),
         None => domain == pattern,

@@ -65,6 +65,7 @@ fn due(submission: &SubmissionAccepted, domain: String, forward_paths: Vec<Strin
         attempt: 1,
         accepted_at_micros: submission.accepted_at_micros,
         expires_at_micros: submission.expires_at_micros,
+        deferrals: 0,
         on_unknown: submission.on_unknown,
     }
 }

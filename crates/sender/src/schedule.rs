@@ -69,6 +69,12 @@ impl Retries {
         Some(at.min(expires_at))
     }
 
+    /// When a mail is given up, by the schedule or by its own limit (0: none).
+    pub(crate) fn deadline(&self, accepted_at: i64, expires_at: i64) -> i64 {
+        let deadline = accepted_at.saturating_add(micros(self.expire_after_seconds));
+        if expires_at > 0 { deadline.min(expires_at) } else { deadline }
+    }
+
     fn pause(&self, attempt: u32) -> u64 {
         let step = attempt.saturating_sub(1) as usize;
         let last = self.delays_seconds.last().copied().unwrap_or(self.longest_seconds);
@@ -93,6 +99,12 @@ pub(crate) fn within(next: Option<i64>, expires_at: i64, now: i64) -> Option<i64
         Some(at) if expires_at > 0 => Some(at.min(expires_at)),
         next => next,
     }
+}
+
+/// When a mail is looked at again that is put off without an attempt; `None` if its time is over.
+pub(crate) fn postponed(pause: Duration, deadline: i64, now: i64) -> Option<i64> {
+    let pause = i64::try_from(pause.as_micros()).unwrap_or(i64::MAX);
+    (now < deadline).then(|| now.saturating_add(pause).min(deadline))
 }
 
 /// Nobody wants the mail any more.
@@ -153,6 +165,17 @@ mod tests {
         assert_eq!(within(Some(90), 60, 60), None);
         assert_eq!(within(None, 60, 10), None);
         assert!(!is_over(0, i64::MAX) && !is_over(5, 5 + LATE) && is_over(5, 6 + LATE));
+    }
+
+    #[test]
+    fn what_is_put_off_comes_back_before_it_is_given_up() {
+        let retries = Retries { expire_after_seconds: 90, ..Retries::default() };
+        assert_eq!(retries.deadline(5, 0), 90_000_005);
+        assert_eq!(retries.deadline(5, 60), 60);
+        let pause = Duration::from_micros(40);
+        assert_eq!(postponed(pause, 100, 10), Some(50));
+        assert_eq!(postponed(pause, 100, 90), Some(100));
+        assert_eq!(postponed(pause, 100, 100), None);
     }
 
     #[test]

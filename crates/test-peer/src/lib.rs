@@ -3,7 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -74,6 +74,12 @@ pub struct Seen {
     /// What stood between DATA and the dot that ended it, as it came.
     pub contents: Vec<Vec<u8>>,
     pub connections: usize,
+    /// Connections that are open now, and the most that ever were.
+    pub open: usize,
+    pub most_open: usize,
+    /// When each connection and each mail came.
+    pub connected_at: Vec<Instant>,
+    pub taken_at: Vec<Instant>,
 }
 
 impl Seen {
@@ -120,17 +126,43 @@ impl Drop for Peer {
 async fn accept(listener: TcpListener, setup: Setup, seen: Arc<Mutex<Seen>>) {
     let mut sessions = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        seen.lock().expect("not poisoned").connections += 1;
+        let open = Open::new(&seen);
         let (setup, seen) = (setup.clone(), Arc::clone(&seen));
         // A client that goes away ends its session.
-        sessions.spawn(async move { _ = serve(stream, &setup, &seen).await });
+        sessions.spawn(async move { _ = serve(stream, &setup, &seen, open).await });
     }
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-async fn serve(stream: TcpStream, setup: &Setup, seen: &Mutex<Seen>) -> std::io::Result<()> {
+/// A connection counts as open for as long as this lives.
+struct Open(Arc<Mutex<Seen>>);
+
+impl Open {
+    fn new(seen: &Arc<Mutex<Seen>>) -> Open {
+        let mut now = seen.lock().expect("not poisoned");
+        now.connections += 1;
+        now.open += 1;
+        now.most_open = now.most_open.max(now.open);
+        now.connected_at.push(Instant::now());
+        Open(Arc::clone(seen))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().expect("not poisoned").open -= 1;
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    setup: &Setup,
+    seen: &Mutex<Seen>,
+    open: Open,
+) -> std::io::Result<()> {
+    let mut open = Some(open);
     let mut stream: Box<dyn Io> = Box::new(stream);
     if setup.implicit_tls {
         let acceptor = setup.tls.as_ref().expect("a certificate");
@@ -156,6 +188,10 @@ async fn serve(stream: TcpStream, setup: &Setup, seen: &Mutex<Seen>) -> std::io:
             "QUIT" => "221 bye".to_owned(),
             _ => "250 2.0.0 ok".to_owned(),
         };
+        if verb == "QUIT" {
+            // Who hears the answer may connect anew at once.
+            open.take();
+        }
         let scripted = (setup.script)(&line);
         let is_scripted = scripted.is_some();
         if !answer(&mut stream, scripted, &usual).await? {
@@ -165,7 +201,11 @@ async fn serve(stream: TcpStream, setup: &Setup, seen: &Mutex<Seen>) -> std::io:
             "QUIT" => return Ok(()),
             "DATA" if !is_scripted => {
                 let content = read_content(&mut stream).await?;
-                seen.lock().expect("not poisoned").contents.push(content);
+                {
+                    let mut seen = seen.lock().expect("not poisoned");
+                    seen.contents.push(content);
+                    seen.taken_at.push(Instant::now());
+                }
                 if !answer(&mut stream, (setup.script)("."), "250 2.0.0 taken").await? {
                     return Ok(());
                 }
@@ -202,10 +242,6 @@ async fn answer(
         None => format!("{usual}\r\n").into_bytes(),
         Some(Answer::Say(reply)) => format!("{reply}\r\n").into_bytes(),
         Some(Answer::Raw(octets)) => octets,
-        Some(Answer::Later(pause)) => {
-            tokio::time::sleep(pause).await;
-            format!("{usual}\r\n").into_bytes()
-        }
         Some(Answer::Cut(reply)) => {
             stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
             stream.flush().await?;
@@ -215,6 +251,10 @@ async fn answer(
             stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
             stream.flush().await?;
             std::future::pending().await
+        }
+        Some(Answer::Later(pause)) => {
+            tokio::time::sleep(pause).await;
+            format!("{usual}\r\n").into_bytes()
         }
         Some(Answer::Hang) => std::future::pending().await,
         Some(Answer::Close) => return Ok(false),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::shared::statistics::{quantile, sorted, spread};
+
 /// Mails per second.
 pub(crate) struct Rates {
     /// To the last 250.
@@ -49,24 +51,4 @@ pub(crate) fn latencies(ours: &Latencies, theirs: &Latencies) -> String {
 fn ends(latencies: &[Duration]) -> String {
     let sorted = sorted(latencies.iter().map(|it| it.as_secs_f64() * 1_000.0));
     format!("{:.1} / {:.1}", quantile(&sorted, 0.5), quantile(&sorted, 0.99))
-}
-
-fn spread(sorted: &[f64]) -> String {
-    format!(
-        "{:.0} ({:.0}–{:.0})",
-        quantile(sorted, 0.5),
-        quantile(sorted, 0.0),
-        quantile(sorted, 1.0)
-    )
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get((last as f64 * q).round() as usize).copied().unwrap_or(f64::NAN)
 }

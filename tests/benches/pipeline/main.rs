@@ -9,16 +9,16 @@
 mod figures;
 mod postfix;
 mod posthouse;
+#[path = "../shared/mod.rs"]
+mod shared;
 
-use std::{env, path::PathBuf, process::Stdio, time::Duration};
-
-use anyhow::{Context as _, ensure};
-use tokio::process::Command;
+use std::time::Duration;
 
 use crate::{
     figures::{Rates, table},
     postfix::Postfix,
     posthouse::Posthouse,
+    shared::postfix::{Load, Package},
 };
 
 const ROUNDS: usize = 5;
@@ -27,15 +27,10 @@ const SESSIONS: usize = 10;
 const SIZE_BYTES: usize = 4_096;
 const PROBES: usize = 200;
 
-/// Where the Debian package postfix is unpacked; `tests/bench` sees to it.
-struct Package {
-    root: PathBuf,
-}
+const LOAD: Load = Load { mails: MAILS, sessions: SESSIONS, size_bytes: SIZE_BYTES };
 
 fn main() -> anyhow::Result<()> {
-    let root = env::var_os("POSTHOUSE_BENCH_POSTFIX")
-        .context("POSTHOUSE_BENCH_POSTFIX is not set: run tests/bench")?;
-    let package = Package { root: root.into() };
+    let package = Package::find()?;
     tokio::runtime::Runtime::new()?.block_on(run(&package))
 }
 
@@ -60,28 +55,6 @@ async fn run(package: &Package) -> anyhow::Result<()> {
     println!("{}", figures::latencies(&ours, &theirs));
     postfix.stop().await?;
     posthouse.stop().await
-}
-
-impl Package {
-    fn libraries(&self) -> PathBuf {
-        self.root.join("usr/lib/postfix")
-    }
-
-    /// Sends the mails of a round and returns when the last one has its 250.
-    async fn load(&self, server: &str, recipient: &str) -> anyhow::Result<()> {
-        let source = self.root.join("usr/sbin/smtp-source");
-        let status = Command::new(&source)
-            .env("LD_LIBRARY_PATH", self.libraries())
-            .args(["-d", "-s", &SESSIONS.to_string(), "-m", &MAILS.to_string()])
-            .args(["-l", &SIZE_BYTES.to_string(), "-f", "bench@client.example", "-t", recipient])
-            .arg(server)
-            .stdin(Stdio::null())
-            .status()
-            .await
-            .with_context(|| format!("run {}", source.display()))?;
-        ensure!(status.success(), "smtp-source {server}: {status}");
-        Ok(())
-    }
 }
 
 /// The rates of a round that took so long until the last 250 and until the last mail was there.

@@ -5,9 +5,10 @@ use e2e::{Agent, Cluster, eventually};
 use tokio::time::sleep;
 
 use crate::{
-    MAILS, PROBES, Package,
+    LOAD, MAILS, PROBES,
     figures::{Latencies, Rates},
     mail, rates,
+    shared::postfix::Package,
 };
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -29,7 +30,7 @@ impl Posthouse {
         let inbox = self.agent.inbox().await?;
         let server = self.cluster.smtp()[0].to_string();
         let start = Instant::now();
-        package.load(&server, &inbox.address).await?;
+        package.load(&server, &inbox.address, &LOAD).await?;
         let accepted = start.elapsed();
         let path = format!("/v1/inboxes/{}", inbox.id);
         eventually(PATIENCE, "every mail to be in the API", async || {

@@ -346,6 +346,10 @@ pub struct DeliveryDue {
     /// As in SubmissionAccepted.
     #[prost(int64, tag = "9")]
     pub expires_at_micros: i64,
+    /// How often this attempt was put off before it was made, because the destination's limits left no
+    /// room for it.
+    #[prost(uint32, tag = "10")]
+    pub deferrals: u32,
     #[prost(enumeration = "OnUnknown", tag = "11")]
     pub on_unknown: i32,
 }

@@ -1,21 +1,28 @@
-//! SMTP as a client (RFC 5321): getting a session with a host. The transaction is in `session`.
+//! SMTP as a client (RFC 5321): opening a session with a host. The transaction is in `session`.
 
 mod offers;
 mod session;
 pub(crate) mod tls;
 mod wire;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use lettre::transport::smtp::{
     authentication::{Credentials, DEFAULT_MECHANISMS},
     client::AsyncSmtpConnection,
     extension::ClientId,
 };
-use prometheus::IntGauge;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 use crate::{
     config::{Timeouts, TlsPolicy},
@@ -23,12 +30,12 @@ use crate::{
     reply::Outcome,
     smtp::{
         offers::Offers,
-        session::{Broken, Session, in_time, reply_in_time},
+        session::{Broken, in_time, reply_in_time},
         wire::Wire,
     },
 };
 
-pub(crate) use crate::smtp::session::Letter;
+pub(crate) use crate::smtp::session::{Letter, Session};
 
 /// One address of a host that takes mail.
 #[derive(Clone, Debug)]
@@ -36,6 +43,10 @@ pub(crate) struct Target {
     /// A name, or the address where there is none.
     pub(crate) host: String,
     pub(crate) address: SocketAddr,
+    /// Of its domain's exchangers those with the lowest come first.
+    pub(crate) preference: u16,
+    /// Where the connection comes from; wherever the system likes if `None`.
+    pub(crate) source: Option<IpAddr>,
     pub(crate) tls: TlsPolicy,
     /// Verifies the certificate; without it any is taken.
     pub(crate) verified: Option<Arc<ClientConfig>>,
@@ -48,94 +59,42 @@ pub(crate) struct Client {
     any_certificate: Arc<ClientConfig>,
     /// Hosts whose STARTTLS was broken lately.
     broken_tls: Memory<()>,
-    /// Addresses that did not answer, or would not talk to us, a moment ago: otherwise mail after
-    /// mail finds out for itself, and holds up the others meanwhile.
-    down: Memory<Outcome>,
-    connections: IntGauge,
-}
-
-/// What came of offering a letter to a host.
-pub(crate) struct Attempted {
-    /// In the order of the recipients.
-    pub(crate) outcomes: Vec<Outcome>,
-    /// The TLS version; empty without TLS.
-    pub(crate) tls: &'static str,
-    /// The outcomes are the host's own words.
-    pub(crate) answered: bool,
 }
 
 /// How long a host whose TLS is broken gets mail in clear.
 const TLS_MEMORY: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// Shorter than the shortest pause of the default schedule.
-const DOWN_MEMORY: Duration = Duration::from_secs(30);
-
 const MEMORY_CAPACITY: usize = 10_000;
 
 /// Why there is no session with a host.
-struct Refusal {
-    outcome: Outcome,
-    cause: Cause,
-    answered: bool,
+pub(crate) struct Refusal {
+    pub(crate) outcome: Outcome,
+    pub(crate) cause: Cause,
+    /// The outcome is the host's own words.
+    pub(crate) answered: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Cause {
-    /// It would fare the same with any mail.
+pub(crate) enum Cause {
+    /// It would fare the same with any mail, for a while.
     Down,
     /// TLS, as opposed to what is under it.
     Tls,
     Other,
 }
 
-/// A connection counts as open for as long as this lives.
-struct Counted(IntGauge);
-
 impl Client {
-    pub(crate) fn new(
-        hostname: &str,
-        timeouts: Timeouts,
-        connections: IntGauge,
-    ) -> anyhow::Result<Client> {
+    pub(crate) fn new(hostname: &str, timeouts: Timeouts) -> anyhow::Result<Client> {
         Ok(Client {
             hello: ClientId::Domain(hostname.to_owned()),
             timeouts,
             any_certificate: tls::any_certificate()?,
             broken_tls: Memory::new(TLS_MEMORY, MEMORY_CAPACITY),
-            down: Memory::new(DOWN_MEMORY, MEMORY_CAPACITY),
-            connections,
         })
     }
 
-    /// Offers a letter to a host, for these recipients.
-    pub(crate) async fn deliver(
-        &self,
-        target: &Target,
-        letter: &Letter,
-        recipients: &[String],
-    ) -> Attempted {
-        let name = target.to_string();
-        if let Some(outcome) = self.down.recall(&name) {
-            return without_session(outcome, false, recipients);
-        }
-        let _counted = Counted::new(&self.connections);
-        match self.open(target).await {
-            Ok(mut session) => {
-                let outcomes = session.transact(letter, recipients).await;
-                let tls = session.tls;
-                session.quit().await;
-                Attempted { outcomes, tls, answered: true }
-            }
-            Err(refusal) => {
-                if refusal.cause == Cause::Down {
-                    self.down.learn(&name, refusal.outcome.clone());
-                }
-                without_session(refusal.outcome, refusal.answered, recipients)
-            }
-        }
-    }
-
-    async fn open(&self, target: &Target) -> Result<Session, Refusal> {
+    /// A session that can take mail.
+    pub(crate) async fn open(&self, target: &Target) -> Result<Session, Refusal> {
         let opportunistic = target.tls == TlsPolicy::Opportunistic;
         let in_clear = target.tls == TlsPolicy::None
             || (opportunistic && self.broken_tls.recall(&target.host).is_some());
@@ -171,22 +130,21 @@ impl Client {
         if let Some(credentials) = &target.credentials {
             self.authenticate(target, &mut connection, credentials).await?;
         }
-        Ok(Session { connection, wire, offers, tls, timeouts: self.timeouts, is_lost: false })
+        Ok(Session::new(target.clone(), connection, wire, offers, tls, self.timeouts))
     }
 
     async fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {
-        let stream =
-            match timeout(self.timeouts.connect(), TcpStream::connect(target.address)).await {
-                Ok(stream) => stream,
-                Err(_) => {
-                    let why = format!("connect to {target}: no answer");
-                    return Err(Refusal::new("4.4.1", why, Cause::Down));
-                }
-            };
+        let stream = match timeout(self.timeouts.connect(), dial_from(target)).await {
+            Ok(stream) => stream,
+            Err(_) => {
+                let why = format!("connect to {target}: no answer");
+                return Err(Refusal::new("4.4.1", why, Cause::Down));
+            }
+        };
         // Content and end of data are two writes: with Nagle's algorithm the second waits for the
         // delayed acknowledgement of the first.
         stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(|err| {
-            Refusal::new("4.4.1", format!("connect to {target}: {err}"), Cause::Other)
+            Refusal::new("4.4.1", format!("connect to {target}: {err}"), Cause::Down)
         })
     }
 
@@ -201,11 +159,8 @@ impl Client {
                     cause: if reply.code < 500 { Cause::Down } else { Cause::Other },
                     answered: true,
                 },
-                Broken::Silent(why) => {
+                Broken::Silent(why) | Broken::Lost(why) => {
                     Refusal::new("4.4.2", format!("{target}: {why}"), Cause::Down)
-                }
-                Broken::Lost(why) => {
-                    Refusal::new("4.4.2", format!("{target}: {why}"), Cause::Other)
                 }
             }
         })
@@ -271,20 +226,31 @@ impl Refusal {
     }
 }
 
-fn without_session(outcome: Outcome, answered: bool, recipients: &[String]) -> Attempted {
-    Attempted { outcomes: vec![outcome; recipients.len()], tls: "", answered }
-}
-
-impl Counted {
-    fn new(gauge: &IntGauge) -> Counted {
-        gauge.inc();
-        Counted(gauge.clone())
+async fn dial_from(target: &Target) -> std::io::Result<TcpStream> {
+    let socket = match target.address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if let Some(source) = target.source {
+        socket.bind(SocketAddr::new(source, 0))?;
     }
+    socket.connect(target.address).await
 }
 
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
+impl Target {
+    /// Whether a session with one may be used for mail to the other.
+    pub(crate) fn is_same(&self, other: &Target) -> bool {
+        let same_roots = match (&self.verified, &other.verified) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        self.host == other.host
+            && self.address == other.address
+            && self.source == other.source
+            && self.tls == other.tls
+            && same_roots
+            && self.credentials == other.credentials
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     config::Timeouts,
     dot::Dot,
     reply::{Next, Outcome, Reply},
-    smtp::{offers::Offers, wire::Wire},
+    smtp::{Target, offers::Offers, wire::Wire},
 };
 
 /// A mail as it goes over the wire.
@@ -28,16 +28,26 @@ pub(crate) struct Letter {
     pub(crate) dot: Option<Arc<Dot>>,
 }
 
-/// A session that has been greeted, encrypted and authenticated as far as it goes.
+/// A session that has been greeted, encrypted and authenticated as far as it goes. It takes one mail
+/// after the other.
 pub(crate) struct Session {
-    pub(crate) connection: AsyncSmtpConnection,
-    pub(crate) wire: Wire,
-    pub(crate) offers: Offers,
+    pub(crate) target: Target,
     /// The TLS version; empty without TLS.
     pub(crate) tls: &'static str,
-    pub(crate) timeouts: Timeouts,
+    /// It had been kept, and was gone when the last mail was offered: that mail has lost nothing.
+    pub(crate) was_stale: bool,
+    connection: AsyncSmtpConnection,
+    wire: Wire,
+    offers: Offers,
+    timeouts: Timeouts,
+    /// Mails that were offered.
+    mails: u32,
     /// The connection broke, or the server fell silent: there is nobody to say goodbye to.
-    pub(crate) is_lost: bool,
+    is_lost: bool,
+    /// The server said 421: it is going (RFC 5321 section 3.8).
+    is_closing: bool,
+    /// A transaction was begun and not ended.
+    is_open: bool,
 }
 
 /// Why a command has no positive reply.
@@ -55,12 +65,40 @@ const BLOCK: usize = 64 * 1024;
 
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 
+const RESET_PATIENCE: Duration = Duration::from_secs(10);
+
 impl Session {
+    pub(crate) fn new(
+        target: Target,
+        connection: AsyncSmtpConnection,
+        wire: Wire,
+        offers: Offers,
+        tls: &'static str,
+        timeouts: Timeouts,
+    ) -> Session {
+        Session {
+            target,
+            tls,
+            was_stale: false,
+            connection,
+            wire,
+            offers,
+            timeouts,
+            mails: 0,
+            is_lost: false,
+            is_closing: false,
+            is_open: false,
+        }
+    }
+
+    /// Offers a mail for these recipients, whose outcomes come in their order. If `was_stale` then
+    /// holds they mean nothing, and the mail is to be offered over a new session.
     pub(crate) async fn transact(
         &mut self,
         letter: &Letter,
         recipients: &[String],
     ) -> Vec<Outcome> {
+        self.mails = self.mails.saturating_add(1);
         if let Some(outcome) = self.unfit(letter) {
             return vec![outcome; recipients.len()];
         }
@@ -76,6 +114,32 @@ impl Session {
         }
         let outcome = self.data(letter).await;
         refused.into_iter().map(|it| it.unwrap_or_else(|| outcome.clone())).collect()
+    }
+
+    /// Whether it can be kept for a next mail: `limit` is how many it may take.
+    pub(crate) fn is_reusable(&self, limit: u32) -> bool {
+        !self.is_lost && !self.is_closing && self.mails < limit
+    }
+
+    /// Ends what was begun (RFC 5321 section 4.1.1.5). False if the session is of no use any more.
+    pub(crate) async fn reset(&mut self) -> bool {
+        if !self.is_open {
+            return true;
+        }
+        self.is_open = false;
+        let command = self.connection.command("RSET\r\n");
+        match reply_in_time(RESET_PATIENCE, "the reply to RSET", command).await {
+            Ok(_) => true,
+            Err(broken) => {
+                self.is_lost = !matches!(broken, Broken::Reply(_));
+                false
+            }
+        }
+    }
+
+    /// Nothing has come since the last reply: not the end, and no 421 before it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.wire.is_quiet()
     }
 
     /// The reply changes nothing, and neither does a host that owes it.
@@ -109,6 +173,9 @@ impl Session {
         let mut commands = vec![self.mail_command(letter)];
         commands.extend(recipients.iter().map(|it| format!("RCPT TO:<{it}>\r\n")));
         let (replies, lost) = self.converse(&commands).await;
+        self.is_open = replies.first().is_some_and(Reply::is_positive);
+        let nothing_said = replies.first().is_none_or(|it| it.code == 421);
+        self.was_stale = self.mails > 1 && nothing_said;
         let lost = lost.map(|why| Outcome::delayed("4.4.2", why).try_next_host());
         match replies.first() {
             None => vec![lost; recipients.len()],
@@ -158,6 +225,7 @@ impl Session {
             match result {
                 Ok(reply) | Err(Broken::Reply(reply)) => {
                     let closing = reply.code == 421;
+                    self.is_closing |= closing;
                     let why = closing.then(|| format!("421 {}", reply.text));
                     replies.push(reply);
                     if closing {
@@ -179,9 +247,14 @@ impl Session {
             Ok(reply) if reply.code == 354 => self.content(letter).await,
             Ok(reply) => {
                 let why = format!("{} {} is no answer to DATA", reply.code, reply.text);
+                // Whatever it thinks comes next, it is not what we think.
+                self.is_closing = true;
                 Outcome::delayed("4.5.0", why)
             }
-            Err(Broken::Reply(reply)) => refused(&reply),
+            Err(Broken::Reply(reply)) => {
+                self.is_closing |= reply.code == 421;
+                refused(&reply)
+            }
             Err(Broken::Silent(why) | Broken::Lost(why)) => {
                 self.is_lost = true;
                 Outcome::delayed("4.4.2", why).try_next_host()
@@ -204,7 +277,11 @@ impl Session {
             }
         };
         let why = match result {
-            Ok(reply) | Err(Broken::Reply(reply)) => return Outcome::of(&reply),
+            Ok(reply) | Err(Broken::Reply(reply)) => {
+                self.is_open = false;
+                self.is_closing |= reply.code == 421;
+                return Outcome::of(&reply);
+            }
             Err(Broken::Silent(why) | Broken::Lost(why)) => why,
         };
         self.is_lost = true;

@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use lettre::transport::smtp::client::AsyncTokioStream;
@@ -100,6 +100,23 @@ impl Wire {
     /// listens.
     pub(crate) fn heard(&self) -> Vec<u8> {
         self.line().heard.take().unwrap_or_default()
+    }
+
+    /// Nothing is there to be read, and the other side has not closed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut line = self.line();
+        if !line.readable.is_empty() {
+            return false;
+        }
+        // Nobody is to be woken: the next read sees to that for itself.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut octets = [0; 1];
+        let mut raw = ReadBuf::new(&mut octets);
+        match &mut line.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(&mut cx, &mut raw).is_pending(),
+            Stream::Encrypted(stream) => Pin::new(stream).poll_read(&mut cx, &mut raw).is_pending(),
+            Stream::Gone => false,
+        }
     }
 
     pub(crate) fn written_octets(&self) -> u64 {

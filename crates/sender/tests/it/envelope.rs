@@ -25,7 +25,6 @@ async fn delivers_and_reports() {
         &format!("MAIL FROM:<agent@example.com> SIZE={size}"),
         "RCPT TO:<b@example.org>",
         "DATA",
-        "QUIT",
     ];
     assert_eq!(seen.lines, expected);
     let stuffed = String::from_utf8(CONTENT.to_vec()).expect("ASCII").replace("\n.", "\n..");
@@ -45,7 +44,9 @@ async fn counts_what_became_of_recipients() {
     for line in [
         "mail_out_attempts_total{outcome=\"delivered\"} 1",
         "mail_out_attempts_total{outcome=\"bounced\"} 1",
-        "mail_out_connections 0",
+        "mail_out_connections{provider=\"other\"} 1",
+        "mail_out_deliveries_total{class=\"2xx\",provider=\"other\"} 1",
+        "mail_out_deliveries_total{class=\"5xx\",provider=\"other\"} 1",
         "mail_out_time_to_first_attempt_seconds_count 1",
     ] {
         assert!(text.lines().any(|it| it == line), "{line}: {text}");

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sender::{Config, Timeouts};
+use sender::{Attempt, Config, Timeouts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
@@ -221,9 +221,11 @@ async fn a_refused_greeting_says_why() {
 async fn a_host_that_is_down_is_left_alone_for_a_while() {
     let peer = Peer::start(reply("connect", "421 4.7.0 too many connections")).await;
     let delivery = delivery(&to_smarthost(peer.address));
+    check(&delivery.attempt(CONTENT, &due(&["b@example.org"])).await, &["Delayed 4.7.0"]);
     for _ in 0..3 {
-        let report = delivery.attempt(CONTENT, &due(&["b@example.org"])).await;
-        check(&report, &["Delayed 4.7.0"]);
+        let attempt = delivery.try_attempt(CONTENT, &due(&["b@example.org"])).await;
+        let Attempt::Postponed { at_micros } = attempt else { panic!("tried") };
+        assert!(at_micros > now_micros() + 20_000_000);
     }
     assert_eq!(peer.seen().connections, 1);
 }

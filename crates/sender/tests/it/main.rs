@@ -8,6 +8,8 @@ mod exchanges;
 mod faults;
 mod mta_sts;
 mod pipeline;
+mod replicas;
+mod shaping;
 mod tls;
 mod unknown;
 

@@ -30,17 +30,17 @@ use crate::{
     to_smarthost,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything but the sender: it comes and goes.
 pub(crate) struct Bench {
     pub(crate) config: Config,
-    nats: LocalNats,
+    pub(crate) nats: LocalNats,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
     reports: Arc<Mutex<Vec<DeliveryReported>>>,
     collector: JoinHandle<anyhow::Result<()>>,
-    dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 /// Stands in for storage: records what is reported.
@@ -63,8 +63,8 @@ impl Stage for Collector {
 }
 
 pub(crate) struct Running {
-    process: Process,
-    task: JoinHandle<anyhow::Result<()>>,
+    pub(crate) process: Process,
+    pub(crate) task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Running {
@@ -116,7 +116,7 @@ impl Bench {
         self.accept_whole(mail_id, content, forward_paths, OnUnknown::Unspecified).await;
     }
 
-    async fn accept_whole(
+    pub(crate) async fn accept_whole(
         &self,
         mail_id: &str,
         content: &[u8],
