@@ -263,7 +263,7 @@ impl Delivery {
         };
         let visitor =
             Visitor { client: &self.client, shaping: &self.shaping, metrics: &self.metrics };
-        let mut was_tried = false;
+        let (mut was_tried, mut may_dial) = (false, true);
         for target in &targets {
             let mut open: Vec<_> = recipients.iter_mut().filter(|it| it.is_open()).collect();
             if open.is_empty() {
@@ -272,6 +272,7 @@ impl Delivery {
             let addresses: Vec<_> = open.iter().map(|it| it.address.clone()).collect();
             let Some(attempted) = visitor.visit(&mut slot, target, &letter, &addresses).await
             else {
+                may_dial = false;
                 break;
             };
             was_tried = true;
@@ -285,7 +286,10 @@ impl Delivery {
             }
         }
         slot.settle().await;
-        if was_tried { Ok(()) } else { Err(self.shaping.no_connection(&site, &targets)) }
+        if was_tried || may_dial {
+            return Ok(());
+        }
+        Err(self.shaping.no_connection(&site, &targets))
     }
 
     /// The targets as this mail may reach them, and the site that they are.

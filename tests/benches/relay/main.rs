@@ -24,7 +24,7 @@ use crate::{
 };
 
 const ROUNDS: usize = 5;
-const MAILS: usize = 5_000;
+const MAILS: usize = 2_000;
 const SIZE_BYTES: usize = 4_096;
 const CONNECTIONS: usize = 20;
 
@@ -46,12 +46,15 @@ async fn run(package: &Package) -> anyhow::Result<()> {
     let mut ours = Vec::new();
     let mut theirs = Vec::new();
     for round in 0..ROUNDS {
-        ours.push(MAILS as f64 / posthouse.round(round, &sink).await?.as_secs_f64());
-        theirs.push(MAILS as f64 / postfix.round(package, &sink).await?.as_secs_f64());
+        let our = MAILS as f64 / posthouse.round(round, &sink).await?.as_secs_f64();
+        let their = MAILS as f64 / postfix.round(package, &sink).await?.as_secs_f64();
+        println!("round {}: {our:.0} and {their:.0} mails/s", round + 1);
+        ours.push(our);
+        theirs.push(their);
     }
     let ratios = sorted(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs));
     let (ours, theirs) = (sorted(ours.into_iter()), sorted(theirs.into_iter()));
-    println!("| mails/s | Posthouse | Postfix | ratio |\n|---|---|---|---|");
+    println!("\n| mails/s | Posthouse | Postfix | ratio |\n|---|---|---|---|");
     println!(
         "| accepted to remote 250 | {} | {} | {:.2} ({:.2}–{:.2}) |",
         spread(&ours),

@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::shared::postfix::Package;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,

@@ -21,7 +21,7 @@ use crate::smtp::{Session, Target};
 
 /// An idle session is closed after this. Servers wait for five minutes (RFC 5321 section 4.5.3.2.7),
 /// but what lies between forgets connections sooner.
-pub(crate) const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(30);
 
 /// A site that finds a session too many does with fewer for so long.
 const CEILING: Duration = Duration::from_secs(10 * 60);

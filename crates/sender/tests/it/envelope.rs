@@ -44,9 +44,9 @@ async fn counts_what_became_of_recipients() {
     for line in [
         "mail_out_attempts_total{outcome=\"delivered\"} 1",
         "mail_out_attempts_total{outcome=\"bounced\"} 1",
-        "mail_out_connections{provider=\"other\"} 1",
-        "mail_out_deliveries_total{class=\"2xx\",provider=\"other\"} 1",
-        "mail_out_deliveries_total{class=\"5xx\",provider=\"other\"} 1",
+        "mail_out_connections{provider=\"local\"} 1",
+        "mail_out_deliveries_total{class=\"2xx\",provider=\"local\"} 1",
+        "mail_out_deliveries_total{class=\"5xx\",provider=\"local\"} 1",
         "mail_out_time_to_first_attempt_seconds_count 1",
     ] {
         assert!(text.lines().any(|it| it == line), "{line}: {text}");

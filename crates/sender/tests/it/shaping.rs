@@ -301,6 +301,19 @@ async fn mail_leaves_from_its_pool() {
     }
 }
 
+/// There is nothing to try, and nothing to wait for.
+#[tokio::test]
+async fn who_has_no_address_waits_for_no_connection() {
+    let peer = Peer::start(Setup::default()).await;
+    let delivery = delivery(&to_smarthost(peer.address));
+    let Attempt::Reported(report) = delivery.try_attempt(CONTENT, &due(&["@example.org"])).await
+    else {
+        panic!("postponed")
+    };
+    check(&report, &["Failed 5.1.3"]);
+    assert_eq!(peer.seen().connections, 0);
+}
+
 #[tokio::test]
 async fn captured_mail_has_no_limits() {
     let dir = tempfile::tempdir().expect("directory");
