@@ -123,8 +123,7 @@ impl Reports {
         self.store.writer.note_evidence(&evidence).await.map_err(failure)
     }
 
-    /// Who complains gets no more mail from the account, and after complaints to several, from nobody. It
-    /// counts against the inbox that sent the mail, once.
+    /// Who complains gets no more mail from the account, and after complaints to several, from nobody.
     async fn note_complaints(&self, found: &[(Found, Class)]) -> Result<(), Failure> {
         let complaints: Vec<&Found> =
             found.iter().map(|it| &it.0).filter(|it| it.finding.fate == Fate::Complained).collect();
@@ -140,10 +139,6 @@ impl Reports {
             .collect();
         let writer = &self.store.writer;
         writer.note_evidence(&evidence).await.map_err(failure)?;
-        for Found { finding, .. } in &complaints {
-            let noted = writer.note_complaint(&finding.mail_id, &finding.forward_path).await;
-            noted.map_err(failure)?;
-        }
         let addresses: BTreeSet<String> =
             complaints.iter().map(|it| it.finding.forward_path.clone()).collect();
         let new = writer.suppress_globally(&addresses, self.complaints_for_all).await;
