@@ -9,7 +9,7 @@ use e2e::{Program, SOON, binary, eventually, free_port};
 use local_nats::LocalNats;
 use rustix::process::Signal;
 use service::Process;
-use store::{Composed, NewInbox, Outcome, Store, Submitted};
+use store::{Composed, Manner, NewInbox, Outcome, Store, Submitted};
 use tempfile::TempDir;
 
 use crate::{CONNECTIONS, MAILS, SIZE_BYTES, sink::Sink};
@@ -121,7 +121,10 @@ fn submitted(mail_id: &str) -> Submitted {
         reverse_path: SENDER.to_owned(),
         forward_paths: vec![RECIPIENT.to_owned()],
         thread_id: None,
-        is_scheduled: false,
+        send_at: 0,
+        handover: accepted(mail_id),
+        notify: Vec::new(),
+        list_id: None,
     };
     Submitted {
         mail_id: mail_id.to_owned(),
@@ -130,6 +133,7 @@ fn submitted(mail_id: &str) -> Submitted {
         idempotency_key: mail_id.to_owned(),
         request_digest: String::new(),
         requested_at: now_micros(),
+        manner: Manner::default(),
         outcome: Outcome::Composed(Box::new(composed)),
     }
 }

