@@ -21,7 +21,7 @@ const IMPATIENT: &str = "[retries]\ndelays_seconds = [1]\nlongest_seconds = 1\n\
     greylisted_seconds = 1\n[timeouts]\nreply_seconds = 60\n";
 
 /// More than a second to each, and fewer than a sender has in hand at once.
-const MAILS: usize = 40;
+const MAILS: usize = 200;
 
 /// Exchangers for domains `<name>.test`, each at its own loopback address and all on one port.
 struct World {
