@@ -99,7 +99,7 @@ async fn who_leaves_gets_nothing_that_was_waiting() -> anyhow::Result<()> {
     assert_eq!(sent["status"], "scheduled", "{sent}");
     assert_eq!(one_click(&url).await?, 200);
     let id = sent["id"].as_str().context("id")?;
-    let email = wait_for_status(&agent, &inbox, id, "bounced").await?;
+    let email = wait_for_status(&agent, &inbox, id, "suppressed").await?;
     let diagnostic = email["recipients"][0]["diagnostic"].as_str().unwrap_or_default();
     assert!(diagnostic.starts_with("suppressed: unsubscribed"), "{email}");
     assert!(captured(&cluster.captured(), "Later").is_empty());

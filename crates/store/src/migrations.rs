@@ -35,7 +35,7 @@ const SQLITE: &[Script] = &[
     (5, "standing", include_str!("../migrations/sqlite/0005_standing.sql")),
     (6, "bounces", include_str!("../migrations/sqlite/0006_bounces.sql")),
     (7, "loops", include_str!("../migrations/sqlite/0007_loops.sql")),
-    (9, "tokens", include_str!("../migrations/sqlite/0009_tokens.sql")),
+    (8, "tokens", include_str!("../migrations/sqlite/0008_tokens.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -45,7 +45,7 @@ const POSTGRES: &[Script] = &[
     (5, "standing", include_str!("../migrations/postgres/0005_standing.sql")),
     (6, "bounces", include_str!("../migrations/postgres/0006_bounces.sql")),
     (7, "loops", include_str!("../migrations/postgres/0007_loops.sql")),
-    (9, "tokens", include_str!("../migrations/postgres/0009_tokens.sql")),
+    (8, "tokens", include_str!("../migrations/postgres/0008_tokens.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

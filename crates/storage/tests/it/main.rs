@@ -19,7 +19,7 @@ use bus::{Bus, Resolution};
 use bytes::Bytes;
 use contract::{
     Content, Envelope, Event, ForwardPath, MailScanned, Mailbox, Message, Record, Submission,
-    SubmissionScanned, content::Place,
+    SubmissionScanned, content::Place, topology::STREAMS,
 };
 use futures_util::TryStreamExt as _;
 use local_nats::{LocalNats, Options};
@@ -162,16 +162,21 @@ impl Bench {
         reasons
     }
 
-    /// How many messages wait on each subject that this filter of OUTBOUND fits.
+    /// How many messages are on this subject, by its name; none if there are none.
     async fn outbound(&self, filter: &str) -> Vec<(String, usize)> {
-        let stream = self.jetstream().await.get_stream("OUTBOUND").await.expect("stream");
+        let stream = self.stream_of(filter).await;
         let info = stream.info_with_subjects(filter).await.expect("info");
         info.try_collect().await.expect("subjects")
     }
 
-    /// The last message on a subject of OUTBOUND that nobody consumes here.
+    async fn stream_of(&self, subject: &str) -> jetstream::stream::Stream {
+        let declared = STREAMS.iter().find(|it| it.subjects.contains(&subject)).expect("declared");
+        self.jetstream().await.get_stream(declared.name).await.expect("stream")
+    }
+
+    /// The last message on a subject that nobody consumes here.
     async fn last_outbound(&self, subject: &str) -> Bytes {
-        let stream = self.jetstream().await.get_stream("OUTBOUND").await.expect("stream");
+        let stream = self.stream_of(subject).await;
         stream.get_last_raw_message_by_subject(subject).await.expect("message").payload
     }
 }
