@@ -3,4 +3,5 @@
 mod authentication;
 mod corpora;
 mod dns;
+mod hidden;
 mod pipeline;
