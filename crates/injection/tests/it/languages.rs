@@ -2,7 +2,7 @@ use injection::Kind;
 
 use super::{found, passed};
 
-/// An order that no template holds, and an ordinary mail that sounds like one.
+/// An order, and an ordinary mail that sounds like one. Both are near to the trainer's templates.
 const LANGUAGES: &[(&str, &str, &str)] = &[
     (
         "de",
