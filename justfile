@@ -25,6 +25,18 @@ bench-relay:
 bench-fairness:
     tests/bench-fairness
 
+# How well injections are found: by what is built in, per source and family, on a file of labelled mail
+eval *files="../shared/injection-data/val.jsonl":
+    cargo run --locked --release -p trainer -- eval {{files}}
+
+# The same for sources or families that were left out of training: `just leave-out family`
+leave-out by="source":
+    cargo run --locked --release -p trainer -- leave-out --by {{by}} ../shared/injection-data/train.jsonl ../shared/injection-data/val.jsonl
+
+# Learns the model anew; the same data give the same octets
+train:
+    cargo run --locked --release -p trainer -- train --out crates/injection/src/model.bin ../shared/injection-data/train.jsonl ../shared/injection-data/val.jsonl
+
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 5] = [
     &["contract", "injection", "service", "local-nats", "test-dns", "test-peer", "codegen"],
     &["mail"],
     &["bus", "store"],
-    &["intake", "scanner", "storage", "sender", "gateway"],
+    &["intake", "scanner", "storage", "sender", "gateway", "trainer"],
     &["posthouse", "e2e"],
 ];
 

@@ -11,6 +11,7 @@ use crate::view::{View, fold};
 
 /// What a word or phrase means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum Concept {
     /// To set aside.
     Override,
@@ -50,6 +51,28 @@ pub(crate) enum Concept {
     Authority,
     /// Talk about attacks, as in an advisory.
     Security,
+    /// To move money.
+    Pay,
+    /// To make something go away.
+    Delete,
+    /// To let somebody in.
+    Access,
+    /// To keep for later.
+    Memory,
+    /// When it is to happen, if not now.
+    Later,
+    /// That it must be so, and nothing else.
+    Strict,
+    /// A condition on who or what reads.
+    Reader,
+    /// Who speaks, as in a transcript or a log.
+    Speaker,
+    /// Praise or a rank that somebody is to get.
+    Verdict,
+    /// What stands in an innocent notice of a service.
+    Notice,
+    /// A person's own errand.
+    Errand,
 }
 
 use Concept::*;
@@ -143,6 +166,17 @@ const STEMS: &[(Concept, &str)] = &[
     (Summary, include_str!("lexicon/summary.txt")),
     (Authority, include_str!("lexicon/authority.txt")),
     (Security, include_str!("lexicon/security.txt")),
+    (Pay, include_str!("lexicon/pay.txt")),
+    (Delete, include_str!("lexicon/delete.txt")),
+    (Access, include_str!("lexicon/access.txt")),
+    (Memory, include_str!("lexicon/memory.txt")),
+    (Later, include_str!("lexicon/later.txt")),
+    (Strict, include_str!("lexicon/strict.txt")),
+    (Reader, include_str!("lexicon/reader.txt")),
+    (Speaker, include_str!("lexicon/speaker.txt")),
+    (Verdict, include_str!("lexicon/verdict.txt")),
+    (Notice, include_str!("lexicon/notice.txt")),
+    (Errand, include_str!("lexicon/errand.txt")),
 ];
 
 #[cfg(test)]

@@ -1,21 +1,31 @@
 //! Finds text in a mail that tries to give orders to the agent that reads it.
 //!
 //! Pure: text and structure in, findings out. No I/O, no clock, no configuration; the same sample
-//! always gets the same assessment, in time linear in its size. Rules for the evident; what is said
-//! in words that no rule knows is not seen.
+//! always gets the same assessment, in time linear in its size. Rules find the evident and say why; a
+//! model that the crate `trainer` made weighs words and meanings together. What neither knows is not
+//! seen, and neither is text in pictures.
 
 mod assess;
 mod decode;
 mod detector;
+mod extract;
+mod features;
 mod lexicon;
+mod model;
+mod phishing;
 mod view;
+mod window;
 
 use std::ops::Range;
 
 pub use assess::Assessor;
+pub use extract::{Extract, Extractor, Passage};
+pub use features::{CONCEPT_BITS, Features, GRAM_BITS, Window, combinations};
+pub use model::{Model, SIGNALS, Signals, Table};
+pub use view::fold;
 
-/// The version of the detectors as a whole; it changes whenever an assessment may.
-pub const VERSION: &str = "rules-1";
+/// The version of detectors and model as a whole; it changes whenever an assessment may.
+pub const VERSION: &str = "2";
 
 /// What to assess.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,6 +73,7 @@ pub enum Flag {
     EncodedPayload,
     FenceEscape,
     ExfiltrationLink,
+    PhishingUrl,
 }
 
 /// A passage that a detector noticed.
@@ -131,6 +142,7 @@ impl Flag {
             Flag::EncodedPayload => "encoded_payload",
             Flag::FenceEscape => "fence_escape",
             Flag::ExfiltrationLink => "exfiltration_link",
+            Flag::PhishingUrl => "phishing_url",
         }
     }
 }

@@ -3,7 +3,11 @@
 
 use std::ops::Range;
 
-use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_security::skeleton;
+
+/// The letters by which the script of a text is told.
+const MAX_LOOK: usize = 4096;
 
 /// A folded text: compatibility characters, case, accents, invisible characters and runs of white
 /// space no longer make a difference.
@@ -13,13 +17,28 @@ pub(crate) struct View {
     /// For each octet of `text`, where its character begins in the original.
     origins: Vec<u32>,
     original: usize,
+    /// Where white space of the folded text stands for the end of a line.
+    breaks: Vec<Break>,
+    /// Where words stand that mix letters of Latin with some that only look so.
+    disguised: Vec<usize>,
+}
+
+/// The end of a line, or of a paragraph.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Break {
+    pub(crate) at: usize,
+    pub(crate) lines: usize,
 }
 
 impl View {
     pub(crate) fn new(original: &str) -> View {
         let mut view = View { original: original.len(), ..View::default() };
+        let latin = !original.is_ascii() && is_mostly_latin(original);
         for (start, word) in words(original) {
-            let mixed = is_mixed_script(word);
+            let mixed = is_disguised(word, latin);
+            if mixed {
+                view.disguised.push(start);
+            }
             for (at, it) in word.char_indices() {
                 view.push(start + at, it, mixed);
             }
@@ -29,6 +48,15 @@ impl View {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Where words begin, in the original, that are written with look-alikes of Latin letters.
+    pub(crate) fn disguised(&self) -> &[usize] {
+        &self.disguised
+    }
+
+    pub(crate) fn breaks(&self) -> &[Break] {
+        &self.breaks
     }
 
     /// The same range in the original.
@@ -46,16 +74,27 @@ impl View {
             if !self.text.ends_with(' ') {
                 self.push_folded(at, ' ');
             }
+            if matches!(it, '\n' | '\u{2028}' | '\u{2029}') {
+                self.push_break();
+            }
             return;
         }
         if it.is_ascii() {
             self.push_folded(at, it.to_ascii_lowercase());
             return;
         }
-        for it in std::iter::once(it).nfkd().filter(|it| !is_combining_mark(*it)) {
-            for it in it.to_lowercase().filter(|it| !is_combining_mark(*it)) {
+        for it in std::iter::once(it).nfkd().filter(|it| !is_accent(*it)) {
+            for it in it.to_lowercase().filter(|it| !is_accent(*it)) {
                 self.push_folded(at, if mixed { look_alike(it) } else { plain(it) });
             }
+        }
+    }
+
+    fn push_break(&mut self) {
+        let at = self.text.len() - 1;
+        match self.breaks.last_mut() {
+            Some(it) if it.at == at => it.lines += 1,
+            _ => self.breaks.push(Break { at, lines: 1 }),
         }
     }
 
@@ -66,7 +105,7 @@ impl View {
 }
 
 /// As `View`, where the origin does not matter.
-pub(crate) fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     View::new(text).text
 }
 
@@ -80,6 +119,14 @@ pub(crate) fn is_invisible(it: char) -> bool {
         || (it.is_control() && !it.is_whitespace())
 }
 
+/// Marks that make no other word, or that many leave out: accents, points, vowels of Arabic. Those of
+/// Indic scripts are letters of their own.
+fn is_accent(it: char) -> bool {
+    matches!(it, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{487}' | '\u{591}'..='\u{5c7}'
+        | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}' | '\u{670}' | '\u{20d0}'..='\u{20f0}'
+        | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{fe20}'..='\u{fe2f}')
+}
+
 /// Pieces that begin with a letter run or with what lies between two.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
@@ -90,11 +137,35 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Latin letters and look-alikes of another script in one word, as no language has them.
-fn is_mixed_script(word: &str) -> bool {
-    !word.is_ascii()
-        && word.chars().any(|it| it.is_ascii_alphabetic())
-        && word.chars().any(|it| look_alike(it) != it)
+/// Whether a word is written with look-alikes of Latin letters: among Latin letters, as no language has
+/// it, or throughout in a text that is otherwise Latin.
+fn is_disguised(word: &str, latin: bool) -> bool {
+    if word.is_ascii() {
+        return false;
+    }
+    let mut ascii = 0;
+    let mut alike = 0;
+    let mut others = 0;
+    for it in word.chars().filter(|it| it.is_alphabetic()) {
+        if it.is_ascii() {
+            ascii += 1;
+        } else if look_alike(it) != plain(it) {
+            alike += 1;
+        } else {
+            others += 1;
+        }
+    }
+    alike > 0 && (ascii > 0 || (latin && others == 0 && alike > 2))
+}
+
+fn is_mostly_latin(text: &str) -> bool {
+    let mut letters = 0;
+    let mut ascii = 0;
+    for it in text.chars().filter(|it| it.is_alphabetic()).take(MAX_LOOK) {
+        letters += 1;
+        ascii += usize::from(it.is_ascii());
+    }
+    ascii * 2 > letters
 }
 
 fn plain(it: char) -> char {
@@ -111,7 +182,8 @@ fn plain(it: char) -> char {
     }
 }
 
-/// The Latin letter that a Cyrillic or Greek one looks like.
+/// The Latin letter that one of another script looks like: the usual ones first, some of which Unicode
+/// does not count because only their capitals look alike.
 fn look_alike(it: char) -> char {
     match it {
         'а' | 'α' => 'a',
@@ -136,8 +208,19 @@ fn look_alike(it: char) -> char {
         'ԝ' | 'ω' => 'w',
         'х' | 'χ' => 'x',
         'у' | 'γ' => 'y',
-        it => plain(it),
+        it => confusable(it).unwrap_or_else(|| plain(it)),
     }
+}
+
+/// By Unicode's table of confusables (UTS #39), where it leads to one letter of ASCII.
+fn confusable(it: char) -> Option<char> {
+    if it.is_ascii() {
+        return None;
+    }
+    let mut octets = [0; 4];
+    let mut skeleton = skeleton(it.encode_utf8(&mut octets));
+    let first = skeleton.next().filter(char::is_ascii_alphabetic)?;
+    skeleton.next().is_none().then(|| first.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -163,6 +246,9 @@ mod tests {
         check("іgnоre", "ignore");
         check("игнорируй все", "игнорируи все");
         check("сор", "сор");
+        check("see the сору and the ѕоре here", "see the copy and the sope here");
+        check("ꮯopy ꓲgnore", "copy lgnore");
+        check("Grüße an Łukasz, Ærø", "gruse an lukasz, æro");
     }
 
     #[test]

@@ -2,4 +2,5 @@
 
 mod authentication;
 mod corpora;
+mod hidden;
 mod pipeline;

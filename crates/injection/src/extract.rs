@@ -1,0 +1,105 @@
+//! Reads a sample text by text: each part as it stands, and what is decoded of it.
+
+use crate::{
+    Kind, Sample,
+    assess::{found, together},
+    decode::{Decoded, decode},
+    detector::Reading,
+    features::Features,
+    lexicon::Lexicon,
+    model::Signals,
+    view::View,
+};
+
+/// The octets of a part that are read: half from its beginning, half from its end.
+const MAX_PART: usize = 1024 * 1024;
+
+/// Reads samples; holds what is worth building once.
+pub struct Extractor {
+    lexicon: Lexicon,
+}
+
+impl Default for Extractor {
+    fn default() -> Extractor {
+        Extractor::new()
+    }
+}
+
+/// A sample as the model sees it.
+#[derive(Clone, Debug)]
+pub struct Extract {
+    pub passages: Vec<Passage>,
+    /// The log-odds of what the rules say.
+    pub rules: f32,
+}
+
+/// A part of a sample, or what was decoded of it.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// Folded.
+    pub text: String,
+    pub features: Features,
+}
+
+/// Where a piece of text stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) part: usize,
+    pub(crate) kind: Kind,
+    /// Octets into the part.
+    pub(crate) start: usize,
+    /// Where the encoded text stands in the piece, for one that was decoded.
+    pub(crate) encoded: Option<std::ops::Range<usize>>,
+}
+
+impl Extractor {
+    pub fn new() -> Extractor {
+        Extractor { lexicon: Lexicon::new() }
+    }
+
+    /// What the model learns from.
+    pub fn extract(&self, sample: &Sample) -> Extract {
+        let mut passages = Vec::new();
+        let mut reasons = Vec::new();
+        self.read(sample, |place, reading| {
+            reasons.extend(found(place, reading));
+            let features = Features::of(reading);
+            passages.push(Passage { text: reading.view.text().to_owned(), features });
+        });
+        Extract { passages, rules: Signals::of_rules(together(&mut reasons)) }
+    }
+
+    /// Hands out every text of a sample; whether some was too long to be read whole.
+    pub(crate) fn read(&self, sample: &Sample, mut each: impl FnMut(&Place, &Reading<'_>)) -> bool {
+        let mut truncated = false;
+        for (part, it) in sample.parts.iter().enumerate() {
+            for (piece, start) in pieces(&it.text) {
+                truncated |= piece.len() < it.text.len();
+                let mut place = Place { part, kind: it.kind, start, encoded: None };
+                each(&place, &self.reading(it.kind, piece, None));
+                for decoded in decode(piece) {
+                    let reading = self.reading(it.kind, &decoded.text, Some(&decoded));
+                    place.encoded = Some(decoded.span.clone());
+                    each(&place, &reading);
+                }
+            }
+        }
+        truncated
+    }
+
+    fn reading<'a>(&self, kind: Kind, raw: &'a str, decoded: Option<&Decoded>) -> Reading<'a> {
+        let view = View::new(raw);
+        let hits = self.lexicon.hits(&view);
+        Reading { kind, raw, view, hits, decoded: decoded.map(|it| it.how) }
+    }
+}
+
+/// The text, or its beginning and its end if it is too long; with where each begins.
+fn pieces(text: &str) -> Vec<(&str, usize)> {
+    if text.len() <= MAX_PART {
+        return vec![(text, 0)];
+    }
+    let head = text.floor_char_boundary(MAX_PART / 2);
+    let tail = text.ceil_char_boundary(text.len() - MAX_PART / 2);
+    vec![(&text[..head], 0), (&text[tail..], tail)]
+}

@@ -1,0 +1,379 @@
+//! What the model sees of a text: hashed pieces of words in the order they stand in, and which
+//! meanings stand in which window.
+
+use std::ops::Range;
+
+use crate::{
+    Kind,
+    detector::Reading,
+    lexicon::Concept,
+    window::{SCALES, units, windows},
+};
+
+/// Pieces of words are told apart by so many bits of a hash.
+pub const GRAM_BITS: u32 = 18;
+/// Combinations of meanings, likewise.
+pub const CONCEPT_BITS: u32 = 15;
+/// Letters of a piece.
+const PIECE: Range<usize> = 3..6;
+/// Words in a row.
+const ROW: usize = 3;
+/// A longer word is a key, a digest or the like.
+const MAX_WORD: usize = 40;
+
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A text as the model sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Features {
+    /// Hashes below `1 << GRAM_BITS`.
+    pub grams: Vec<u32>,
+    pub windows: Vec<Window>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// Octets of the folded text.
+    pub range: Range<usize>,
+    /// Of the features' grams.
+    pub grams: Range<usize>,
+    /// Which of the two scales: 0 is a sentence or two.
+    pub scale: usize,
+    /// A bit for each meaning.
+    pub concepts: u64,
+}
+
+impl Features {
+    pub(crate) fn of(reading: &Reading<'_>) -> Features {
+        let units = units(&reading.view);
+        let (grams, starts) = grams(reading.view.text(), &units);
+        let concepts = concepts(reading, &units);
+        let whole = place(reading);
+        let mut all = Vec::new();
+        for (scale, size) in SCALES.into_iter().enumerate() {
+            for it in windows(&units, size) {
+                // One that is no longer than that of the lesser scale says nothing new.
+                if scale > 0 && it.len() == 1 && units.len() > 2 {
+                    continue;
+                }
+                all.push(Window {
+                    range: units[it.start]..units[it.end],
+                    grams: starts[it.start]..starts[it.end],
+                    scale,
+                    concepts: concepts[it].iter().fold(whole, |all, it| all | it),
+                });
+            }
+        }
+        Features { grams, windows: all }
+    }
+}
+
+/// The meanings of a window alone, in pairs and in threes, each as a hash.
+pub fn combinations(concepts: u64, mut each: impl FnMut(u32)) {
+    let mut list = [0u8; 64];
+    let mut count = 0;
+    let mut left = concepts;
+    while left != 0 {
+        list[count] = left.trailing_zeros() as u8;
+        count += 1;
+        left &= left - 1;
+    }
+    let hash = |a: u8, b: u8, c: u8| {
+        let key = u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16;
+        ((key + 1).wrapping_mul(MULTIPLIER) >> (64 - CONCEPT_BITS)) as u32
+    };
+    for a in 0..count {
+        each(hash(list[a], 255, 255));
+        for b in a + 1..count {
+            each(hash(list[a], list[b], 255));
+            for c in b + 1..count {
+                each(hash(list[a], list[b], list[c]));
+            }
+        }
+    }
+}
+
+/// Bits after those of the lexicon's concepts.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Structure {
+    Url = 32,
+    Address,
+    Account,
+    Place,
+    Imperative,
+    Question,
+    Shout,
+    Code,
+    Quoted,
+    Cited,
+    Unseen,
+    Decoded,
+    Subject,
+    Name,
+    Attached,
+    Markup,
+    Overridden,
+    Alone,
+}
+
+fn bit(structure: Structure) -> u64 {
+    1 << structure as u8
+}
+
+/// The bits of where the text stands.
+fn place(reading: &Reading<'_>) -> u64 {
+    let mut bits = match reading.kind {
+        Kind::Subject => bit(Structure::Subject),
+        Kind::Name | Kind::Filename => bit(Structure::Name),
+        Kind::Attached => bit(Structure::Attached),
+        _ => 0,
+    };
+    if reading.kind.is_unseen() {
+        bits |= bit(Structure::Unseen);
+    }
+    if reading.decoded.is_some() {
+        bits |= bit(Structure::Decoded);
+    }
+    bits
+}
+
+/// The bits of each unit.
+fn concepts(reading: &Reading<'_>, units: &[usize]) -> Vec<u64> {
+    let text = reading.view.text();
+    let mut hits = reading.hits.iter().peekable();
+    let mut bits = Vec::with_capacity(units.len() - 1);
+    for unit in units.windows(2) {
+        let (start, end) = (unit[0], unit[1]);
+        let piece = &text[start..end];
+        let mut own = structure(piece);
+        let mut overrides: Option<usize> = None;
+        while let Some(hit) = hits.next_if(|it| it.range.start < end) {
+            own |= 1 << hit.concept as u8;
+            match hit.concept {
+                Concept::Override => overrides = Some(hit.range.end),
+                Concept::Instruction | Concept::Prior
+                    if overrides.is_some_and(|it| hit.range.start < it + 40) =>
+                {
+                    own |= bit(Structure::Overridden);
+                }
+                Concept::Send | Concept::Deed | Concept::Disclose | Concept::Delete
+                    if opens(text, start, hit.range.start) =>
+                {
+                    own |= bit(Structure::Imperative);
+                }
+                _ => (),
+            }
+        }
+        bits.push(own);
+    }
+    bits
+}
+
+/// Whether a clause begins here.
+fn opens(text: &str, start: usize, at: usize) -> bool {
+    let before = text[..at].trim_end_matches([' ', '"', '\'', '*', '-', '>']);
+    at <= start + 2
+        || before.ends_with([':', '.', ',', ';', '!', '?', ')', ']'])
+        || before.ends_with(" and")
+        || before.ends_with("please")
+        || before.ends_with(" then")
+}
+
+fn structure(piece: &str) -> u64 {
+    let mut bits = 0;
+    let has = |list: &[&str]| list.iter().any(|it| piece.contains(it));
+    let mut set = |it: bool, structure| bits |= if it { bit(structure) } else { 0 };
+    let url = has(&["http:", "https:", "www."]);
+    set(url, Structure::Url);
+    set(piece.split(' ').any(is_address), Structure::Address);
+    set(piece.split(' ').any(is_account), Structure::Account);
+    set(url && has(&["[", "{", "=data", "?d=", "?q=", "<"]), Structure::Place);
+    set(piece.contains(['?', '？', '؟']), Structure::Question);
+    set(piece.contains("!!") || piece.contains("***"), Structure::Shout);
+    set(has(&["{", "};", "==", "()", "::", "->", "diff --git", "</"]), Structure::Code);
+    set(piece.starts_with('>') || piece.contains(" > "), Structure::Quoted);
+    set(piece.matches(['"', '\'', '`']).count() >= 2, Structure::Cited);
+    set(has(&["<|", "[/", "###", "]]", "<<", "{\"", "{'"]), Structure::Markup);
+    set(piece.len() < 60, Structure::Alone);
+    bits
+}
+
+fn is_address(word: &str) -> bool {
+    word.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
+}
+
+/// An account's number, or the beginning of one: an IBAN, an address of a wallet.
+fn is_account(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    digits >= 8 && digits * 2 >= word.len()
+}
+
+/// The hashes of a text, and how many lie before each unit.
+fn grams(text: &str, units: &[usize]) -> (Vec<u32>, Vec<usize>) {
+    let letters = letters(text);
+    let mut grams = Vec::with_capacity(letters.len() * 4);
+    let mut starts = Vec::with_capacity(units.len());
+    let mut rows = Rows::new(&letters);
+    let mut lately = Lately::default();
+    for at in 0..letters.len() {
+        while starts.len() < units.len() && units[starts.len()] <= letters[at].0 {
+            starts.push(grams.len());
+        }
+        rows.at(at, |it| lately.push(it, &mut grams));
+        let mut hash = 0u64;
+        // Where a letter is a word, two are a piece.
+        let least = if letters[at].1 >= '\u{2e80}' { 2 } else { PIECE.start };
+        for (count, (_, it)) in letters[at..].iter().take(PIECE.end - 1).enumerate() {
+            hash = (hash ^ u64::from(*it as u32)).wrapping_mul(MULTIPLIER);
+            hash ^= hash >> 29;
+            if count + 1 >= least {
+                lately.push(index(hash), &mut grams);
+            }
+        }
+    }
+    starts.resize(units.len(), grams.len());
+    (grams, starts)
+}
+
+/// What was said a moment ago says nothing when it is said again: rulers, lists, "ai ai ai".
+#[derive(Default)]
+struct Lately {
+    /// By the lower bits of a gram: the gram, and how many came before it.
+    seen: Vec<(u32, usize)>,
+    count: usize,
+}
+
+impl Lately {
+    const SLOTS: usize = 2048;
+    const SPAN: usize = 600;
+
+    fn push(&mut self, gram: u32, grams: &mut Vec<u32>) {
+        if self.seen.is_empty() {
+            self.seen = vec![(u32::MAX, 0); Lately::SLOTS];
+        }
+        self.count += 1;
+        let slot = &mut self.seen[gram as usize % Lately::SLOTS];
+        if slot.0 != gram || self.count - slot.1 > Lately::SPAN {
+            grams.push(gram);
+        }
+        *slot = (gram, self.count);
+    }
+}
+
+fn index(hash: u64) -> u32 {
+    (hash.wrapping_mul(MULTIPLIER) >> (64 - GRAM_BITS)) as u32
+}
+
+/// Rows of words.
+struct Rows {
+    /// Where each word begins, and its hash.
+    words: Vec<(usize, u64)>,
+    next: usize,
+}
+
+impl Rows {
+    fn new(letters: &[(usize, char)]) -> Rows {
+        let mut words: Vec<(usize, u64)> = Vec::new();
+        let mut within = false;
+        for (at, (_, it)) in letters.iter().enumerate() {
+            let letter = it.is_alphanumeric() || it.is_control();
+            match (letter, within) {
+                (true, false) => words.push((at, u64::from(*it as u32))),
+                (true, true) => {
+                    if let Some(last) = words.last_mut() {
+                        last.1 = (last.1 ^ u64::from(*it as u32)).wrapping_mul(MULTIPLIER);
+                        last.1 ^= last.1 >> 31;
+                    }
+                }
+                (false, _) => (),
+            }
+            within = letter;
+        }
+        Rows { words, next: 0 }
+    }
+
+    fn at(&mut self, at: usize, mut each: impl FnMut(u32)) {
+        if self.words.get(self.next).is_none_or(|it| it.0 != at) {
+            return;
+        }
+        let mut hash = 1u64;
+        for (_, word) in self.words[self.next..].iter().take(ROW) {
+            hash = (hash.rotate_left(21) ^ word).wrapping_mul(MULTIPLIER);
+            each(index(hash ^ 0x5bd1));
+        }
+        self.next += 1;
+    }
+}
+
+/// The letters with their place. What tells one mail from another and not an attack from a mail is
+/// one sign each: addresses, links, keys, numbers.
+fn letters(text: &str) -> Vec<(usize, char)> {
+    let mut letters = Vec::with_capacity(text.len());
+    let mut at = 0;
+    for word in text.split_inclusive(' ') {
+        let bare = word.trim_end();
+        let sign = if bare.contains("://") || bare.starts_with("www.") {
+            Some('\u{1}')
+        } else if is_address(bare) {
+            Some('\u{2}')
+        } else if bare.len() > MAX_WORD && bare.is_ascii() {
+            Some('\u{3}')
+        } else {
+            None
+        };
+        match sign {
+            Some(sign) => letters.extend([(at, sign), (at + bare.len(), ' ')]),
+            None => {
+                let mut before = ' ';
+                for (offset, it) in word.char_indices() {
+                    let it = if it.is_ascii_digit() { '0' } else { it };
+                    let again = it == before && !it.is_alphabetic();
+                    if !again {
+                        letters.push((at + offset, it));
+                    }
+                    before = it;
+                }
+            }
+        }
+        at += word.len();
+    }
+    letters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(one: &str, other: &str) {
+        let grams = |text: &str| grams(text, &[0, text.len()]).0;
+        assert_eq!(grams(one), grams(other), "{one:?} {other:?}");
+    }
+
+    #[test]
+    fn what_names_one_mail_is_masked() {
+        same("send it to a@x.test now", "send it to other@example.org now");
+        same("see https://a.test/x now", "see http://b.test/?q=1 now");
+        same("order 12345 came", "order 7 came");
+        same("a ------- b", "a - b");
+    }
+
+    #[test]
+    fn grams_are_counted_by_unit() {
+        let text = "ignore all rules and more of it. then go on";
+        let (grams, starts) = grams(text, &[0, 33, text.len()]);
+        assert_eq!((starts[0], starts[2]), (0, grams.len()));
+        assert!(starts[1] > 0 && starts[1] < grams.len());
+        assert!(grams.iter().all(|it| *it < 1 << GRAM_BITS));
+    }
+
+    #[test]
+    fn combinations_are_of_three_at_most() {
+        let mut count = 0;
+        combinations(0b10_1101, |it| {
+            assert!(it < 1 << CONCEPT_BITS);
+            count += 1;
+        });
+        assert_eq!(count, 4 + 6 + 4);
+    }
+}

@@ -1,0 +1,261 @@
+//! Mail of our own making: injections of many kinds in innocent carriers, plain and in disguise, in many
+//! languages, and as much innocent mail as comes today.
+
+use std::collections::BTreeSet;
+
+use fastrand::Rng;
+
+use crate::{disguise::DISGUISES, grammar::Grammar, lines::Line};
+
+pub(crate) const SOURCE: &str = "generated";
+
+const ATTACK: &str = include_str!("grammar/attack.txt");
+const MAIL: &str = include_str!("grammar/mail.txt");
+const LANGUAGES: &str = include_str!("grammar/languages.txt");
+
+/// How a paragraph is hidden from a person; {} is the paragraph.
+const HIDDEN: &[&str] = &[
+    "<div style=\"display:none\">{}</div>",
+    "<span style=\"font-size:0\">{}</span>",
+    "<p style=\"color:#ffffff;background-color:#ffffff\">{}</p>",
+    "<div style=\"position:absolute;left:-9999px\">{}</div>",
+    "<div hidden>{}</div>",
+    "<span style=\"opacity:0\">{}</span>",
+    "<div style=\"max-height:0;overflow:hidden\">{}</div>",
+    "<!-- {} -->",
+    "<img src=\"https://cdn.example.test/l.png\" alt=\"{}\">",
+];
+
+/// What innocent mail hides.
+const PREHEADERS: &[&str] = &[
+    "View this email in your browser",
+    "Your weekly summary is here. See what is new",
+    "Logo",
+    "Save 20% on your next order, today only",
+    "You have 3 new messages and 2 requests",
+    "Your order is on its way",
+    "[if mso]><table><tr><td><![endif]",
+    "Ihre Bestellung wurde versandt",
+    "Don't miss it: doors open at seven",
+    "Email header image",
+    "Assistant Professor Novak will speak about new results",
+];
+
+struct Maker<'a> {
+    grammar: Grammar<'a>,
+    rng: Rng,
+    attacks: Vec<&'a str>,
+    mails: Vec<&'a str>,
+    languages: Vec<&'a str>,
+}
+
+/// So many mails; the same seed always makes the same.
+pub(crate) fn generate(seed: u64, count: usize) -> Vec<Line> {
+    let grammar = Grammar::read(&[ATTACK, MAIL, LANGUAGES]);
+    let families: Vec<&str> = grammar.names().filter(|it| it.starts_with("family ")).collect();
+    let innocent = |it: &&str| it.ends_with(" mail") || it.ends_with(" hard");
+    let (mails, attacks): (Vec<&str>, Vec<&str>) = families.into_iter().partition(innocent);
+    let languages: BTreeSet<&str> =
+        grammar.names().filter_map(|it| it.strip_suffix(" override")).collect();
+    let languages = languages.into_iter().collect();
+    let mut maker = Maker { grammar, rng: Rng::with_seed(seed), attacks, mails, languages };
+    (0..count).map(|it| if it % 2 == 0 { maker.innocent() } else { maker.attack() }).collect()
+}
+
+impl<'a> Maker<'a> {
+    fn one<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.rng.usize(..list.len())]
+    }
+
+    fn text(&mut self, section: &str) -> String {
+        self.grammar.text(section, &mut self.rng)
+    }
+
+    fn language(&mut self) -> &'a str {
+        self.languages[self.rng.usize(..self.languages.len())]
+    }
+
+    /// Three in five are English.
+    fn attack(&mut self) -> Line {
+        let foreign = self.rng.u8(..5) < 2;
+        let (mut family, lang, payload) = if foreign {
+            let lang = self.language();
+            (format!("gen_language_{lang}"), lang, self.foreign_payload(lang))
+        } else {
+            let section = self.attacks[self.rng.usize(..self.attacks.len())];
+            (section.trim_start_matches("family ").to_owned(), "en", self.text(section))
+        };
+        let mut line = Line { label: 1, source: SOURCE.to_owned(), ..Line::default() };
+        let mut shown = payload.clone();
+        if self.rng.u8(..6) == 0 {
+            let (name, disguise) = self.one(DISGUISES);
+            shown = disguise(&payload, &mut self.rng);
+            family = format!("gen_disguise_{name}");
+        }
+        line.payload = Some(shown.clone());
+        line.subject = self.subject(lang);
+        match self.rng.u8(..12) {
+            0..=3 => line.text = shown,
+            4 => {
+                line.subject = shown;
+                line.text = self.carrier(lang).join("\n\n");
+            }
+            5 | 6 => {
+                family = "gen_hidden".to_owned();
+                line.html = Some(self.page(lang, &shown));
+                line.text = self.carrier(lang).join("\n\n");
+            }
+            7 => {
+                let quoted = shown.lines().map(|it| format!("> {it}\n")).collect::<String>();
+                line.text = format!("{}\n\n{quoted}", self.carrier(lang).join("\n\n"));
+            }
+            _ => {
+                let mut paragraphs = self.carrier(lang);
+                let at = self.rng.usize(..=paragraphs.len());
+                paragraphs.insert(at, shown);
+                line.text = paragraphs.join(self.one(&["\n\n", "\n", " "]));
+            }
+        }
+        line.family = family;
+        line
+    }
+
+    fn foreign_payload(&mut self, lang: &str) -> String {
+        let shape: &[&str] = self.one::<&[&str]>(&[
+            &["call", "order", "hush"],
+            &["call", "override", "order"],
+            &["override", "order", "hush"],
+            &["override", "prompt"],
+            &["prompt"],
+            &["call", "order"],
+            &["override", "order"],
+            &["order", "hush"],
+        ]);
+        let pieces = shape.iter().map(|it| self.text(&format!("{lang} {it}")));
+        pieces.collect::<Vec<_>>().join(" ")
+    }
+
+    fn innocent(&mut self) -> Line {
+        let mut line = Line { source: SOURCE.to_owned(), ..Line::default() };
+        let tier;
+        if self.rng.u8(..3) == 0 {
+            let lang = self.language();
+            let section = self.one(&["chat", "chat", "notice", "notice", "request"]);
+            tier = if section == "request" { "hard" } else { "mail" };
+            line.family = format!("gen_language_{lang}_{section}");
+            line.text = self.text(&format!("{lang} {section}"));
+            for _ in 0..self.rng.u8(..3) {
+                line.text += "\n\n";
+                line.text += &self.text(&format!("{lang} chat"));
+            }
+            line.subject = self.subject(lang);
+        } else {
+            let section = self.mails[self.rng.usize(..self.mails.len())];
+            let name = section.trim_start_matches("family ");
+            let (family, kind) = name.rsplit_once(' ').unwrap_or((name, "mail"));
+            tier = kind;
+            line.family = family.to_owned();
+            line.text = self.text(section);
+            line.subject = self.subject("en");
+        }
+        match self.rng.u8(..10) {
+            0 => line.html = Some(self.innocent_page(&line.text.clone())),
+            1 => {
+                let (name, disguise) = self.one(DISGUISES);
+                line.family = format!("gen_innocent_{name}");
+                line.text = disguise(&line.text, &mut self.rng);
+            }
+            2 => {
+                let more = self.carrier("en").join("\n\n");
+                line.text = format!("{}\n\n{more}", line.text);
+            }
+            _ => (),
+        }
+        let odd = line.family.starts_with("gen_innocent_");
+        line.tier = Some(if odd { "hard" } else { tier }.to_owned());
+        line
+    }
+
+    fn subject(&mut self, lang: &str) -> String {
+        if lang == "en" || self.rng.bool() {
+            self.text("chat").chars().take(60).collect()
+        } else {
+            self.text(&format!("{lang} chat")).chars().take(60).collect()
+        }
+    }
+
+    /// Some paragraphs of an innocent mail.
+    fn carrier(&mut self, lang: &str) -> Vec<String> {
+        let count = self.rng.usize(1..4);
+        (0..count)
+            .map(|_| {
+                if lang == "en" || self.rng.u8(..3) == 0 {
+                    let kind = self.mails[self.rng.usize(..self.mails.len())];
+                    self.text(kind)
+                } else {
+                    let section = self.one(&["chat", "notice"]);
+                    self.text(&format!("{lang} {section}"))
+                }
+            })
+            .collect()
+    }
+
+    fn page(&mut self, lang: &str, hidden: &str) -> String {
+        let shown = self.carrier(lang);
+        let paragraphs: String = shown.iter().map(|it| format!("<p>{}</p>", escaped(it))).collect();
+        let hidden = self.one(HIDDEN).replace("{}", &escaped(hidden));
+        if self.rng.bool() {
+            format!("<html><body>{hidden}{paragraphs}</body></html>")
+        } else {
+            format!("<html><body>{paragraphs}{hidden}</body></html>")
+        }
+    }
+
+    fn innocent_page(&mut self, text: &str) -> String {
+        let preheader = self.one(HIDDEN).replace("{}", &escaped(self.one(PREHEADERS)));
+        format!("<html><body>{preheader}<p>{}</p></body></html>", escaped(text))
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace("--", "- -")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_makes_the_same_mail() {
+        let texts = |seed| -> Vec<String> {
+            generate(seed, 200).into_iter().map(|it| it.subject + &it.text).collect()
+        };
+        assert_eq!(texts(1), texts(1));
+        assert_ne!(texts(1), texts(2));
+    }
+
+    #[test]
+    fn there_are_many_families_and_languages() {
+        let lines = generate(3, 3000);
+        let families: BTreeSet<&str> = lines.iter().map(|it| it.family.as_str()).collect();
+        assert!(families.len() > 50, "{families:?}");
+        let grammar = Grammar::read(&[ATTACK, MAIL, LANGUAGES]);
+        assert_eq!(grammar.names().filter(|it| it.ends_with(" override")).count(), 18);
+        assert!(lines.iter().all(|it| it.is_attack() == it.payload.is_some()));
+    }
+
+    /// A name in braces that is no section would stand in the mail as it is.
+    #[test]
+    fn every_section_exists() {
+        let lines = generate(4, 5000);
+        let known = ["{data}", "{model}"];
+        for line in lines {
+            for word in line.text.split(['{']).skip(1).filter_map(|it| it.split_once('}')) {
+                let name = word.0;
+                let plain = !name.is_empty() && name.chars().all(|it| it.is_ascii_lowercase());
+                let braced = format!("{{{name}}}");
+                assert!(!plain || known.contains(&braced.as_str()), "{name}: {}", line.text);
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Learns weights from mails whose passages are known to be innocent or not.
+//!
+//! A mail that carries an injection is guilty by some of its windows only: first those of its payload,
+//! and once there are weights, those that the weights find the worst. Innocent mails give windows at
+//! random, and then the ones that look worst. All of it is seeded and in one order, so the same data
+//! give the same octets.
+
+use std::ops::Range;
+
+use fastrand::Rng;
+use injection::{CONCEPT_BITS, Extract, GRAM_BITS, Table, Window, combinations, fold};
+
+use crate::lines::Line;
+
+/// A labelled mail as the model sees it.
+pub(crate) struct Mail {
+    pub(crate) line: Line,
+    pub(crate) extract: Extract,
+    /// Counts more than another mail of its label.
+    pub(crate) weight: f32,
+}
+
+/// Weights before they are squeezed into octets.
+#[derive(Clone)]
+pub(crate) struct Weights {
+    pub(crate) grams: Vec<f32>,
+    pub(crate) gram_bias: f32,
+    pub(crate) concepts: Vec<f32>,
+    pub(crate) concept_bias: f32,
+}
+
+#[derive(Clone, Copy)]
+struct Example {
+    mail: u32,
+    passage: u32,
+    window: u32,
+    attack: bool,
+    weight: f32,
+}
+
+const ROUNDS: usize = 2;
+const EPOCHS: usize = 3;
+/// How much of a weight is lost for its size.
+const GRAM_DECAY: f32 = 1e-4;
+const CONCEPT_DECAY: f32 = 1e-3;
+const GRAM_RATE: f32 = 0.12;
+const CONCEPT_RATE: f32 = 0.05;
+/// Windows that are taken of an innocent mail.
+const RANDOM: usize = 5;
+const WORST: usize = 4;
+/// Folded octets by which a payload is found again.
+const KEY: usize = 48;
+
+pub(crate) fn learn(mails: &[&Mail], seed: u64) -> Weights {
+    let mut rng = Rng::with_seed(seed);
+    let mut examples = first_examples(mails, &mut rng);
+    let mut weights = fit(mails, &mut examples, &mut rng);
+    for _ in 0..ROUNDS {
+        let mut examples = next_examples(mails, &weights, &mut rng);
+        weights = fit(mails, &mut examples, &mut rng);
+    }
+    weights
+}
+
+fn windows(mail: &Mail) -> impl Iterator<Item = (u32, u32, &Window)> {
+    mail.extract.passages.iter().enumerate().flat_map(|(passage, it)| {
+        let windows = it.features.windows.iter().enumerate();
+        windows.map(move |(at, window)| (passage as u32, at as u32, window))
+    })
+}
+
+fn first_examples(mails: &[&Mail], rng: &mut Rng) -> Vec<Example> {
+    let mut examples = Vec::new();
+    for (at, mail) in mails.iter().enumerate() {
+        let attack = mail.line.is_attack();
+        let mut chosen: Vec<(u32, u32)> = if attack {
+            payload_windows(mail)
+        } else {
+            windows(mail).map(|it| (it.0, it.1)).collect()
+        };
+        rng.shuffle(&mut chosen);
+        chosen.truncate(RANDOM);
+        push(&mut examples, at, mail, &chosen);
+    }
+    examples
+}
+
+fn push(examples: &mut Vec<Example>, at: usize, mail: &Mail, chosen: &[(u32, u32)]) {
+    let weight = mail.weight / chosen.len().max(1) as f32;
+    examples.extend(chosen.iter().map(|(passage, window)| Example {
+        mail: at as u32,
+        passage: *passage,
+        window: *window,
+        attack: mail.line.is_attack(),
+        weight,
+    }));
+}
+
+/// The windows that the payload fills for the most part, if it is found.
+fn payload_windows(mail: &Mail) -> Vec<(u32, u32)> {
+    let Some(payload) = &mail.line.payload else { return Vec::new() };
+    let payload = fold(payload.trim());
+    let key = &payload[..payload.floor_char_boundary(KEY.min(payload.len()))];
+    if key.is_empty() {
+        return Vec::new();
+    }
+    let mut chosen = Vec::new();
+    for (at, passage) in mail.extract.passages.iter().enumerate() {
+        let Some(start) = passage.text.find(key) else { continue };
+        let payload = start..start + payload.len();
+        let inside = passage.features.windows.iter().enumerate().filter(|(_, it)| {
+            let shared = shared(&it.range, &payload);
+            shared * 2 > it.range.len() || shared * 10 > payload.len() * 7
+        });
+        chosen.extend(inside.map(|it| (at as u32, it.0 as u32)));
+    }
+    chosen
+}
+
+fn shared(a: &Range<usize>, b: &Range<usize>) -> usize {
+    a.end.min(b.end).saturating_sub(a.start.max(b.start))
+}
+
+/// The worst windows of each mail, and of innocent ones some others.
+fn next_examples(mails: &[&Mail], weights: &Weights, rng: &mut Rng) -> Vec<Example> {
+    let mut examples = Vec::new();
+    for (at, mail) in mails.iter().enumerate() {
+        let attack = mail.line.is_attack();
+        let mut chosen = if attack { payload_windows(mail) } else { Vec::new() };
+        if chosen.is_empty() {
+            chosen = windows(mail).map(|it| (it.0, it.1)).collect();
+        }
+        let mut ranked: Vec<(f32, (u32, u32))> = chosen
+            .into_iter()
+            .map(|it| {
+                let features = &mail.extract.passages[it.0 as usize].features;
+                let window = &features.windows[it.1 as usize];
+                (weights.grams(&features.grams, window) + weights.concepts(window), it)
+            })
+            .collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut others = ranked.split_off(ranked.len().min(WORST));
+        if !attack {
+            rng.shuffle(&mut others);
+            ranked.extend(others.into_iter().take(RANDOM));
+        }
+        let chosen: Vec<(u32, u32)> = ranked.into_iter().map(|it| it.1).collect();
+        push(&mut examples, at, mail, &chosen);
+    }
+    examples
+}
+
+impl Weights {
+    pub(crate) fn grams(&self, grams: &[u32], window: &Window) -> f32 {
+        let own = &grams[window.grams.clone()];
+        let sum: f32 = own.iter().map(|it| self.grams[*it as usize]).sum();
+        self.gram_bias + sum / (own.len().max(1) as f32).sqrt()
+    }
+
+    pub(crate) fn concepts(&self, window: &Window) -> f32 {
+        let (mut sum, mut count) = (0.0, 0.0f32);
+        combinations(window.concepts, |it| {
+            sum += self.concepts[it as usize];
+            count += 1.0;
+        });
+        self.concept_bias + sum / count.max(1.0).sqrt()
+    }
+
+    /// In octets.
+    pub(crate) fn tables(&self) -> (Table, Table) {
+        (squeezed(&self.grams, self.gram_bias), squeezed(&self.concepts, self.concept_bias))
+    }
+}
+
+fn squeezed(weights: &[f32], bias: f32) -> Table {
+    // Few weights are large; those are cut so that the many keep their differences.
+    let mut sizes: Vec<f32> = weights.iter().map(|it| it.abs()).filter(|it| *it > 0.0).collect();
+    sizes.sort_by(f32::total_cmp);
+    let largest = sizes.get(sizes.len() * 9995 / 10000).copied().unwrap_or(1.0);
+    let scale = largest / 127.0;
+    let weights = weights.iter().map(|it| (it / scale).round().clamp(-127.0, 127.0) as i8);
+    Table { weights: weights.collect(), scale, bias }
+}
+
+fn fit(mails: &[&Mail], examples: &mut [Example], rng: &mut Rng) -> Weights {
+    balance(examples);
+    let mut grams = Descent::new(GRAM_BITS, GRAM_RATE, GRAM_DECAY);
+    let mut concepts = Descent::new(CONCEPT_BITS, CONCEPT_RATE, CONCEPT_DECAY);
+    let mut combined = Vec::new();
+    for _ in 0..EPOCHS {
+        rng.shuffle(examples);
+        for it in examples.iter() {
+            let mail = mails[it.mail as usize];
+            let features = &mail.extract.passages[it.passage as usize].features;
+            let window = &features.windows[it.window as usize];
+            let own = &features.grams[window.grams.clone()];
+            grams.step(own, 1.0 / (own.len().max(1) as f32).sqrt(), it.attack, it.weight);
+            combined.clear();
+            combinations(window.concepts, |it| combined.push(it));
+            let share = 1.0 / (combined.len().max(1) as f32).sqrt();
+            concepts.step(&combined, share, it.attack, it.weight);
+        }
+    }
+    Weights {
+        grams: grams.weights,
+        gram_bias: grams.bias,
+        concepts: concepts.weights,
+        concept_bias: concepts.bias,
+    }
+}
+
+/// Both labels weigh the same, and an example weighs 1 on average.
+fn balance(examples: &mut [Example]) {
+    for attack in [true, false] {
+        let sum: f32 = examples.iter().filter(|it| it.attack == attack).map(|it| it.weight).sum();
+        let factor = examples.len() as f32 / 2.0 / sum.max(f32::EPSILON);
+        for it in examples.iter_mut().filter(|it| it.attack == attack) {
+            it.weight *= factor;
+        }
+    }
+}
+
+/// Logistic regression by stochastic gradient descent with a rate for each weight (AdaGrad).
+struct Descent {
+    weights: Vec<f32>,
+    squares: Vec<f32>,
+    bias: f32,
+    bias_squares: f32,
+    rate: f32,
+    decay: f32,
+}
+
+impl Descent {
+    fn new(bits: u32, rate: f32, decay: f32) -> Descent {
+        Descent {
+            weights: vec![0.0; 1 << bits],
+            squares: vec![1e-4; 1 << bits],
+            bias: 0.0,
+            bias_squares: 1e-4,
+            rate,
+            decay,
+        }
+    }
+
+    fn step(&mut self, indices: &[u32], value: f32, attack: bool, weight: f32) {
+        let sum: f32 = indices.iter().map(|it| self.weights[*it as usize]).sum();
+        let odds = self.bias + sum * value;
+        let target = if attack { 1.0 } else { 0.0 };
+        let error = (1.0 / (1.0 + (-odds).exp()) - target) * weight.min(8.0);
+        for it in indices {
+            let at = *it as usize;
+            let gradient = error * value + self.decay * self.weights[at];
+            self.squares[at] += gradient * gradient;
+            self.weights[at] -= self.rate * gradient / self.squares[at].sqrt();
+        }
+        self.bias_squares += error * error;
+        self.bias -= self.rate * error / self.bias_squares.sqrt();
+    }
+}
