@@ -106,7 +106,7 @@ async fn insist(agent: Agent, gateways: [Api; 2], inbox: Inbox, n: usize) -> any
 }
 
 /// What a sender has in hand at once.
-const IN_HAND: usize = 64;
+const IN_HAND: usize = 128;
 
 const SENDERS: [&str; 2] = ["sender-1", "sender-2"];
 

@@ -151,7 +151,8 @@ impl Delivery {
             self.deliver(Mail { octets, due, owners, dot: dot.as_ref() }, &mut recipients).await
         {
             let deadline = self.retries.deadline(due.accepted_at_micros, due.expires_at_micros);
-            match schedule::postponed(postponed.pause, deadline, now_micros()) {
+            let pause = schedule::pause(postponed.least, postponed.turn, due.deferrals);
+            match schedule::postponed(pause, deadline, now_micros()) {
                 Some(at_micros) => return Attempt::Postponed { at_micros },
                 None => settle_all(&mut recipients, &postponed.outcome()),
             }

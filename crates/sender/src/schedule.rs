@@ -92,6 +92,9 @@ impl Retries {
 /// A moment that comes round a little late is not missed, in microseconds.
 const LATE: i64 = 60 * 1_000_000;
 
+/// The most that a mail waits for its turn the first time it is put off.
+const FIRST_TURN: Duration = Duration::from_secs(4);
+
 /// The next attempt of a mail that is given up at `expires_at` (0: never): the last one is made then.
 pub(crate) fn within(next: Option<i64>, expires_at: i64, now: i64) -> Option<i64> {
     match next {
@@ -99,6 +102,14 @@ pub(crate) fn within(next: Option<i64>, expires_at: i64, now: i64) -> Option<i64
         Some(at) if expires_at > 0 => Some(at.min(expires_at)),
         next => next,
     }
+}
+
+/// How long a mail waits that is put off. `turn` is a guess, made of how it goes at the moment: it is
+/// trusted for no longer than the mail has waited already, more or less, so that a moment in which nothing
+/// went costs no minutes.
+pub(crate) fn pause(least: Duration, turn: Duration, deferrals: u32) -> Duration {
+    let trusted = FIRST_TURN.saturating_mul(2_u32.saturating_pow(deferrals));
+    least.saturating_add(turn.min(trusted))
 }
 
 /// When a mail is looked at again that is put off without an attempt; `None` if its time is over.
@@ -119,6 +130,14 @@ fn micros(seconds: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guess_is_trusted_more_each_time() {
+        let (least, turn) = (Duration::from_secs(7), Duration::from_secs(60));
+        let seconds = |deferrals| pause(least, turn, deferrals).as_secs();
+        assert_eq!([0, 1, 3, 4, 100].map(seconds), [7 + 4, 7 + 8, 7 + 32, 7 + 60, 7 + 60]);
+        assert_eq!(pause(least, Duration::from_secs(1), 0).as_secs(), 7 + 1);
+    }
 
     const MIDDLE: f64 = 0.5;
     const MINUTE: i64 = 60_000_000;

@@ -63,7 +63,10 @@ pub(crate) struct Shaping {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Postponed {
     pub(crate) reason: &'static str,
-    pub(crate) pause: Duration,
+    /// This has to pass in any case.
+    pub(crate) least: Duration,
+    /// So long it may be after that until there is room.
+    pub(crate) turn: Duration,
 }
 
 impl Postponed {
@@ -269,7 +272,9 @@ impl Shaping {
 
     fn postpone(&self, site: &Site, hold: &Hold) -> Postponed {
         self.metrics.postponed(hold.reason);
-        Postponed { reason: hold.reason, pause: site.put_off(hold, fastrand::f64()) }
+        let pause = site.put_off(hold, fastrand::f64());
+        let turn = pause.saturating_sub(hold.least);
+        Postponed { reason: hold.reason, least: hold.least, turn }
     }
 }
 
