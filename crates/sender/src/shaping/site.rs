@@ -305,7 +305,7 @@ impl State {
         }
         let per_second = part.per_second();
         let turn = wait + Duration::from_secs_f64(f64::from(self.waiting) / per_second);
-        Err(Hold { reason, least: Duration::ZERO, turn: Some(turn), per_second })
+        Err(Hold { reason, least: wait, turn: Some(turn), per_second })
     }
 
     /// How long a mail occupies a slot, in seconds. Those that are not done yet say something too: a
