@@ -41,22 +41,27 @@ impl Named {
     pub(crate) fn specificity(&self) -> u32 {
         self.0.specificity()
     }
+}
 
-    /// Whether the last of the open elements is named.
-    pub(crate) fn names_last(&self, open: &[Open]) -> bool {
-        let Some(at) = open.len().checked_sub(1) else { return false };
-        let mut caches = SelectorCaches::default();
-        // Mail has hardly ever a document type, so class names are alike in either case.
-        let mut context = MatchingContext::new(
-            MatchingMode::Normal,
-            None,
-            &mut caches,
-            QuirksMode::Quirks,
-            NeedsSelectorFlags::No,
-            MatchingForInvalidation::No,
-        );
-        matches_selector(&self.0, 0, None, Node { open, at }, &mut context)
-    }
+/// Those of these things whose selector names the last of the open elements.
+pub(crate) fn naming_last<'a, T>(
+    open: &'a [Open],
+    things: impl Iterator<Item = (&'a Named, T)>,
+) -> Vec<T> {
+    let Some(at) = open.len().checked_sub(1) else { return Vec::new() };
+    let mut caches = SelectorCaches::default();
+    // Mail has hardly ever a document type, so class names are alike in either case.
+    let mut context = MatchingContext::new(
+        MatchingMode::Normal,
+        None,
+        &mut caches,
+        QuirksMode::Quirks,
+        NeedsSelectorFlags::No,
+        MatchingForInvalidation::No,
+    );
+    let element = Node { open, at };
+    let named = things.filter(|it| matches_selector(&it.0.0, 0, None, element, &mut context));
+    named.map(|it| it.1).collect()
 }
 
 fn is_decidable(selector: &Selector<Css>) -> bool {
@@ -138,8 +143,6 @@ impl ToCss for State {
 }
 
 impl NonTSPseudoClass for State {
-    type Impl = Css;
-
     fn is_active_or_hover(&self) -> bool {
         false
     }
@@ -149,9 +152,7 @@ impl NonTSPseudoClass for State {
     }
 }
 
-impl PseudoElement for State {
-    type Impl = Css;
-}
+impl PseudoElement for State {}
 
 struct Selectors;
 

@@ -1,5 +1,7 @@
 //! The style sheets of a page, as far as they say what is shown.
 
+use std::rc::Rc;
+
 use cssparser::{
     AtRuleParser, CowRcStr, DeclarationParser, Delimiter, ParseError, Parser, ParserState,
     QualifiedRuleParser, RuleBodyItemParser, RuleBodyParser, StyleSheetParser, ToCss as _, Token,
@@ -13,13 +15,11 @@ use super::{
     walk::Open,
 };
 
-/// Octets of style sheets that are read.
-const MAX_SHEET: usize = 512 * 1024;
 /// Rules that are kept: those that could hide something.
 const MAX_RULES: usize = 1000;
 /// How often a rule is held against an element, in a whole page. What comes then is shown, as it is
 /// where there is no style sheet at all.
-const MAX_TRIES: usize = 1_000_000;
+const MAX_TRIES: usize = 300_000;
 /// Rules within rules.
 const MAX_NESTING: usize = 8;
 /// The width in pixels of the window that the page is imagined in.
@@ -36,7 +36,7 @@ pub(crate) struct Sheet {
 #[derive(Debug)]
 struct Rule {
     selector: Named,
-    declarations: std::rc::Rc<[Declaration]>,
+    declarations: Rc<[Declaration]>,
 }
 
 /// A declaration that counts here, in lower case and with one blank between words.
@@ -49,7 +49,6 @@ pub(crate) struct Declaration {
 
 impl Sheet {
     pub(crate) fn read(&mut self, css: &str) {
-        let css = &css[..css.floor_char_boundary(MAX_SHEET)];
         let mut parser = Parser::new(css);
         let mut reader = Reader { rules: &mut self.rules, nesting: 0 };
         // What is broken is skipped (CSS Syntax 3, section 2.2).
@@ -66,8 +65,8 @@ impl Sheet {
     pub(crate) fn apply(&mut self, open: &[Open], own: &[Declaration], looks: &mut Looks) {
         let tries = self.rules.len().min(MAX_TRIES - self.tries);
         self.tries += tries;
-        let rules = self.rules[..tries].iter().filter(|it| it.selector.names_last(open));
-        let ruled: Vec<&[Declaration]> = rules.map(|it| &*it.declarations).collect();
+        let rules = self.rules[..tries].iter().map(|it| (&it.selector, &*it.declarations));
+        let ruled: Vec<&[Declaration]> = selector::naming_last(open, rules);
         for important in [false, true] {
             for declaration in ruled.iter().copied().flatten().chain(own) {
                 if declaration.important == important {
@@ -113,13 +112,15 @@ impl<'i> QualifiedRuleParser<'i> for Reader<'_> {
         _: &ParserState,
         input: &mut Parser<'i>,
     ) -> Result<(), ParseError<Error>> {
-        let declarations: std::rc::Rc<[Declaration]> = block(input).into();
+        let declarations: Rc<[Declaration]> = block(input).into();
         if !declarations.is_empty() {
             let room = MAX_RULES - self.rules.len();
-            self.rules.extend(selectors.into_iter().take(room).map(|selector| Rule {
-                selector,
-                declarations: declarations.clone(),
-            }));
+            self.rules.extend(
+                selectors
+                    .into_iter()
+                    .take(room)
+                    .map(|selector| Rule { selector, declarations: declarations.clone() }),
+            );
         }
         Ok(())
     }
@@ -178,7 +179,8 @@ fn query(input: &mut Parser<'_>) -> bool {
                 holds &= matches!(word.as_str(), "screen" | "all" | "only" | "and" | "or");
             }
             Token::ParenthesisBlock => {
-                let feature = input.parse_nested_block(|it| Ok::<bool, ParseError<()>>(feature(it)));
+                let feature =
+                    input.parse_nested_block(|it| Ok::<bool, ParseError<()>>(feature(it)));
                 holds &= feature.unwrap_or(false);
             }
             _ => holds = false,
@@ -192,7 +194,9 @@ fn query(input: &mut Parser<'_>) -> bool {
 fn feature(input: &mut Parser<'_>) -> bool {
     let Ok(name) = input.expect_ident().map(|it| it.to_ascii_lowercase()) else { return false };
     let value = match input.expect_colon().and_then(|()| input.next()) {
-        Ok(Token::Dimension { value, unit, .. }) if !unit.eq_ignore_ascii_case("px") => value * 16.0,
+        Ok(Token::Dimension { value, unit, .. }) if !unit.eq_ignore_ascii_case("px") => {
+            value * 16.0
+        }
         Ok(Token::Dimension { value, .. } | Token::Number { value, .. }) => *value,
         _ => return false,
     };
@@ -321,7 +325,19 @@ mod tests {
 
     #[test]
     fn hostile_sheets_come_to_an_end() {
-        for piece in ["a{", "@media all{", ".z{display:none}", "[", "(", ":not(", "a,", "a>", "/*", "\\", "x:("] {
+        for piece in [
+            "a{",
+            "@media all{",
+            ".z{display:none}",
+            "[",
+            "(",
+            ":not(",
+            "a,",
+            "a>",
+            "/*",
+            "\\",
+            "x:(",
+        ] {
             let mut sheet = Sheet::default();
             sheet.read(&piece.repeat(600_000 / piece.len()));
             assert!(sheet.rules.len() <= MAX_RULES);
