@@ -1,6 +1,7 @@
 //! What kind of document some octets are. The octets say; what the mail calls them counts only where
 //! they do not.
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 /// PDF readers look this far for the header.
@@ -41,7 +42,7 @@ impl Format {
 
     fn by_octets(octets: &[u8]) -> Option<Format> {
         let head = &octets[..octets.len().min(PDF_HEADER)];
-        if head.windows(5).any(|it| it == b"%PDF-") {
+        if memmem::find(head, b"%PDF-").is_some() {
             return Some(Format::Pdf);
         }
         if octets.starts_with(b"PK\x03\x04") || octets.starts_with(b"PK\x05\x06") {
@@ -52,6 +53,10 @@ impl Format {
         }
         if octets.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
             return Some(Format::compound(octets));
+        }
+        // Outlook's container (MS-OXTNEF), "winmail.dat".
+        if octets.starts_with(b"\x78\x9f\x3e\x22") {
+            return Some(Format::Locked(Locked::Unsupported));
         }
         if is_card(octets) {
             return Some(Format::Card);
@@ -75,7 +80,7 @@ impl Format {
     fn compound(octets: &[u8]) -> Format {
         let holds = |name: &str| {
             let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            octets.windows(name.len()).any(|it| it == name)
+            memmem::find(octets, &name).is_some()
         };
         if holds("EncryptedPackage") {
             Format::Locked(Locked::Encrypted)
@@ -178,6 +183,7 @@ mod tests {
         check(&with("Workbook"), "", "", Format::Sheet);
         check(b"7z\xbc\xaf\x27\x1c\0\x04", "", "", Format::Locked(Locked::Unsupported));
         check(b"Rar!\x1a\x07\x01\0", "", "", Format::Locked(Locked::Unsupported));
+        check(b"\x78\x9f\x3e\x22\0\0", "", "winmail.dat", Format::Locked(Locked::Unsupported));
     }
 
     #[test]

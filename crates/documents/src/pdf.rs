@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lopdf::{Dictionary, Document, Object, decode_text_string};
+use memchr::memmem;
 use pdf_extract::{
     ConvertToFmt, MediaBox, OutputDev, OutputError, PlainTextOutput, Transform, output_doc_page,
 };
@@ -24,7 +25,7 @@ const MAX_OBJECTS: usize = 200_000;
 
 pub(crate) fn read(octets: &[u8], collected: &mut Collected) -> Result<(), Unreadable> {
     // Readers tolerate what stands above the header; its offsets count from there.
-    let begun = octets.windows(5).position(|it| it == b"%PDF-").ok_or(Unreadable::Broken)?;
+    let begun = memmem::find(octets, b"%PDF-").ok_or(Unreadable::Broken)?;
     let document = Document::load_mem(&octets[begun..]).map_err(|err| match err {
         lopdf::Error::Decryption(_) | lopdf::Error::InvalidPassword => Unreadable::Encrypted,
         _ => Unreadable::Broken,

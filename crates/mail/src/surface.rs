@@ -64,7 +64,7 @@ pub struct Attached {
     pub place: Option<usize>,
     pub filename: String,
     pub content_type: String,
-    /// Nothing if it is text, which is among the surfaces.
+    /// Nothing if it is text, which is among the surfaces; calendars and cards are here too.
     pub octets: Vec<u8>,
 }
 
@@ -157,13 +157,17 @@ impl Collected {
             };
         }
         let is_text = media_type.starts_with("text/") || entity.is_report();
-        // Calendars and cards are folded and escaped: whoever reads documents has them too.
-        let is_document = !is_text || matches!(entity.subtype(), "calendar" | "vcard" | "x-vcard");
+        let octets = match entity.subtype() {
+            _ if !is_text => entity.octets(),
+            // These are folded and escaped: whoever reads documents has them too.
+            "calendar" | "vcard" | "x-vcard" => entity.text().into_bytes(),
+            _ => Vec::new(),
+        };
         let attachment = self.attachment(Attached {
             place,
             filename: entity.filename().unwrap_or_default().to_owned(),
             content_type: media_type,
-            octets: if is_document { entity.octets() } else { Vec::new() },
+            octets,
         });
         if entity.is("text/html") {
             self.page(&entity.text(), attachment);

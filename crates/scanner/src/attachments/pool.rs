@@ -103,7 +103,8 @@ impl Pool {
 }
 
 /// The process gets nothing of ours: neither secrets in the environment nor a place for its messages,
-/// which may quote documents. When it is dropped, it is killed; when we are, its input ends.
+/// which may quote documents. When it is dropped, it is killed; when we are, its input ends. A Ctrl-C
+/// that is meant for us does not reach it, so that we can finish what we have in hand.
 fn start(program: &Path) -> std::io::Result<Reader> {
     let mut child = Command::new(program)
         .arg(EXTRACT)
@@ -112,6 +113,7 @@ fn start(program: &Path) -> std::io::Result<Reader> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
     let pipes = child.stdin.take().zip(child.stdout.take());
