@@ -26,6 +26,8 @@ const MAX_TEXTS: usize = 192 * 1024;
 /// A reason that says only that something is not known.
 const UNKNOWN: f64 = 0.1;
 const MAX_NAME: usize = 100;
+/// Attachments that are named as not read; a mail may have a thousand.
+const MAX_GAPS: usize = 20;
 
 /// Reads documents.
 #[derive(Clone)]
@@ -91,15 +93,19 @@ impl Opener {
             if let Some(read) = &read {
                 self.metrics.documents.with_label_values(&[outcome(read)]).inc();
             }
-            match read {
+            let gap = match read {
                 Some(Ok(extracted)) => {
-                    opened.gaps.extend(extracted.gap.map(|it| gap(&name, &it.to_string())));
+                    let why = extracted.gap.map(|it| it.to_string());
                     opened.take(at, attached.place, extracted, &mut left);
+                    why
                 }
-                Some(Err(why)) => opened.gaps.push(gap(&name, &why.to_string())),
-                None => (),
-            }
+                Some(Err(why)) => Some(why.to_string()),
+                None => None,
+            };
             opened.keep_text(at, attached.place);
+            if let Some(why) = gap.filter(|_| opened.gaps.len() < MAX_GAPS) {
+                opened.gaps.push(self::gap(&name, &why));
+            }
             opened.names.push(name);
         }
         opened
