@@ -11,6 +11,9 @@ mod custom;
 mod encoding;
 mod fields;
 mod html;
+mod impostor;
+mod likeness;
+mod links;
 mod list;
 mod message;
 mod mime;
@@ -34,6 +37,9 @@ pub use crate::{
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    impostor::{Acquaintances, IMPOSTOR_VERSION, Person, Sighting, suspicions},
+    likeness::{Likeness, likeness, registrable},
+    links::link_hosts,
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},

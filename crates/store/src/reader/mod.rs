@@ -1,8 +1,10 @@
 pub(crate) mod domains;
+mod audit;
 mod emails;
 mod outbound;
 mod outbox;
 mod reports;
+pub(crate) mod screening;
 mod search;
 pub(crate) mod standings;
 mod suppressions;
