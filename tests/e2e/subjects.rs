@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use contract::{
-    DeliveryDue, DeliveryReported, Input, MailReceived, MailReviewed, MailScanned, OutcomeResolved, Submission,
-    SubmissionAccepted, SubmissionScanned,
+    DeliveryDue, DeliveryReported, Input, MailReceived, MailReviewed, MailScanned, OutcomeResolved,
+    Submission, SubmissionAccepted, SubmissionScanned,
     topology::{CLAIMS, CONSUMERS, DIRECTORY, DOTS, POLICIES, SHAPING, STREAMS, UPLOADS},
 };
 

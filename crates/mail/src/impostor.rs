@@ -18,10 +18,43 @@ const PHISHING: &str = "phishing_url";
 
 /// Names that half the world writes mail under.
 const ROLES: [&str; 37] = [
-    "account", "accounts", "admin", "alerts", "billing", "bot", "care", "contact", "customer", "do",
-    "help", "helpdesk", "hello", "info", "invoices", "mail", "mailer", "marketing", "news",
-    "newsletter", "no", "noreply", "not", "notification", "notifications", "office", "orders", "reply",
-    "sales", "security", "service", "services", "support", "system", "team", "the", "updates",
+    "account",
+    "accounts",
+    "admin",
+    "alerts",
+    "billing",
+    "bot",
+    "care",
+    "contact",
+    "customer",
+    "do",
+    "help",
+    "helpdesk",
+    "hello",
+    "info",
+    "invoices",
+    "mail",
+    "mailer",
+    "marketing",
+    "news",
+    "newsletter",
+    "no",
+    "noreply",
+    "not",
+    "notification",
+    "notifications",
+    "office",
+    "orders",
+    "reply",
+    "sales",
+    "security",
+    "service",
+    "services",
+    "support",
+    "system",
+    "team",
+    "the",
+    "updates",
 ];
 
 /// Somebody an inbox knows.
@@ -119,9 +152,10 @@ pub fn suspicions(mail: &Sighting<'_>, known: &Acquaintances) -> Vec<Reason> {
     reasons.extend(borrowed_name(mail, known));
     reasons.extend(answers_elsewhere(mail));
     if mail.dmarc == "fail" && mail.was_proven && mail.is_unproven {
-        let explanation = "This sender has proved before that his mail is his (DMARC); this one fails, and \
+        let explanation =
+            "This sender has proved before that his mail is his (DMARC); this one fails, and \
              nothing else vouches for it."
-            .to_owned();
+                .to_owned();
         reasons.push(reason("sender", SPOOFED, "from", mail.address, explanation));
     }
     for host in mail.link_hosts {
@@ -141,10 +175,8 @@ fn lookalike(flag: &str, part: &str, host: &str, known: &Shape, likeness: Likene
         Likeness::Prefixed => "begins with, but does not belong to,",
     };
     let what = if part == "link" { "A link leads to a domain that" } else { "The sender's domain" };
-    let explanation = format!(
-        "{what} {how} {}, which this inbox knows, and it is another's.",
-        known.registrable
-    );
+    let explanation =
+        format!("{what} {how} {}, which this inbox knows, and it is another's.", known.registrable);
     reason("lookalike", flag, part, host, explanation)
 }
 
@@ -200,9 +232,10 @@ fn answers_elsewhere(mail: &Sighting<'_>) -> Option<Reason> {
         let theirs = domain(it).and_then(registrable);
         theirs.is_some_and(|it| it != own)
     })?;
-    let explanation = "Answers to this new sender, who proves nothing of himself, would go to another \
+    let explanation =
+        "Answers to this new sender, who proves nothing of himself, would go to another \
                        domain than the mail is from."
-        .to_owned();
+            .to_owned();
     Some(reason("reply-to", SPOOFED, "reply-to", to, explanation))
 }
 
@@ -303,7 +336,8 @@ mod tests {
 
     #[test]
     fn a_known_name_at_another_address() {
-        for name in ["Jane Doe", "DOE, Jane", "\"Jane  Doe\"", "J\u{430}ne Doe", "PayPal", "Iris the Agent"]
+        for name in
+            ["Jane Doe", "DOE, Jane", "\"Jane  Doe\"", "J\u{430}ne Doe", "PayPal", "Iris the Agent"]
         {
             check(&sighting(name, "x@evil.example"), &[("display-name", SPOOFED)]);
         }
@@ -313,7 +347,8 @@ mod tests {
         check(&sighting("Bob", "bob@other.example"), &[]);
         check(&sighting("Jane Doe via Reading Group", "group@lists.example"), &[]);
         // Known already.
-        let again = Sighting { is_first_contact: false, ..sighting("Jane Doe", "jane@home.example") };
+        let again =
+            Sighting { is_first_contact: false, ..sighting("Jane Doe", "jane@home.example") };
         check(&again, &[]);
     }
 

@@ -14,8 +14,8 @@ const SHORTEST_DRESSED: usize = 5;
 /// What is put before or behind a name to make it look like a department of its owner.
 const DRESS: [&str; 22] = [
     "account", "accounts", "alert", "alerts", "auth", "billing", "helpdesk", "invoice", "invoices",
-    "login", "mail", "online", "pay", "payment", "payments", "portal", "secure", "security", "service",
-    "support", "update", "verify",
+    "login", "mail", "online", "pay", "payment", "payments", "portal", "secure", "security",
+    "service", "support", "update", "verify",
 ];
 
 /// How one domain can be mistaken for another.
@@ -174,9 +174,13 @@ mod tests {
 
     #[test]
     fn one_letter_off() {
-        for domain in
-            ["northwnid.com", "nortwind.com", "northwinds.com", "northwimd.com", "n\u{f6}rthwind.com"]
-        {
+        for domain in [
+            "northwnid.com",
+            "nortwind.com",
+            "northwinds.com",
+            "northwimd.com",
+            "n\u{f6}rthwind.com",
+        ] {
             check(domain, Some(Likeness::Misspelled));
         }
     }

@@ -74,7 +74,10 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_left_out() {
-        check("\nhttps://192.0.2.1/ https://localhost/ ftp://x.example/ ://y https:// http://..\n", &[]);
+        check(
+            "\nhttps://192.0.2.1/ https://localhost/ ftp://x.example/ ://y https:// http://..\n",
+            &[],
+        );
     }
 
     #[test]

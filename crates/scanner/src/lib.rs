@@ -5,6 +5,7 @@
 //! mail names.
 
 mod authenticate;
+mod author;
 mod config;
 mod judge;
 mod mail_scanner;

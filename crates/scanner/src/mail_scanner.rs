@@ -33,7 +33,7 @@ impl Stage for MailScanner {
             .map_err(Failure::Permanent)?;
         let parsed = spawn_blocking({
             let octets = octets.clone();
-            move || mail::parse(&octets, TEXT_LIMIT)
+            move || (mail::parse(&octets, TEXT_LIMIT), mail::link_hosts(&octets))
         });
         let verdict = self.judge.verdict({
             let octets = octets.clone();
@@ -50,8 +50,10 @@ impl Stage for MailScanner {
         if authentication.spoofed {
             flag_spoofed(&mut verdict, &authentication.results);
         }
+        let (message, link_hosts) = parsed.context("read the message")?;
         Ok(MailScanned {
-            message: Some(parsed.context("read the message")?),
+            message: Some(message),
+            link_hosts,
             verdict: Some(verdict),
             authentication: Some(authentication.results),
             mail_id: mail.mail_id,

@@ -92,9 +92,10 @@ impl ScreeningSettings {
     pub fn check(&self) -> Result<(), String> {
         match self.flags.keys().find(|it| !FLAGS.contains(&it.as_str())) {
             None => Ok(()),
-            Some(unknown) => {
-                Err(format!("flags: there is no flag {unknown:?}; give some of {}", FLAGS.join(", ")))
-            }
+            Some(unknown) => Err(format!(
+                "flags: there is no flag {unknown:?}; give some of {}",
+                FLAGS.join(", ")
+            )),
         }
     }
 }
@@ -321,7 +322,8 @@ mod tests {
     #[test]
     fn what_is_no_threshold_is_named() {
         let read = |text: &str| serde_json::from_str::<ScreeningSettings>(text);
-        let settings = read(r#"{"warnAt": 0, "quarantineAt": "never", "flags": {}}"#).expect("read");
+        let settings =
+            read(r#"{"warnAt": 0, "quarantineAt": "never", "flags": {}}"#).expect("read");
         assert_eq!(settings.warn_at, Some(Threshold::At(0.0)));
         assert_eq!(settings.quarantine_at, Some(Threshold::Never));
         assert_eq!(read(r#"{"warnAt": null}"#).expect("read").warn_at, None);

@@ -93,7 +93,8 @@ mod tests {
         ] {
             assert_eq!(sender_entry(text).as_deref(), Ok(entry));
         }
-        for text in ["", "com", "co.uk", "github.io", "a b", "a@", "@example.com", "*.example.com"] {
+        for text in ["", "com", "co.uk", "github.io", "a b", "a@", "@example.com", "*.example.com"]
+        {
             sender_entry(text).expect_err(text);
         }
     }
@@ -102,7 +103,12 @@ mod tests {
     fn a_sender_is_known_by_his_address_and_the_domains_above_it() {
         assert_eq!(
             entries_of("Bob@a.Mail.example.co.uk"),
-            ["bob@a.mail.example.co.uk", "a.mail.example.co.uk", "mail.example.co.uk", "example.co.uk"]
+            [
+                "bob@a.mail.example.co.uk",
+                "a.mail.example.co.uk",
+                "mail.example.co.uk",
+                "example.co.uk"
+            ]
         );
         assert_eq!(entries_of("bob@[192.0.2.1]"), ["bob@[192.0.2.1]"]);
         assert!(entries_of("").is_empty());

@@ -1,6 +1,7 @@
 //! The scanner against a real DNS server and a real nats-server.
 
 mod authentication;
+mod author;
 mod corpora;
 mod hidden;
 mod pipeline;

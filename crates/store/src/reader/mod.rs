@@ -1,5 +1,5 @@
-pub(crate) mod domains;
 mod audit;
+pub(crate) mod domains;
 mod emails;
 mod outbound;
 mod outbox;

@@ -144,10 +144,8 @@ impl Reader {
             .map_err(&failed)?;
         let Some(row) = row else { return Ok(None) };
         let screening: Option<String> = row.try_get("screening").map_err(&failed)?;
-        let screening = screening.map_or_else(
-            || Ok(Screening::default()),
-            |it| email::from_json(&it, "screening"),
-        )?;
+        let screening = screening
+            .map_or_else(|| Ok(Screening::default()), |it| email::from_json(&it, "screening"))?;
         Ok(Some(Screened {
             status: row.try_get("status").map_err(&failed)?,
             is_quarantined: row.try_get::<i64, _>("hidden").map_err(&failed)? != 0,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use contract::{Authentication, Mailbox, MailScanned, Message, SecurityReason};
+use contract::{Authentication, MailScanned, Mailbox, Message, SecurityReason};
 use mail::{Acquaintances, Sighting};
 use sqlx::{AnyConnection, Row as _};
 
@@ -185,7 +185,9 @@ async fn settings(
         candidates.iter().flat_map(|it| [it.account_id, it.inbox_id]).collect();
     let scopes: Vec<&str> = scopes.into_iter().collect();
     let statement = |ids| {
-        format!("SELECT scope_id, settings FROM screening_settings WHERE scope_id IN (VALUES {ids})")
+        format!(
+            "SELECT scope_id, settings FROM screening_settings WHERE scope_id IN (VALUES {ids})"
+        )
     };
     let bind = |query: sql::Bound, id: &&str| query.bind((*id).to_owned());
     let rows = sql::fetch(connection, &scopes, 1, statement, bind).await.map_err(&failed)?;

@@ -1,9 +1,12 @@
 //! What accounts want done with received mail: policies, and lists of senders. Each change is on record.
 
 use serde_json::json;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Writer, audit, commit};
+use super::{
+    Writer, audit, commit,
+    screening::{RULE, rule},
+};
 use crate::{
     Actor, AuditEntry, Error, ScreeningPolicy, ScreeningSettings, SenderList, SenderRule, email,
     moment::now, reader::screening::DEFAULTS, sql,
@@ -63,11 +66,30 @@ impl Writer {
         commit(transaction).await
     }
 
-    /// Puts a sender on a list. One that is on it stays as he is, with his note.
-    pub async fn list_sender(&self, rule: &SenderRule, actor: &Actor) -> Result<(), Error> {
+    /// Puts a sender on a list; gives the entry. One that is on it stays as it is, with its note.
+    pub async fn list_sender(
+        &self,
+        entry: &SenderRule,
+        actor: &Actor,
+    ) -> Result<SenderRule, Error> {
+        let failed = Error::query("read an entry of a list");
         let mut transaction = self.database.begin().await?;
-        list(&mut transaction, rule, actor).await?;
-        commit(transaction).await
+        list(&mut transaction, entry, actor).await?;
+        let statement = format!(
+            "SELECT {RULE} FROM sender_rules r WHERE r.account_id = $1 AND r.inbox_id = $2 \
+             AND r.list = $3 AND r.entry = $4"
+        );
+        let row = sqlx::query(AssertSqlSafe(statement))
+            .bind(sql::text(&entry.account_id))
+            .bind(sql::text(entry.inbox_id.as_deref().unwrap_or_default()))
+            .bind(entry.list.as_str())
+            .bind(sql::text(&entry.entry))
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        let listed = rule(&row).map_err(&failed)?;
+        commit(transaction).await?;
+        Ok(listed)
     }
 
     /// Takes a sender off a list; whether he was on it.
