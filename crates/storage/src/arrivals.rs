@@ -8,7 +8,7 @@ use contract::{Emit as _, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
 use crate::{
-    answerable, events, failure, matching, metrics::Metrics, portions::portions, reports::Reports,
+    answerable, failure, kept, matching, metrics::Metrics, portions::portions, reports::Reports,
 };
 
 const STAGE: &str = "storage";
@@ -124,7 +124,7 @@ impl Arrivals {
             let security = it.email.security.as_ref();
             self.metrics.note_screened(security.and_then(|it| it.action.as_deref()));
         }
-        copies.into_iter().flat_map(|it| events::arrived(it).records()).collect()
+        copies.into_iter().flat_map(|it| kept::arrived(it).records()).collect()
     }
 }
 

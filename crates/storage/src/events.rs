@@ -6,58 +6,18 @@ use contract::{
     RecipientResult, Rejection, Resolution, SubmissionScanned,
 };
 use store::{
-    Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, Reviewed, StandingChange,
-    Stored, rfc3339,
+    Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, StandingChange, Stored,
+    rfc3339,
 };
 use uuid::Uuid;
 
-/// A mail came. What a policy has put into quarantine is announced as that, also when it is announced once
-/// more after somebody has decided on it.
-pub(crate) fn arrived(stored: Stored) -> Event {
-    let action = stored.email.security.as_ref().and_then(|it| it.action.as_deref());
-    let is_quarantined = action == Some("quarantined");
-    let name = if is_quarantined { "email.quarantined" } else { "email.received" };
+/// Of mail whose time was over.
+pub(crate) const EXPIRED: &str = "email.expired";
+
+pub(crate) fn received(stored: Stored) -> Event {
+    let parts = [stored.email.id.as_str(), "email.received"];
     let timestamp = stored.email.created_at.clone();
-    let parts = [stored.email.id.clone(), name.to_owned()];
-    let email = if is_quarantined { without_words(stored.email) } else { stored.email };
-    event(&parts.each_ref().map(String::as_str), name, timestamp, &stored.account_id, email)
-}
-
-/// A mail is in its inbox after all: so it is told to those who wait for decisions, and to those who wait
-/// for mail.
-pub(crate) fn released(reviewed: &Reviewed) -> Vec<Event> {
-    let email = &reviewed.email;
-    let told = |name: &str| {
-        let timestamp = email.created_at.clone();
-        event(&[&email.id, name], name, timestamp, &reviewed.account_id, email.clone())
-    };
-    vec![told("email.released"), told("email.received")]
-}
-
-/// A mail stays out for good.
-pub(crate) fn kept_out(reviewed: &Reviewed, at: i64) -> Event {
-    let email = without_words(reviewed.email.clone());
-    let parts = [reviewed.email.id.as_str(), "email.refused"];
-    event(&parts, "email.refused", rfc3339(at), &reviewed.account_id, email)
-}
-
-/// Without anything that its sender could have written for a machine to read, but for his address.
-fn without_words(email: Email) -> Email {
-    let mut security = email.security.unwrap_or_default();
-    for reason in &mut security.reasons {
-        reason.excerpt.clear();
-    }
-    Email {
-        to: Vec::new(),
-        cc: Vec::new(),
-        subject: String::new(),
-        preview: None,
-        body: None,
-        attachments: Vec::new(),
-        message_id: None,
-        security: Some(security),
-        ..email
-    }
+    event(&parts, "email.received", timestamp, &stored.account_id, stored.email.clone())
 }
 
 /// The answer to a request: what it became, or what became of the first one with its key; `differs` if
@@ -154,7 +114,7 @@ pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
         "email.sent",
         "email.deferred",
         "email.bounced",
-        "email.expired",
+        EXPIRED,
         "email.suppressed",
         "email.unknown",
     ];
@@ -185,7 +145,7 @@ fn event_of(recipient: &RecipientReport) -> Option<&'static str> {
         Action::Delayed => Some("email.deferred"),
         Action::Unknown => Some("email.unknown"),
         Action::Failed if recipient.suppressed => Some("email.suppressed"),
-        Action::Failed if recipient.status == GIVEN_UP => Some("email.expired"),
+        Action::Failed if recipient.status == GIVEN_UP => Some(EXPIRED),
         Action::Failed => Some("email.bounced"),
         Action::Unspecified => None,
     }
@@ -251,7 +211,13 @@ fn event_id(parts: &[&str]) -> String {
     format!("evt_{}", id.simple())
 }
 
-fn event(parts: &[&str], name: &str, timestamp: String, account_id: &str, email: Email) -> Event {
+pub(crate) fn event(
+    parts: &[&str],
+    name: &str,
+    timestamp: String,
+    account_id: &str,
+    email: Email,
+) -> Event {
     Event {
         event_id: event_id(parts),
         event: name.to_owned(),

@@ -11,6 +11,7 @@ mod arrivals;
 mod config;
 mod events;
 mod house;
+mod kept;
 mod ledger;
 mod limits;
 mod lists;
@@ -100,6 +101,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus: bus.clone(),
         store: store.clone(),
         return_paths: return_paths.clone(),
+        notices: notices.clone(),
         metrics: outbox,
         wake,
         shutdown: process.shutdown.clone(),

@@ -6,7 +6,7 @@ use contract::{Emit as _, MailReviewed, Message, Record, Review};
 use store::Store;
 use tokio::task::spawn_blocking;
 
-use crate::{events, failure, metrics::Metrics};
+use crate::{failure, kept, metrics::Metrics};
 
 pub(crate) struct Reviewer {
     pub(crate) store: Store,
@@ -29,9 +29,9 @@ impl Stage for Reviewer {
         let released = decided.review() == Review::Released;
         self.metrics.note_review(if released { "released" } else { "refused" });
         let events = if released {
-            events::released(&reviewed)
+            kept::released(&reviewed)
         } else {
-            vec![events::kept_out(&reviewed, decided.reviewed_at_micros)]
+            vec![kept::refused(&reviewed, decided.reviewed_at_micros)]
         };
         Ok(events.records())
     }
