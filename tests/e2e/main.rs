@@ -17,6 +17,7 @@ mod operator;
 mod pipeline_in;
 mod pipeline_out;
 mod quiet_inbox;
+mod screening;
 mod sdk;
 mod send_later;
 mod signatures;

@@ -31,6 +31,18 @@ where
     }
 }
 
+/// Names the token that a request comes with, and gives nothing of it away.
+pub(crate) struct TokenName(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for TokenName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<TokenName, Problem> {
+        let hash = token::hash(bearer(&parts.headers)?);
+        Ok(TokenName(format!("tok_{}", &hash[..16])))
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = "a token is needed: send the field \"Authorization: Bearer <token>\"";
     let field = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());

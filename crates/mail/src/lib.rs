@@ -12,6 +12,9 @@ mod divergence;
 mod encoding;
 mod fields;
 mod html;
+mod impostor;
+mod likeness;
+mod links;
 mod list;
 mod message;
 mod mime;
@@ -35,6 +38,9 @@ pub use crate::{
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    impostor::{Acquaintances, IMPOSTOR_VERSION, Person, Sighting, suspicions},
+    likeness::{Likeness, likeness, registrable},
+    links::link_hosts,
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},

@@ -6,6 +6,7 @@
 
 mod attachments;
 mod authenticate;
+mod author;
 mod config;
 mod judge;
 mod mail_scanner;
