@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use contract::{
     Attachment, Authentication, AutoReply, Email, EmailAttachment, EmailError, EmailSecurity,
-    Mailbox, Message, RecipientResult, SecurityReason, Verdict,
+    Hold, Mailbox, Message, RecipientResult, SecurityReason, Verdict,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
@@ -16,10 +16,12 @@ pub(crate) const COLUMNS: &str = "e.id, e.mail_id, e.inbox_id, e.account_id, e.d
      e.is_read, e.thread_id, e.created_at, e.received_at, m.from_address, m.to_addresses, \
      m.cc_addresses, m.subject, m.preview, m.message_id, m.attachments, m.security, \
      l.idempotency_key, l.rejection_code, l.rejection_message, l.send_at, o.held_reason, \
-     o.held_until, e.no_auto_reply";
+     o.held_until, e.no_auto_reply, h.state AS hold_state, h.reasons AS hold_reasons, \
+     h.sha256 AS hold_sha256, h.expires_at AS hold_expires_at, h.decided_at AS hold_decided_at, \
+     h.decided_by AS hold_decided_by, h.note AS hold_note";
 
 pub(crate) const TABLES: &str = "emails e JOIN mails m ON m.id = e.mail_id LEFT JOIN ledger l ON l.email_id = e.id \
-     LEFT JOIN outbox o ON o.email_id = e.id";
+     LEFT JOIN outbox o ON o.email_id = e.id LEFT JOIN holds h ON h.email_id = e.id";
 
 impl Direction {
     pub(crate) fn as_str(self) -> &'static str {
@@ -140,10 +142,28 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
         held_reason: optional("held_reason")?,
         held_until: moment("held_until")?.map(rfc3339),
         send_at: moment("send_at")?.map(rfc3339),
+        hold: hold(row)?,
     };
     email.auto_reply = (email.direction == Direction::Inbound.as_str())
         .then(|| auto_reply(no_auto_reply.unwrap_or_default()));
     Ok(Read { email, mail_id: text("mail_id")?, account_id: text("account_id")?, created_at })
+}
+
+fn hold(row: &AnyRow) -> Result<Option<Hold>, Error> {
+    let failed = Error::query("read a hold");
+    let text = |column: &str| row.try_get::<Option<String>, _>(column).map_err(&failed);
+    let moment = |column: &str| row.try_get::<Option<i64>, _>(column).map_err(&failed);
+    let Some(state) = text("hold_state")? else { return Ok(None) };
+    let reasons = text("hold_reasons")?.unwrap_or_default();
+    Ok(Some(Hold {
+        state,
+        reasons: from_json(&reasons, "the reasons of a hold")?,
+        sha256: text("hold_sha256")?.unwrap_or_default(),
+        expires_at: moment("hold_expires_at")?.map(rfc3339),
+        decided_at: moment("hold_decided_at")?.map(rfc3339),
+        decided_by: text("hold_decided_by")?,
+        note: text("hold_note")?,
+    }))
 }
 
 fn auto_reply(refusal: String) -> AutoReply {

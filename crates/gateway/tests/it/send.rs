@@ -56,6 +56,7 @@ impl Stage for Ledger {
             requested_at: submission.requested_at_micros,
             manner: Manner::default(),
             outcome,
+            scrutiny: store::Scrutiny::default(),
         };
         let entered = self.store.writer.enter(&[submitted]).await;
         let email = entered.map_err(anyhow::Error::from)?[0].email.clone();
