@@ -16,9 +16,9 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, outbox, poll,
-    problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
-    unsubscribe, uploads,
+    accounts, attachments, canaries, deliveries, domains, emails, gateway::Gateway, holds, inboxes,
+    outbound_allow, outbound_policy, outbox, poll, problem::ProblemBody, replies, reputation,
+    resolve, search, send, suppressions, threads, unsubscribe, uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -82,6 +82,7 @@ pub(crate) enum Errors {
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
         (name = "threads", description = "Conversations"),
+        (name = "holds", description = "Mail that somebody has to approve before it goes"),
         (name = "suppressions", description = "Addresses that get no mail"),
         (name = "lists", description = "Leaving lists, for those who get their mail"),
         (name = "service", description = "The service itself"),
@@ -97,6 +98,11 @@ pub(crate) enum Errors {
         threads::list, threads::read,
         send::send, replies::reply, replies::reply_all, replies::forward, resolve::resolve,
         outbox::cancel, search::search,
+        holds::list, holds::approve, holds::decline,
+        outbound_policy::of_account, outbound_policy::set_for_account, outbound_policy::of_inbox,
+        outbound_policy::set_for_inbox, outbound_policy::reset_for_inbox,
+        outbound_allow::list, outbound_allow::add, outbound_allow::remove,
+        canaries::list, canaries::add, canaries::remove,
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
         health, describe,
@@ -168,6 +174,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (42, 42));
+        assert_eq!((ids.len(), count), (56, 56));
     }
 }

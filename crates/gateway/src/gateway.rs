@@ -8,15 +8,15 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, deliveries, documentation,
+    Config, accounts, attachments, canaries, deliveries, documentation,
     domain_check::Checker,
     domains, emails,
     finish::finish,
-    inboxes,
+    holds, inboxes,
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
-    outbox,
+    outbound_allow, outbound_policy, outbox,
     params::PublicUrl,
     poll,
     problem::Problem,
@@ -117,6 +117,10 @@ impl Gateway {
             .merge(replies::routes())
             .merge(resolve::routes())
             .merge(outbox::routes())
+            .merge(holds::routes())
+            .merge(outbound_policy::routes())
+            .merge(outbound_allow::routes())
+            .merge(canaries::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())

@@ -116,7 +116,7 @@ fn label(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn kind(kind: SurfaceKind) -> Kind {
+pub(crate) fn kind(kind: SurfaceKind) -> Kind {
     match kind {
         SurfaceKind::Subject => Kind::Subject,
         SurfaceKind::Name => Kind::Name,

@@ -7,6 +7,7 @@
 mod authenticate;
 mod config;
 mod judge;
+mod leaks;
 mod mail_scanner;
 mod metrics;
 mod resolver;
@@ -17,7 +18,7 @@ mod submission_scanner;
 use std::{sync::Arc, time::Duration};
 
 use bus::Bus;
-use injection::Assessor;
+use injection::{Assessor, secrets::Secrets};
 use service::Process;
 
 pub use crate::{
@@ -25,7 +26,10 @@ pub use crate::{
     config::Config,
     judge::judge,
 };
-use crate::{mail_scanner::MailScanner, metrics::Metrics, submission_scanner::SubmissionScanner};
+use crate::{
+    leaks::Leaks, mail_scanner::MailScanner, metrics::Metrics,
+    submission_scanner::SubmissionScanner,
+};
 
 /// Scans until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
@@ -36,7 +40,9 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let budget = Duration::from_secs(config.scan_seconds);
     let judge = judge::Judge { assessor, budget, metrics };
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
-    let submissions = SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge };
+    let leaks = Leaks { secrets: Arc::new(Secrets::new()), budget };
+    let submissions =
+        SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge, leaks };
     tokio::try_join!(bus.run(mails), bus.run(submissions))?;
     Ok(())
 }

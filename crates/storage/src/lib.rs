@@ -8,13 +8,19 @@
 mod announcer;
 mod answerable;
 mod arrivals;
+mod canaries;
 mod config;
 mod events;
+mod flow;
+mod guard;
+mod holds;
 mod house;
 mod ledger;
 mod limits;
 mod lists;
 mod matching;
+mod mentioned;
+mod mentions;
 mod metrics;
 mod notices;
 mod portions;
@@ -38,6 +44,8 @@ use tokio::sync::Notify;
 use crate::{
     announcer::Announcer,
     arrivals::Arrivals,
+    guard::Guard,
+    holds::Holds,
     house::House,
     ledger::Ledger,
     lists::Lists,
@@ -86,6 +94,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         lists: Arc::new(lists),
         store: store.clone(),
         domains: config.domains.clone(),
+        guard: Guard { reader: store.reader.clone(), domains: config.domains.clone() },
         return_paths: return_paths.clone(),
         limits: limits::policy(&config),
         metrics: metrics.clone(),
@@ -100,6 +109,8 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         wake,
         shutdown: process.shutdown.clone(),
     };
+    let holds =
+        Holds { bus: bus.clone(), store: store.clone(), shutdown: process.shutdown.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
     let announcer =
@@ -116,6 +127,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run_batches(reporter),
         bus.run(resolver),
         release.keep(),
+        holds.keep(),
         house.keep(),
         tokens.keep(),
         announcer.keep(),

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use contract::{
-    Attachment, Authentication, AutoReply, Email, EmailAttachment, EmailError, EmailSecurity,
-    Hold, Mailbox, Message, RecipientResult, SecurityReason, Verdict,
+    Attachment, Authentication, AutoReply, Email, EmailAttachment, EmailError, EmailSecurity, Hold,
+    Mailbox, Message, RecipientResult, SecurityReason, Verdict,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};

@@ -4,11 +4,8 @@ use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
 
 use super::Reader;
 use crate::{
-    Allowance, Canary, Emails, Error, Mentioned, News, OutboundRules, Page, RulesOf,
-    cursor::Cursor,
-    email,
-    moment::now,
-    sql,
+    Allowance, Canary, Emails, Error, Mentioned, News, OutboundPolicy, OutboundRules, Page,
+    RulesOf, cursor::Cursor, email, moment::now, sql,
 };
 
 /// Events read at once.
@@ -32,6 +29,27 @@ impl Reader {
             .await
             .map_err(Error::query("read an outbound policy"))?;
         found.map(|it| email::from_json(&it, "an outbound policy")).transpose()
+    }
+
+    /// What holds for an inbox.
+    pub async fn outbound_policy(
+        &self,
+        account_id: &str,
+        inbox_id: &str,
+    ) -> Result<OutboundPolicy, Error> {
+        let statement = "SELECT policy FROM outbound_policies WHERE account_id = $1 \
+                         AND inbox_id IN ('', $2) ORDER BY inbox_id";
+        let found: Vec<String> = sqlx::query_scalar(statement)
+            .bind(sql::text(account_id))
+            .bind(sql::text(inbox_id))
+            .fetch_all(&self.database.read)
+            .await
+            .map_err(Error::query("read an outbound policy"))?;
+        let mut policy = OutboundPolicy::default();
+        for rules in found {
+            policy = policy.under(&email::from_json(&rules, "an outbound policy")?);
+        }
+        Ok(policy)
     }
 
     /// Newest first. With an inbox, those that hold for it.
@@ -143,11 +161,7 @@ impl Reader {
     }
 
     /// The mails that named one of the items, the suspicious ones first, then the earliest.
-    pub async fn mentioned(
-        &self,
-        inbox_id: &str,
-        items: &[i64],
-    ) -> Result<Vec<Mentioned>, Error> {
+    pub async fn mentioned(&self, inbox_id: &str, items: &[i64]) -> Result<Vec<Mentioned>, Error> {
         let failed = Error::query("find what mail named");
         let inbox_id = sql::text(inbox_id);
         let now = now();
@@ -206,10 +220,14 @@ impl Reader {
                  ON i.account_id = v.column1 AND i.canonical = v.column2"
             )
         };
-        let bind = |query: sql::Bound, it: &String| query.bind(account_id.clone()).bind(sql::text(it));
+        let bind =
+            |query: sql::Bound, it: &String| query.bind(account_id.clone()).bind(sql::text(it));
         let rows =
             sql::fetch(&mut connection, canonicals, 2, statement, bind).await.map_err(&failed)?;
-        rows.iter().map(|row| row.try_get("canonical")).collect::<sqlx::Result<_>>().map_err(&failed)
+        rows.iter()
+            .map(|row| row.try_get("canonical"))
+            .collect::<sqlx::Result<_>>()
+            .map_err(&failed)
     }
 
     /// The threads of the inbox that mails with these Message-IDs are in.
@@ -232,7 +250,10 @@ impl Reader {
         };
         let rows =
             sql::fetch(&mut connection, message_ids, 2, statement, bind).await.map_err(&failed)?;
-        rows.iter().map(|row| row.try_get("thread_id")).collect::<sqlx::Result<_>>().map_err(&failed)
+        rows.iter()
+            .map(|row| row.try_get("thread_id"))
+            .collect::<sqlx::Result<_>>()
+            .map_err(&failed)
     }
 
     /// The thread of a received email of the inbox.

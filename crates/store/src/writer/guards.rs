@@ -6,9 +6,7 @@ use sqlx::AnyConnection;
 use super::{Writer, commit, holds::too_many};
 use crate::{
     Allowance, Canary, Error, MENTIONED_FOR, Mentions, OutboundRules, RulesOf, email,
-    hold::WRITTEN_FOR,
-    moment::now,
-    sql,
+    hold::WRITTEN_FOR, moment::now, sql,
 };
 
 const MOST_ALLOWANCES: i64 = 1_000;
@@ -83,8 +81,12 @@ impl Writer {
 
     /// Says whether there was one.
     pub async fn disallow(&self, account_id: &str, id: &str) -> Result<bool, Error> {
-        self.remove("DELETE FROM outbound_allowances WHERE account_id = $1 AND id = $2", account_id, id)
-            .await
+        self.remove(
+            "DELETE FROM outbound_allowances WHERE account_id = $1 AND id = $2",
+            account_id,
+            id,
+        )
+        .await
     }
 
     /// Refused if the account has too many.

@@ -7,11 +7,7 @@ use contract::Rejection;
 use sqlx::{AnyConnection, Row as _};
 
 use super::{Writer, commit, emails, outbox};
-use crate::{
-    Decided, Decision, Error, NewHold, email, hold,
-    moment::now,
-    sql,
-};
+use crate::{Decided, Decision, Error, NewHold, email, hold, moment::now, sql};
 
 /// Mails given up in one transaction.
 const MOST_AT_ONCE: i64 = 200;

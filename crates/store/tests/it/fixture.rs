@@ -10,8 +10,8 @@ use contract::{
     Mailbox, Message, Reason, RecipientReport, Rejection, SubmissionAccepted, Verdict,
 };
 use store::{
-    Arrival, Composed, Created, Inbox, Manner, NewInbox, Outcome, Rejected, Scrutiny, Store, Stored,
-    Submitted,
+    Arrival, Composed, Created, Inbox, Manner, NewInbox, Outcome, Rejected, Scrutiny, Store,
+    Stored, Submitted,
 };
 
 use crate::postgres;

@@ -53,7 +53,11 @@ async fn allowances_are_for_one_inbox_or_for_all() {
         let both = [all.clone(), one.clone(), allowance("alw_3", None)];
         store.writer.allow(ACCOUNT, &both).await?.expect("allow");
         let of = async |inbox_id| store.reader.allowances(ACCOUNT, inbox_id).await;
-        assert_eq!(of(Some("ibx_ada")).await?, [one.clone(), all.clone()], "the third is the first");
+        assert_eq!(
+            of(Some("ibx_ada")).await?,
+            [one.clone(), all.clone()],
+            "the third is the first"
+        );
         assert_eq!(of(Some("ibx_bob")).await?, [all.clone()]);
         assert_eq!(of(None).await?, [one, all]);
         assert_eq!(store.reader.allowances("acct_2", None).await?, []);

@@ -17,11 +17,8 @@ pub(crate) fn held(key: &str, inbox: &Inbox) -> Submitted {
         excerpt: "ghp_…9x (40 characters)".to_owned(),
         ..HoldReason::default()
     };
-    submitted.scrutiny.hold = Some(NewHold {
-        reasons: vec![reason],
-        expires_after: 60 * SECOND,
-        canary_ids: Vec::new(),
-    });
+    submitted.scrutiny.hold =
+        Some(NewHold { reasons: vec![reason], expires_after: 60 * SECOND, canary_ids: Vec::new() });
     submitted
 }
 
@@ -96,7 +93,12 @@ async fn a_held_mail_goes_once_it_is_approved_and_lets_others_pass() {
         assert!(matches!(late, Decided::TooLate { state, .. } if state == "approved"));
         assert_eq!(released(&store).await?, [&*id]);
         assert_eq!(released(&store).await?, [""; 0], "once");
-        let hold = store.reader.email(ACCOUNT, "ibx_ada", &id).await?.and_then(|it| it.hold).expect("hold");
+        let hold = store
+            .reader
+            .email(ACCOUNT, "ibx_ada", &id)
+            .await?
+            .and_then(|it| it.hold)
+            .expect("hold");
         assert_eq!((&*hold.state, hold.decided_by.as_deref()), ("approved", Some("token")));
         assert_eq!(hold.note.as_deref(), Some("It is a test key."));
         let outgoing = store.reader.outgoing(&id).await?.expect("a mail to send");

@@ -56,7 +56,9 @@ enum Plan {
         held: Option<Held>,
     },
     /// It is not looked at before somebody has approved it.
-    AwaitsApproval { due_at: i64 },
+    AwaitsApproval {
+        due_at: i64,
+    },
     /// No day's limit of new recipients would ever let it pass.
     Refused {
         most: i64,
