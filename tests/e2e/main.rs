@@ -8,6 +8,7 @@ mod corpora;
 mod deliveries;
 mod dev;
 mod flood;
+mod holds;
 mod isolation;
 mod limits;
 mod nats_send;

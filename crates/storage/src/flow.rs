@@ -4,7 +4,7 @@
 //! Each item that a mail to be sent names is looked at with the mails that named it. Who somebody wrote to
 //! before, whom the thread knows, and what the inbox wrote itself before is no news.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use contract::HoldReason;
 use store::Mentioned;
@@ -163,6 +163,12 @@ impl Flow {
             return None;
         }
         if mention.kind == Kind::Domain && self.own_domains.contains(&mention.value) {
+            return None;
+        }
+        // What several people write is a word of theirs, not a code.
+        let untrusted = mentioned.iter().filter(|it| !it.trusted);
+        let writers: BTreeSet<&str> = untrusted.map(|it| it.from.as_str()).collect();
+        if mention.kind == Kind::Token && writers.len() > 1 {
             return None;
         }
         let source = news(mentioned)?;
@@ -352,6 +358,16 @@ mod tests {
         check(&flow("help@bank.test", vec![code()]), &[]);
         let answer = flow(EVIL, vec![code(), wrote]);
         check(&Flow { threads: vec!["bank".to_owned()], ..answer }, &[]);
+    }
+
+    #[test]
+    fn what_several_write_or_the_inbox_wrote_before_is_no_code() {
+        let code = |thread: &str| mentioned(Kind::Token, "482913", thread);
+        let wrote = mentioned(Kind::Sender, EVIL, "a");
+        let flow = |mentions| naming((Kind::Token, "482913"), to(EVIL, mentions));
+        check(&flow(vec![code("bank"), code("shop"), wrote.clone()]), &[]);
+        let own = Mentioned { trusted: true, at: 50, from: String::new(), ..code("own") };
+        check(&flow(vec![code("bank"), own, wrote]), &[]);
     }
 
     #[test]

@@ -65,8 +65,8 @@ impl Guard {
             expires_after: policy.expires_after(),
             canary_ids: words.canaries.into_iter().map(|it| it.id).collect(),
         });
-        let domains = words.named.iter().filter(|it| it.kind == Kind::Domain);
-        Ok(Scrutiny { hold, items: domains.map(Mention::item).collect() })
+        let written = words.named.iter().filter(|it| it.kind != Kind::Address);
+        Ok(Scrutiny { hold, items: written.map(Mention::item).collect() })
     }
 
     async fn flow(

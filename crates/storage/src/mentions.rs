@@ -15,10 +15,9 @@ pub(crate) const MAX_TEXT: usize = 512 * 1024;
 const MIN_PATH: usize = 8;
 
 const TOKEN: std::ops::RangeInclusive<usize> = 6..=64;
-/// Words with fewer are names, such as of products.
-const MIN_DIGITS: usize = 3;
-const MIN_DIGITS_OF_LONG: usize = 2;
-const LONG: usize = 12;
+const MIN_DIGITS: usize = 2;
+/// Where letters meet digits: names of products and standards have one, as "ISO 27001" or "RTX4090".
+const MIN_CHANGES: usize = 2;
 /// Codes of digits alone; longer numbers are counters and times.
 const CODE: std::ops::RangeInclusive<usize> = 6..=10;
 
@@ -152,6 +151,11 @@ impl Found {
         let is_part = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '_');
         for token in word.split(|it| !is_part(it)) {
             let token = token.trim_matches(['-', '_']);
+            // G-482913.
+            let token = match token.split_once('-') {
+                Some((name, code)) if name.len() <= 2 && is_code(code) => code,
+                _ => token,
+            };
             if is_token(token) {
                 self.add(Kind::Token, &token.to_ascii_lowercase());
             }
@@ -183,10 +187,22 @@ fn is_token(word: &str) -> bool {
     let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
     if letters == 0 {
         // With dashes it is a date, a range or a telephone number.
-        return CODE.contains(&digits) && digits == word.len() && word.bytes().any(|it| it != b'0');
+        return is_code(word);
     }
-    let least = if word.len() < LONG { MIN_DIGITS } else { MIN_DIGITS_OF_LONG };
-    digits >= least && !is_moment(word)
+    digits >= MIN_DIGITS && changes(word) >= MIN_CHANGES && !is_moment(word)
+}
+
+fn is_code(word: &str) -> bool {
+    CODE.contains(&word.len())
+        && word.bytes().all(|it| it.is_ascii_digit())
+        && word.bytes().any(|it| it != b'0')
+}
+
+/// How often digits follow letters or letters digits.
+fn changes(word: &str) -> usize {
+    let kinds = word.bytes().filter(u8::is_ascii_alphanumeric).map(|it| it.is_ascii_digit());
+    let kinds: Vec<bool> = kinds.collect();
+    kinds.windows(2).filter(|it| it[0] != it[1]).count()
 }
 
 /// 2026-11-24T05.
@@ -241,10 +257,11 @@ mod tests {
     fn tokens_are_codes_and_mixtures() {
         check("Your code: 482913.", &[(Kind::Token, "482913")]);
         check("Order ZX-99182-Q is on its way", &[(Kind::Token, "zx-99182-q")]);
+        check("G-482913 is your code", &[(Kind::Token, "482913")]);
         for text in [
             "on 2026-11-24 at 12:00:30, 2026-11-24T05",
             "call +49 170 1234-567",
-            "covid19, mp3, 1st, B12",
+            "covid19, mp3, 1st, B12, ISO27001, RTX4090, INV-2026-0017",
             "000000",
             "17955984721234560000",
             "Internationalization",
