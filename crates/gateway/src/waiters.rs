@@ -50,6 +50,7 @@ impl Rehearsal {
 
 impl Drop for Rehearsal {
     fn drop(&mut self) {
+        self.receiver.close();
         let mut rehearsals = self.waiters.rehearsals.lock().unwrap_or_else(PoisonError::into_inner);
         // The place may be somebody else's by now.
         if rehearsals.get(&self.id).is_some_and(oneshot::Sender::is_closed) {
@@ -196,6 +197,24 @@ mod tests {
         waiters.wake("ibx_1");
         assert!(waiter.woken().now_or_never().is_some());
         assert!(waiter.woken().now_or_never().is_none(), "once is once");
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_is_answered_once_and_leaves_nothing() {
+        let waiters = waiters();
+        let email = |id: &str| Email { id: id.to_owned(), ..Email::default() };
+        let mut rehearsal = waiters.rehearse("eml_1");
+        waiters.say(&email("eml_2"));
+        assert!(rehearsal.said().now_or_never().is_none());
+        waiters.say(&email("eml_1"));
+        assert_eq!(rehearsal.said().await.map(|it| it.id).as_deref(), Some("eml_1"));
+        let mut first = waiters.rehearse("eml_1");
+        let second = waiters.rehearse("eml_1");
+        assert_eq!(first.said().await, None, "somebody else has its place");
+        drop(first);
+        assert_eq!(waiters.rehearsals.lock().expect("lock").len(), 1);
+        drop(second);
+        assert!(waiters.rehearsals.lock().expect("lock").is_empty());
     }
 
     #[tokio::test]

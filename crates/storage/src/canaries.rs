@@ -1,5 +1,6 @@
 //! Whether a mail has a canary in it, in any spelling. Pure.
 
+use aho_corasick::AhoCorasick;
 use contract::SendRequest;
 use injection::secrets;
 use store::Canary;
@@ -12,12 +13,12 @@ pub(crate) fn found(canaries: &[Canary], request: &SendRequest) -> Vec<Canary> {
     if canaries.is_empty() {
         return Vec::new();
     }
-    let tokens: Vec<String> = canaries.iter().map(|it| folded(&it.token)).collect();
+    let tokens = canaries.iter().map(|it| folded(&it.token));
+    let automaton = AhoCorasick::new(tokens).expect("tokens are few and short");
     let mut hit = vec![false; canaries.len()];
     let mut look = |text: &str| {
-        let text = folded(text);
-        for (hit, token) in hit.iter_mut().zip(&tokens) {
-            *hit |= !token.is_empty() && text.contains(token.as_str());
+        for found in automaton.find_overlapping_iter(&folded(text)) {
+            hit[found.pattern().as_usize()] = true;
         }
     };
     for surface in mail::outgoing_texts(request, MAX_TEXT).list {

@@ -143,19 +143,7 @@ impl Ledger {
             let resolved = self.uploads.resolve(account_id, &mut request, requested_at).await?;
             judged.rejection = resolved.err();
         }
-        let lists = Arc::clone(&self.lists);
-        let (request, around) = (Arc::new(request), Arc::new(around));
-        let shared = (Arc::clone(&request), Arc::clone(&around));
-        let decide = move || {
-            let (request, around) = shared;
-            (Manner::of(&request), request::decide(&judged, &request, &around, &lists))
-        };
-        let decided = tokio::task::spawn_blocking(decide).await;
-        let (manner, mut outcome) = decided.context("compose a mail")?;
-        let scrutiny = match &mut outcome {
-            Outcome::Composed(mail) => self.guard.look(&request, &around, mail).await?,
-            Outcome::Rejected(_) => Scrutiny::default(),
-        };
+        let (manner, outcome, scrutiny) = self.decide(judged, request, around).await?;
         let new = Submitted {
             mail_id: submission.mail_id.clone(),
             account_id: submission.account_id.clone(),
@@ -172,6 +160,29 @@ impl Ledger {
         }
         submitted.push(new);
         Ok(Step::Enter { digest })
+    }
+
+    /// What a request becomes, and whether somebody has to look at it first.
+    async fn decide(
+        &self,
+        judged: SubmissionScanned,
+        request: SendRequest,
+        around: Circumstances,
+    ) -> Result<(Manner, Outcome, Scrutiny), Failure> {
+        let lists = Arc::clone(&self.lists);
+        let (request, around) = (Arc::new(request), Arc::new(around));
+        let shared = (Arc::clone(&request), Arc::clone(&around));
+        let decide = move || {
+            let (request, around) = shared;
+            (Manner::of(&request), request::decide(&judged, &request, &around, &lists))
+        };
+        let decided = tokio::task::spawn_blocking(decide).await;
+        let (manner, mut outcome) = decided.context("compose a mail")?;
+        let scrutiny = match &mut outcome {
+            Outcome::Composed(mail) => self.guard.look(&request, &around, mail).await?,
+            Outcome::Rejected(_) => Scrutiny::default(),
+        };
+        Ok((manner, outcome, scrutiny))
     }
 
     /// Says what would become of a request.
