@@ -9,6 +9,7 @@ mod deliveries;
 mod dev;
 mod documents;
 mod flood;
+mod holds;
 mod isolation;
 mod limits;
 mod nats_send;

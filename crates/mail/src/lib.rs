@@ -19,6 +19,7 @@ mod list;
 mod message;
 mod mime;
 mod notification;
+mod outgoing;
 mod report;
 mod return_path;
 mod surface;
@@ -44,6 +45,7 @@ pub use crate::{
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
+    outgoing::outgoing_texts,
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
     return_path::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,

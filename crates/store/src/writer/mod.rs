@@ -6,6 +6,8 @@ mod brakes;
 mod domains;
 mod emails;
 mod findings;
+mod guards;
+mod holds;
 mod inboxes;
 mod limits;
 mod mail;
