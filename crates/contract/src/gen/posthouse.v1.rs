@@ -146,6 +146,10 @@ pub struct Authentication {
     /// The value of an Authentication-Results field (RFC 8601).
     #[prost(string, tag = "5")]
     pub results: ::prost::alloc::string::String,
+    /// The address in From, if there is exactly one and its domain stands for it: DMARC passes, or the domain
+    /// has no DMARC record and an aligned DKIM signature passes. Empty otherwise.
+    #[prost(string, tag = "6")]
+    pub author: ::prost::alloc::string::String,
 }
 /// How likely a mail tries to give orders to the agent that reads it, and why.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -259,6 +263,9 @@ pub struct MailScanned {
     pub authentication: ::core::option::Option<Authentication>,
     #[prost(message, optional, tag = "8")]
     pub verdict: ::core::option::Option<Verdict>,
+    /// The hosts that links lead to, in lower case, each once, as far as they were counted.
+    #[prost(string, repeated, tag = "9")]
+    pub link_hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What an agent asked to send, judged. The request itself may be wrong: then `rejection` says why.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -653,7 +660,7 @@ pub struct Event {
     pub event_id: ::prost::alloc::string::String,
     /// email.received, email.queued, email.held, email.sent, email.deferred, email.delivered, email.bounced,
     /// email.expired, email.unknown, email.complained, email.suppressed, email.cancelled, email.rejected,
-    /// email.validated, email.unsubscribed.
+    /// email.validated, email.unsubscribed, email.quarantined, email.released, email.refused.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -823,6 +830,32 @@ pub struct Email {
     #[prost(message, optional, tag = "30")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_reply: ::core::option::Option<AutoReply>,
+    /// Of a received mail: the domain of `from` stands for it, by DMARC or by its DKIM signature. Only then
+    /// is it known who wrote.
+    #[prost(bool, optional, tag = "31")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender_authenticated: ::core::option::Option<bool>,
+    /// Of a mail that was quarantined: what was decided on it.
+    #[prost(message, optional, tag = "32")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: ::core::option::Option<EmailDecision>,
+}
+/// What was decided on a mail in quarantine.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmailDecision {
+    /// "released" or "refused".
+    #[prost(string, tag = "1")]
+    pub action: ::prost::alloc::string::String,
+    /// RFC 3339.
+    #[prost(string, tag = "2")]
+    pub decided_at: ::prost::alloc::string::String,
+    /// Names the token it was decided with.
+    #[prost(string, tag = "3")]
+    pub decided_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Whether a machine may answer a mail (RFC 3834).
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -882,6 +915,17 @@ pub struct EmailSecurity {
     /// The version of the detectors that judged.
     #[prost(string, tag = "7")]
     pub version: ::prost::alloc::string::String,
+    /// Of a received mail, what its inbox's policy made of it: "delivered", "warned" or "quarantined".
+    #[prost(string, optional, tag = "8")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: ::core::option::Option<::prost::alloc::string::String>,
+    /// The rules of the policy that led to it, such as "warnAt" or "flags.phishing_url".
+    #[prost(string, repeated, tag = "9")]
+    pub rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a received mail: neither had the inbox heard from this sender before, nor written to him.
+    #[prost(bool, optional, tag = "10")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_contact: ::core::option::Option<bool>,
 }
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -945,4 +989,57 @@ pub struct BundledMessage {
     /// A message of the subject's type.
     #[prost(bytes = "bytes", tag = "2")]
     pub payload: ::prost::bytes::Bytes,
+}
+/// Somebody has looked at a mail in quarantine and decided.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailReviewed {
+    #[prost(string, tag = "1")]
+    pub email_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub account_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "Review", tag = "3")]
+    pub review: i32,
+    /// For the record.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// Mail from this sender, as far as he proves to be it, is delivered to this inbox from now on.
+    #[prost(bool, tag = "5")]
+    pub allow_sender: bool,
+    /// Names the token it was decided with.
+    #[prost(string, tag = "6")]
+    pub decided_by: ::prost::alloc::string::String,
+    /// In microseconds since 1970.
+    #[prost(int64, tag = "7")]
+    pub reviewed_at_micros: i64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Review {
+    Unspecified = 0,
+    /// It is delivered now.
+    Released = 1,
+    /// It stays out for good.
+    Refused = 2,
+}
+impl Review {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REVIEW_UNSPECIFIED",
+            Self::Released => "REVIEW_RELEASED",
+            Self::Refused => "REVIEW_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REVIEW_UNSPECIFIED" => Some(Self::Unspecified),
+            "REVIEW_RELEASED" => Some(Self::Released),
+            "REVIEW_REFUSED" => Some(Self::Refused),
+            _ => None,
+        }
+    }
 }
