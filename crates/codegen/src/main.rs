@@ -15,7 +15,7 @@ const FILES: [&str; 6] = [
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
-const WRITTEN_AS_JSON: [&str; 12] = [
+const WRITTEN_AS_JSON: [&str; 14] = [
     "Event",
     "InboxEvent",
     "Standing",
@@ -28,6 +28,8 @@ const WRITTEN_AS_JSON: [&str; 12] = [
     "RecipientResult",
     "EmailError",
     "AutoReply",
+    "Hold",
+    "HoldReason",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -66,6 +68,8 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
     }
     for (field, absent) in [
         ("EmailAttachment.download_url", "Option::is_none"),
+        ("EmailAttachment.text", "Option::is_none"),
+        ("EmailAttachment.text_truncated", "std::ops::Not::not"),
         ("Email.idempotency_key", "Option::is_none"),
         ("Email.recipients", "Vec::is_empty"),
         ("Email.error", "Option::is_none"),
@@ -73,6 +77,12 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.body_differs", "std::ops::Not::not"),
         ("Email.auto_reply", "Option::is_none"),
         ("AutoReply.reason", "String::is_empty"),
+        ("Email.hold", "Option::is_none"),
+        ("Hold.expires_at", "Option::is_none"),
+        ("Hold.decided_at", "Option::is_none"),
+        ("Hold.decided_by", "Option::is_none"),
+        ("Hold.note", "Option::is_none"),
+        ("HoldReason.email_id", "Option::is_none"),
         ("SendAttachment.upload_id", "String::is_empty"),
         ("Email.held_reason", "Option::is_none"),
         ("Email.held_until", "Option::is_none"),

@@ -35,7 +35,7 @@ pub(crate) struct AuditEntry {
     #[schema(required)]
     email_id: Option<String>,
     /// Names the token that was used: the beginning of its SHA-256.
-    #[schema(example = "tok_9f86d081884c7d65")]
+    #[schema(example = "9f86d081884c")]
     by: String,
     reason: String,
     /// What was set, or which sender on which list.

@@ -31,15 +31,19 @@ where
     }
 }
 
-/// Names the token that a request comes with, and gives nothing of it away.
-pub(crate) struct TokenName(pub(crate) String);
+/// The token that a request comes with, as `posthouse token list` names it. `Caller` says whether it is
+/// valid.
+pub(crate) struct TokenId(pub(crate) String);
 
-impl<S: Sync> FromRequestParts<S> for TokenName {
+/// So much of its hash names a token.
+const TOKEN_ID: usize = 12;
+
+impl<S: Sync> FromRequestParts<S> for TokenId {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<TokenName, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<TokenId, Problem> {
         let hash = token::hash(bearer(&parts.headers)?);
-        Ok(TokenName(format!("tok_{}", &hash[..16])))
+        Ok(TokenId(hash.chars().take(TOKEN_ID).collect()))
     }
 }
 

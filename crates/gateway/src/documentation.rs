@@ -16,9 +16,10 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, audit, deliveries, domains, emails, gateway::Gateway, inboxes, outbox,
-    policy, poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, search,
-    send, senders, suppressions, threads, unsubscribe, uploads,
+    accounts, attachments, audit, canaries, deliveries, domains, emails, gateway::Gateway, holds,
+    inboxes, outbound_allow, outbound_policy, outbox, policy, poll, problem::ProblemBody, quarantine,
+    replies, reputation, resolve, reviews, search, send, senders, suppressions, threads, unsubscribe,
+    uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -83,6 +84,7 @@ pub(crate) enum Errors {
         (name = "emails", description = "Mail received and sent"),
         (name = "policy", description = "What is done with received mail, and what was decided on it"),
         (name = "threads", description = "Conversations"),
+        (name = "holds", description = "Mail that somebody has to approve before it goes"),
         (name = "suppressions", description = "Addresses that get no mail"),
         (name = "lists", description = "Leaving lists, for those who get their mail"),
         (name = "service", description = "The service itself"),
@@ -102,6 +104,11 @@ pub(crate) enum Errors {
         senders::of_account, senders::add_to_account, senders::remove_from_account,
         senders::of_inbox, senders::add_to_inbox, senders::remove_from_inbox,
         quarantine::list, reviews::release, reviews::refuse, audit::list,
+        holds::list, holds::approve, holds::decline,
+        outbound_policy::of_account, outbound_policy::set_for_account, outbound_policy::of_inbox,
+        outbound_policy::set_for_inbox, outbound_policy::reset_for_inbox,
+        outbound_allow::list, outbound_allow::add, outbound_allow::remove,
+        canaries::list, canaries::add, canaries::remove,
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
         health, describe,

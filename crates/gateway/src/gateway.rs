@@ -8,15 +8,15 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, audit, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
     domains, emails,
     finish::finish,
-    inboxes,
+    holds, inboxes,
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
-    outbox,
+    outbound_allow, outbound_policy, outbox,
     params::PublicUrl,
     policy, poll,
     problem::Problem,
@@ -118,6 +118,10 @@ impl Gateway {
             .merge(replies::routes())
             .merge(resolve::routes())
             .merge(outbox::routes())
+            .merge(holds::routes())
+            .merge(outbound_policy::routes())
+            .merge(outbound_allow::routes())
+            .merge(canaries::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())

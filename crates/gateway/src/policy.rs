@@ -14,7 +14,7 @@ use utoipa::{
 };
 
 use crate::{
-    caller::{Caller, TokenName},
+    caller::{Caller, TokenId},
     documentation::Errors,
     gateway::Gateway,
     inboxes,
@@ -165,7 +165,7 @@ pub(crate) async fn of_account(
 )]
 pub(crate) async fn set_for_account(
     Caller(account): Caller,
-    TokenName(token): TokenName,
+    TokenId(token): TokenId,
     State(reader): State<Reader>,
     State(writer): State<Writer>,
     body: Octets,
@@ -200,7 +200,7 @@ pub(crate) async fn of_inbox(
 )]
 pub(crate) async fn set_for_inbox(
     Caller(account): Caller,
-    TokenName(token): TokenName,
+    TokenId(token): TokenId,
     Segments(inbox_id): Segments<String>,
     State(reader): State<Reader>,
     State(writer): State<Writer>,

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::{Caller, TokenName},
+    caller::{Caller, TokenId},
     documentation::Errors,
     emails,
     gateway::Gateway,
@@ -110,7 +110,7 @@ impl FromRef<Gateway> for Reviewer {
 )]
 pub(crate) async fn release(
     Caller(account): Caller,
-    TokenName(token): TokenName,
+    TokenId(token): TokenId,
     Segments(email_id): Segments<String>,
     State(reviewer): State<Reviewer>,
     body: Octets,
@@ -148,7 +148,7 @@ pub(crate) async fn release(
 )]
 pub(crate) async fn refuse(
     Caller(account): Caller,
-    TokenName(token): TokenName,
+    TokenId(token): TokenId,
     Segments(email_id): Segments<String>,
     State(reviewer): State<Reviewer>,
     body: Octets,

@@ -7,7 +7,7 @@ use store::{Actor, Reader, SenderList, SenderRule, Writer, sender_entry};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::{Caller, TokenName},
+    caller::{Caller, TokenId},
     documentation::{Empty, Errors},
     gateway::Gateway,
     inboxes,
@@ -107,7 +107,7 @@ pub(crate) async fn of_account(
 )]
 pub(crate) async fn add_to_account(
     Caller(account): Caller,
-    TokenName(token): TokenName,
+    TokenId(token): TokenId,
     Segments(name): Segments<String>,
     State(writer): State<Writer>,
     body: Octets,
@@ -126,7 +126,7 @@ pub(crate) async fn add_to_account(
 )]
 pub(crate) async fn remove_from_account(
     Caller(account): Caller,
-    TokenName(token): TokenName,
+    TokenId(token): TokenId,
     Segments((name, sender)): Segments<(String, String)>,
     State(writer): State<Writer>,
 ) -> Result<Json<Empty>, Problem> {
@@ -170,7 +170,7 @@ pub(crate) async fn of_inbox(
 )]
 pub(crate) async fn add_to_inbox(
     Caller(account): Caller,
-    TokenName(token): TokenName,
+    TokenId(token): TokenId,
     Segments((inbox_id, name)): Segments<(String, String)>,
     State(reader): State<Reader>,
     State(writer): State<Writer>,
@@ -193,7 +193,7 @@ pub(crate) async fn add_to_inbox(
 )]
 pub(crate) async fn remove_from_inbox(
     Caller(account): Caller,
-    TokenName(token): TokenName,
+    TokenId(token): TokenId,
     Segments((inbox_id, name, sender)): Segments<(String, String, String)>,
     State(reader): State<Reader>,
     State(writer): State<Writer>,

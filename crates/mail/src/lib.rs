@@ -8,6 +8,7 @@ mod check;
 mod classify;
 mod compose;
 mod custom;
+mod divergence;
 mod encoding;
 mod fields;
 mod html;
@@ -18,6 +19,7 @@ mod list;
 mod message;
 mod mime;
 mod notification;
+mod outgoing;
 mod report;
 mod return_path;
 mod surface;
@@ -43,12 +45,13 @@ pub use crate::{
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
+    outgoing::outgoing_texts,
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
     return_path::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
         mail_of_message_id, return_paths,
     },
-    surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
+    surface::{Attached, Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
     whole::{Flaw, MAX_CONTENT, Whole},
 };

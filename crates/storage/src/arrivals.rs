@@ -7,7 +7,8 @@ use contract::{Emit as _, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
 use crate::{
-    answerable, failure, kept, matching, metrics::Metrics, portions::portions, reports::Reports,
+    answerable, failure, kept, matching, mentioned, metrics::Metrics, portions::portions,
+    reports::Reports,
 };
 
 const STAGE: &str = "storage";
@@ -52,6 +53,7 @@ impl Arrivals {
         let (arrivals, known) = split(mails);
         // First, because it says what a redelivery needs as well: which mail is done with.
         let reported = self.reports.apply(&arrivals).await?;
+        mentioned::note(&self.store, &arrivals).await?;
         let work = self.store.writer.store(&arrivals);
         let stored =
             self.metrics.transaction(STAGE, arrivals.len(), work).await.map_err(failure)?;

@@ -8,14 +8,20 @@
 mod announcer;
 mod answerable;
 mod arrivals;
+mod canaries;
 mod config;
 mod events;
+mod flow;
+mod guard;
+mod holds;
 mod house;
 mod kept;
 mod ledger;
 mod limits;
 mod lists;
 mod matching;
+mod mentioned;
+mod mentions;
 mod metrics;
 mod notices;
 mod portions;
@@ -41,6 +47,8 @@ use tokio::sync::Notify;
 use crate::{
     announcer::Announcer,
     arrivals::Arrivals,
+    guard::Guard,
+    holds::Holds,
     house::House,
     ledger::Ledger,
     lists::Lists,
@@ -91,6 +99,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         lists: Arc::new(lists),
         store: store.clone(),
         domains: config.domains.clone(),
+        guard: Guard { reader: store.reader.clone(), domains: config.domains.clone() },
         return_paths: return_paths.clone(),
         limits: limits::policy(&config),
         metrics: metrics.clone(),
@@ -106,6 +115,8 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         wake,
         shutdown: process.shutdown.clone(),
     };
+    let holds =
+        Holds { bus: bus.clone(), store: store.clone(), shutdown: process.shutdown.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
     let reviewer = Reviewer { store: store.clone(), metrics: metrics.clone() };
@@ -124,6 +135,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run(resolver),
         bus.run(reviewer),
         release.keep(),
+        holds.keep(),
         house.keep(),
         tokens.keep(),
         announcer.keep(),

@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
+use contract::Hold;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry,
@@ -173,6 +176,8 @@ impl ScreeningMetrics {
 pub(crate) struct OutboxMetrics {
     /// Mails that turned out to have to wait for a limit, by limit.
     held: IntCounterVec,
+    /// Mails that somebody has to approve, by kind of reason.
+    holds: IntCounterVec,
     /// Mails handed to the sender that had waited.
     pub(crate) released: IntCounter,
     /// Mails published again because nobody knew whether they were.
@@ -190,6 +195,13 @@ impl OutboxMetrics {
                 Opts::new("mail_storage_held_total", "Mails that had to wait for a limit."),
                 &["limit"],
             )?,
+            holds: IntCounterVec::new(
+                Opts::new(
+                    "mail_storage_holds_total",
+                    "Mails that wait for approval, by kind of reason; one with two kinds counts in both.",
+                ),
+                &["kind"],
+            )?,
             released: IntCounter::new(
                 "mail_storage_released_total",
                 "Mails handed to the sender after they had waited.",
@@ -205,11 +217,17 @@ impl OutboxMetrics {
             )?,
         };
         registry.register(Box::new(metrics.held.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.holds.clone())).context("register metric")?;
         registry.register(Box::new(metrics.released.clone())).context("register metric")?;
         registry.register(Box::new(metrics.republished.clone())).context("register metric")?;
         registry.register(Box::new(metrics.waiting.clone())).context("register metric")?;
         registry.register(Box::new(metrics.oldest.clone())).context("register metric")?;
         Ok(metrics)
+    }
+
+    pub(crate) fn hold(&self, hold: &Hold) {
+        let kinds: BTreeSet<&str> = hold.reasons.iter().map(|it| &*it.kind).collect();
+        kinds.into_iter().for_each(|it| self.holds.with_label_values(&[it]).inc());
     }
 
     pub(crate) fn held(&self, limit: Limit) {

@@ -18,6 +18,7 @@ mod domain;
 mod email;
 mod error;
 mod finding;
+mod hold;
 mod ledger;
 mod migrations;
 mod model;
@@ -51,6 +52,10 @@ pub use crate::{
     domain::*,
     error::Error,
     finding::{Fate, Finding, Found, Sent, Source},
+    hold::{
+        Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
+        OutboundPolicy, OutboundRules, RulesOf, Scrutiny, item,
+    },
     ledger::request_digest,
     migrations::migrate,
     model::*,

@@ -1,6 +1,8 @@
+mod attachment_texts;
 mod audit;
 pub(crate) mod domains;
 mod emails;
+mod guards;
 mod outbound;
 mod outbox;
 mod reports;

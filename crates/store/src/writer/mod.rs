@@ -1,10 +1,13 @@
 mod accounts;
+mod attachment_texts;
 mod acquaintances;
 mod audit;
 mod brakes;
 mod domains;
 mod emails;
 mod findings;
+mod guards;
+mod holds;
 mod inboxes;
 mod limits;
 mod mail;

@@ -4,6 +4,7 @@ use contract::{Email, EmailDecision, MailReviewed, Message, Review};
 use sqlx::{AnyConnection, Row as _};
 
 use super::{
+    attachment_texts,
     Writer,
     acquaintances::{self, Heard, pair},
     audit, commit,
@@ -146,7 +147,9 @@ impl Writer {
         show(connection, row).await?;
         emails::count(connection, &rows).await?;
         let mail = email::MailRow::of(&kept.mail_id, message);
-        let texts = mail.words().chain([message.text.as_str()]);
+        let attached = attachment_texts::of(connection, &kept.mail_id).await?;
+        let attached = attached.iter().map(String::as_str);
+        let texts = mail.words().chain([message.text.as_str()]).chain(attached);
         let words = words::index(&decided.account_id, texts);
         let indexed = [Indexed { email_id: decided.email_id.clone(), words }];
         dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))?;

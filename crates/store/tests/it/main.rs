@@ -8,6 +8,8 @@ mod domains;
 mod emails;
 mod findings;
 mod fixture;
+mod guards;
+mod holds;
 mod inboxes;
 mod loops;
 mod outbound;
