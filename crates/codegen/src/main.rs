@@ -4,22 +4,24 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "posthouse/v1/mail.proto",
     "posthouse/v1/inbound.proto",
     "posthouse/v1/outbound.proto",
     "posthouse/v1/agent.proto",
     "posthouse/v1/bundle.proto",
+    "posthouse/v1/review.proto",
 ];
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
-const WRITTEN_AS_JSON: [&str; 13] = [
+const WRITTEN_AS_JSON: [&str; 14] = [
     "Event",
     "InboxEvent",
     "Standing",
     "Figures",
     "Email",
+    "EmailDecision",
     "EmailAttachment",
     "EmailSecurity",
     "SecurityReason",
@@ -66,6 +68,8 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
     }
     for (field, absent) in [
         ("EmailAttachment.download_url", "Option::is_none"),
+        ("EmailAttachment.text", "Option::is_none"),
+        ("EmailAttachment.text_truncated", "std::ops::Not::not"),
         ("Email.idempotency_key", "Option::is_none"),
         ("Email.recipients", "Vec::is_empty"),
         ("Email.error", "Option::is_none"),
@@ -83,6 +87,10 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.held_reason", "Option::is_none"),
         ("Email.held_until", "Option::is_none"),
         ("Email.send_at", "Option::is_none"),
+        ("Email.sender_authenticated", "Option::is_none"),
+        ("Email.decision", "Option::is_none"),
+        ("EmailSecurity.action", "Option::is_none"),
+        ("EmailSecurity.first_contact", "Option::is_none"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

@@ -16,9 +16,10 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, canaries, deliveries, domains, emails, gateway::Gateway, holds, inboxes,
-    outbound_allow, outbound_policy, outbox, poll, problem::ProblemBody, replies, reputation,
-    resolve, search, send, suppressions, threads, unsubscribe, uploads,
+    accounts, attachments, audit, canaries, deliveries, domains, emails, gateway::Gateway, holds,
+    inboxes, outbound_allow, outbound_policy, outbox, policy, poll, problem::ProblemBody, quarantine,
+    replies, reputation, resolve, reviews, search, send, senders, suppressions, threads, unsubscribe,
+    uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -81,6 +82,7 @@ pub(crate) enum Errors {
         (name = "inboxes", description = "Addresses that take mail"),
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
+        (name = "policy", description = "What is done with received mail, and what was decided on it"),
         (name = "threads", description = "Conversations"),
         (name = "holds", description = "Mail that somebody has to approve before it goes"),
         (name = "suppressions", description = "Addresses that get no mail"),
@@ -98,6 +100,10 @@ pub(crate) enum Errors {
         threads::list, threads::read,
         send::send, replies::reply, replies::reply_all, replies::forward, resolve::resolve,
         outbox::cancel, search::search,
+        policy::of_account, policy::set_for_account, policy::of_inbox, policy::set_for_inbox,
+        senders::of_account, senders::add_to_account, senders::remove_from_account,
+        senders::of_inbox, senders::add_to_inbox, senders::remove_from_inbox,
+        quarantine::list, reviews::release, reviews::refuse, audit::list,
         holds::list, holds::approve, holds::decline,
         outbound_policy::of_account, outbound_policy::set_for_account, outbound_policy::of_inbox,
         outbound_policy::set_for_inbox, outbound_policy::reset_for_inbox,

@@ -8,7 +8,7 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, canaries, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
     domains, emails,
     finish::finish,
@@ -18,10 +18,11 @@ use crate::{
     octets::BodyLimits,
     outbound_allow, outbound_policy, outbox,
     params::PublicUrl,
-    poll,
+    policy, poll,
     problem::Problem,
+    quarantine,
     repeats::Repeats,
-    replies, reputation, resolve, search, send,
+    replies, reputation, resolve, reviews, search, send, senders,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
@@ -125,6 +126,11 @@ impl Gateway {
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
             .merge(reputation::routes())
+            .merge(policy::routes())
+            .merge(senders::routes())
+            .merge(quarantine::routes())
+            .merge(reviews::routes())
+            .merge(audit::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

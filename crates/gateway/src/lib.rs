@@ -6,6 +6,7 @@
 
 mod accounts;
 mod attachments;
+mod audit;
 mod caller;
 mod canaries;
 mod config;
@@ -27,16 +28,20 @@ mod outbound_allow;
 mod outbound_policy;
 mod outbox;
 mod params;
+mod policy;
 mod poll;
 mod precheck;
 mod problem;
+mod quarantine;
 mod repeats;
 mod replies;
 mod reputation;
 mod resolve;
 mod resolver;
+mod reviews;
 mod search;
 mod send;
+mod senders;
 mod server;
 mod signups;
 mod start;

@@ -106,7 +106,8 @@ impl Waiters {
     fn wake_for(&self, event: &Event) {
         match event.event.as_str() {
             "email.received" => self.wake(&event.inbox_id),
-            "email.queued" | "email.rejected" | "email.sent" | "email.deferred" => {
+            "email.queued" | "email.rejected" | "email.sent" | "email.deferred"
+            | "email.released" | "email.refused" => {
                 if let Some(email) = &event.data {
                     self.wake(&email.id);
                     self.say(email);

@@ -8,9 +8,13 @@ mod check;
 mod classify;
 mod compose;
 mod custom;
+mod divergence;
 mod encoding;
 mod fields;
 mod html;
+mod impostor;
+mod likeness;
+mod links;
 mod list;
 mod message;
 mod mime;
@@ -35,6 +39,9 @@ pub use crate::{
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    impostor::{Acquaintances, IMPOSTOR_VERSION, Person, Sighting, suspicions},
+    likeness::{Likeness, likeness, registrable},
+    links::link_hosts,
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
@@ -44,7 +51,7 @@ pub use crate::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
         mail_of_message_id, return_paths,
     },
-    surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
+    surface::{Attached, Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
     whole::{Flaw, MAX_CONTENT, Whole},
 };

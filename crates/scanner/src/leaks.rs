@@ -11,7 +11,7 @@ use injection::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-use crate::judge::kind;
+use crate::attachments::kind;
 
 /// The octets of text that are searched.
 const MAX_TEXT: usize = 16 * 1024 * 1024;

@@ -1,6 +1,6 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
 //! and the outbox, and from there `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports
-//! that come as mail → statuses. Each announces events on `mail.v1.event.>`, after the commit that makes
+//! that come as mail → statuses; `inbound.reviewed` → what becomes of mail in quarantine. Each announces events on `mail.v1.event.>`, after the commit that makes
 //! them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
@@ -15,6 +15,7 @@ mod flow;
 mod guard;
 mod holds;
 mod house;
+mod kept;
 mod ledger;
 mod limits;
 mod lists;
@@ -30,6 +31,8 @@ mod reports;
 mod request;
 mod resolver;
 mod return_paths;
+mod reviewer;
+mod screening;
 mod tokens;
 mod whole;
 
@@ -56,12 +59,14 @@ use crate::{
     reports::Reports,
     resolver::Resolver,
     return_paths::ReturnPaths,
+    reviewer::Reviewer,
     tokens::Tokens,
 };
 pub use crate::{
     config::Config,
     limits::{TierLimits, WarmUpConfig},
     return_paths::RETURN_PATHS,
+    screening::ScreeningConfig,
 };
 
 /// Migrates the database, and stores until shutdown.
@@ -114,6 +119,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         Holds { bus: bus.clone(), store: store.clone(), shutdown: process.shutdown.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
+    let reviewer = Reviewer { store: store.clone(), metrics: metrics.clone() };
     let announcer =
         Announcer { bus: bus.clone(), store: store.clone(), metrics, process: process.clone() };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
@@ -127,6 +133,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run_batches(ledger),
         bus.run_batches(reporter),
         bus.run(resolver),
+        bus.run(reviewer),
         release.keep(),
         holds.keep(),
         house.keep(),
@@ -146,6 +153,8 @@ async fn judging(config: &Config, store: Store) -> anyhow::Result<Store> {
         is_bounce: reporter::is_bounce,
     });
     writer.publish_policy().await.context("write what senders are judged by")?;
+    let writer = writer.screening_by(config.screening.policy());
+    writer.publish_screening().await.context("write what received mail is screened by")?;
     Ok(Store { writer, ..store }.under(limits::policy(config)))
 }
 

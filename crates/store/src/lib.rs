@@ -7,6 +7,7 @@
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
 mod allowance;
+mod audit;
 mod brakes;
 mod breakers;
 mod cursor;
@@ -26,6 +27,8 @@ mod outbox;
 mod outcome;
 mod policy;
 mod reader;
+mod screening;
+mod sender_rule;
 mod sql;
 mod standing;
 mod suppression;
@@ -43,6 +46,7 @@ pub use crate::{
     allowance::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
+    audit::{Actor, AuditEntry, AuditFilter},
     brakes::{Brakes, Manner},
     breakers::Breakers,
     domain::*,
@@ -60,14 +64,17 @@ pub use crate::{
     policy::Policy,
     reader::{
         Reader,
+        screening::{QuarantineFilter, Screened, Settings},
         standings::{StandingChange, Whose},
     },
+    screening::{FLAGS, ScreeningAction, ScreeningPolicy, ScreeningSettings, Threshold},
+    sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     wait::Schema,
-    writer::{Switched, Writer},
+    writer::{Reviewed, Switched, Writer},
 };
 
 /// A connected database whose schema is current.

@@ -80,6 +80,8 @@ pub struct EmailFilter {
     /// has a later one.
     pub since: Option<i64>,
     pub direction: Option<Direction>,
+    /// What is in quarantine as well.
+    pub include_quarantined: bool,
     pub cursor: Option<String>,
 }
 

@@ -189,6 +189,8 @@ fn row(submitted: &Submitted, inbox: &Locked) -> EmailRow {
         created_at: inbox.created_at,
         received_at: None,
         no_auto_reply: None,
+        screening: None,
+        is_hidden: false,
     }
 }
 

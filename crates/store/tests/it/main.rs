@@ -20,6 +20,7 @@ mod reports;
 mod resolutions;
 mod rotation;
 mod schema;
+mod screening;
 mod search;
 mod standings;
 mod suppressions;
