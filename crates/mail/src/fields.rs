@@ -152,6 +152,24 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The fields of a header section in their order, encoded words decoded: so many at most, and so many
+/// octets of each.
+pub(crate) fn list(octets: &[u8], most: usize, limit: usize) -> Vec<(String, String)> {
+    let begun = if octets.starts_with(b" ") { octets.trim_ascii_start() } else { octets };
+    let mut stream = MessageStream::new(&begun[..begun.len().min(MAX_SECTION)]);
+    let mut headers = Vec::new();
+    stream.parse_headers(&outline(), &mut headers);
+    let section = &begun[..stream.offset()];
+    headers.retain(|it| is_field(section, it));
+    let field = |it: &Header<'_>| {
+        let value = &section[it.offset_start as usize..it.offset_end as usize];
+        let mut value = one_line(&unstructured(value));
+        value.truncate(value.floor_char_boundary(limit));
+        (it.name.as_str().to_owned(), value)
+    };
+    headers.iter().take(most).map(field).collect()
+}
+
 /// On one line, without control characters: NUL, which PostgreSQL refuses, and line breaks, which
 /// must not come back into a header, among them.
 pub(crate) fn one_line(text: &str) -> String {

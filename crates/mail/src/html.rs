@@ -14,6 +14,11 @@ use html5gum::{
 
 use walk::Walk;
 
+pub use self::{
+    style::{Color, Hiding, Looks},
+    walk::{is_never_shown, is_void, lines},
+};
+
 /// The channels of an HTML body.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Page {

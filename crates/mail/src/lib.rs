@@ -4,6 +4,7 @@ mod address;
 mod answer;
 mod author;
 mod auto_reply;
+mod bodies;
 mod check;
 mod classify;
 mod compose;
@@ -29,11 +30,13 @@ pub use crate::{
         recipients, reply_subject,
     },
     auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, check_answer},
+    bodies::{Bodies, bodies},
     check::{
         MAX_RECIPIENTS, bare_id, check, check_attachment, check_size, forward_paths, on_unknown,
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    html::{Color, Hiding, Looks, is_never_shown, is_void, lines},
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},

@@ -4,21 +4,44 @@
 
 /// What an element's attributes say of its looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Looks {
-    pub(crate) hidden: bool,
-    pub(crate) color: Option<Color>,
-    pub(crate) background: Option<Color>,
+pub struct Looks {
+    pub hidden: Option<Hiding>,
+    pub color: Option<Color>,
+    pub background: Option<Color>,
+}
+
+/// How a page keeps a person from seeing some of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hiding {
+    /// The attribute `hidden`.
+    Attribute,
+    /// `display:none` or `mso-hide:all`.
+    Display,
+    /// `visibility:hidden`.
+    Visibility,
+    /// `opacity:0`, or a colour that is none.
+    Transparent,
+    /// Letters too small to be read.
+    Tiny,
+    /// Outside of the window.
+    OffScreen,
+    /// A box without extent that clips what is in it.
+    Clipped,
+    /// The colour of what is behind it.
+    SameColor,
+    /// An element that is never shown, such as `template`.
+    Element,
 }
 
 /// Red, green, blue.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Color(u8, u8, u8);
+pub struct Color(u8, u8, u8);
 
 impl Looks {
     /// Takes account of an attribute; `name` is in lower case.
-    pub(crate) fn attribute(&mut self, name: &[u8], value: &str) {
+    pub fn attribute(&mut self, name: &[u8], value: &str) {
         match name {
-            b"hidden" => self.hidden = true,
+            b"hidden" => self.hidden = Some(Hiding::Attribute),
             b"style" => self.declarations(value),
             b"color" => self.color = color(value).or(self.color),
             b"bgcolor" => self.background = color(value).or(self.background),
@@ -35,7 +58,7 @@ impl Looks {
             let value = value.strip_suffix("!important").unwrap_or(value).trim_end();
             self.declaration(property.trim(), value, &mut declared);
         }
-        self.hidden |= declared.hides();
+        self.hidden = self.hidden.or(declared.hides());
     }
 
     fn declaration(&mut self, property: &str, value: &str, declared: &mut Declared) {
@@ -84,15 +107,17 @@ struct Declared {
 }
 
 impl Declared {
-    fn hides(&self) -> bool {
-        self.no_display
-            || self.invisible
-            || self.transparent
-            || self.tiny
-            || self.far
-            || self.indented_away
-            || (self.no_extent && self.clips)
-            || (self.clipped && self.detached)
+    fn hides(&self) -> Option<Hiding> {
+        let ways = [
+            (self.no_display, Hiding::Display),
+            (self.invisible, Hiding::Visibility),
+            (self.transparent, Hiding::Transparent),
+            (self.tiny, Hiding::Tiny),
+            (self.far || self.indented_away, Hiding::OffScreen),
+            (self.no_extent && self.clips, Hiding::Clipped),
+            (self.clipped && self.detached, Hiding::Clipped),
+        ];
+        ways.into_iter().find_map(|(applies, way)| applies.then_some(way))
     }
 }
 

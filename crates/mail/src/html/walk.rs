@@ -116,7 +116,7 @@ impl Walk {
         let parent = self.open.last();
         let background = looks.background.or(parent.and_then(|it| it.background));
         let same_color = looks.color.is_some() && looks.color == background;
-        let hidden = looks.hidden
+        let hidden = looks.hidden.is_some()
             || same_color
             || is_never_shown(&name)
             || parent.is_some_and(|it| it.hidden);
@@ -198,7 +198,7 @@ impl Walk {
 }
 
 /// How many line ends stand before and after an element; none for inline elements.
-fn lines(name: &[u8]) -> usize {
+pub fn lines(name: &[u8]) -> usize {
     match name {
         b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"blockquote" | b"ul" | b"ol"
         | b"dl" | b"pre" => 2,
@@ -211,7 +211,7 @@ fn lines(name: &[u8]) -> usize {
 }
 
 /// WHATWG HTML section 13.1.2.
-fn is_void(name: &[u8]) -> bool {
+pub fn is_void(name: &[u8]) -> bool {
     matches!(
         name,
         b"area"
@@ -230,7 +230,7 @@ fn is_void(name: &[u8]) -> bool {
     )
 }
 
-fn is_never_shown(name: &[u8]) -> bool {
+pub fn is_never_shown(name: &[u8]) -> bool {
     matches!(
         name,
         b"script"

@@ -1,0 +1,316 @@
+use std::collections::HashMap;
+
+use html5gum::emitters::callback::CallbackEvent;
+use mail::{Color, Hiding, Looks, is_never_shown, is_void};
+
+use super::{Anchor, Hidden, MAX_LISTED, Page, containers::mark};
+use crate::line::{Line, Mark};
+
+/// Elements nested deeper count as part of their ancestor.
+const MAX_DEPTH: usize = 256;
+/// Octets of text, seen and hidden together, and of one attribute.
+const MAX_TEXT: usize = 2 * 1024 * 1024;
+const MAX_ATTRIBUTE: usize = 8 * 1024;
+
+/// Follows the tokens of a page.
+pub(super) struct Walk {
+    name: Option<fn(&str) -> String>,
+    tag: Tag,
+    open: Vec<Element>,
+    /// How many elements of each name are open, so that stray end tags cost nothing.
+    names: HashMap<Vec<u8>, usize>,
+    page: Page,
+    line: String,
+    /// White space was seen since the last character of the line.
+    space: bool,
+    /// Line ends owed before the next character.
+    breaks: usize,
+    anchor: Option<Anchor>,
+    left: usize,
+}
+
+/// The start tag being read.
+#[derive(Default)]
+struct Tag {
+    name: Vec<u8>,
+    attribute: Vec<u8>,
+    looks: Looks,
+    class: String,
+    id: String,
+    kind: String,
+    href: String,
+    src: String,
+}
+
+struct Element {
+    name: Vec<u8>,
+    hidden: Option<Hiding>,
+    background: Option<Color>,
+    mark: Mark,
+    depth: usize,
+}
+
+impl Walk {
+    pub(super) fn new(name: Option<fn(&str) -> String>) -> Walk {
+        Walk {
+            name,
+            tag: Tag::default(),
+            open: Vec::new(),
+            names: HashMap::new(),
+            page: Page::default(),
+            line: String::new(),
+            space: false,
+            breaks: 0,
+            anchor: None,
+            left: MAX_TEXT,
+        }
+    }
+
+    /// Takes account of an event. False once there is too much.
+    pub(super) fn take(&mut self, event: CallbackEvent<'_>) -> bool {
+        match event {
+            CallbackEvent::OpenStartTag { name } => {
+                self.tag = Tag { name: name.to_vec(), ..Tag::default() };
+            }
+            CallbackEvent::AttributeName { name } => {
+                self.tag.attribute = name.to_vec();
+                // An attribute without a value is all there is of `hidden`.
+                self.tag.looks.attribute(name, "");
+            }
+            CallbackEvent::AttributeValue { value } => {
+                let value = &value[..value.len().min(MAX_ATTRIBUTE)];
+                self.attribute(&String::from_utf8_lossy(value));
+            }
+            CallbackEvent::CloseStartTag { .. } => self.start(),
+            CallbackEvent::EndTag { name } => self.end(name),
+            CallbackEvent::String { value } => self.text(&String::from_utf8_lossy(value)),
+            CallbackEvent::Comment { .. }
+            | CallbackEvent::Doctype { .. }
+            | CallbackEvent::Error(_) => (),
+        }
+        self.left > 0
+    }
+
+    pub(super) fn page(mut self) -> Page {
+        self.close_anchor();
+        self.finish_line();
+        self.page.hidden.retain(|it| !it.text.trim().is_empty());
+        self.page
+    }
+
+    fn attribute(&mut self, value: &str) {
+        let Tag { attribute, looks, class, id, kind, href, src, .. } = &mut self.tag;
+        looks.attribute(attribute, value);
+        match attribute.as_slice() {
+            b"class" => *class = value.to_ascii_lowercase(),
+            b"id" => *id = value.to_ascii_lowercase(),
+            b"type" => *kind = value.to_ascii_lowercase(),
+            b"data-signatureblock" => "signature".clone_into(id),
+            b"href" => *href = value.trim().to_owned(),
+            b"src" => *src = value.trim().to_owned(),
+            _ => (),
+        }
+    }
+
+    fn start(&mut self) {
+        let tag = std::mem::take(&mut self.tag);
+        self.close_implied(&tag.name);
+        let own = mark(&tag.name, &tag.class, &tag.id, &tag.kind);
+        let (background, hidden) = self.looks(&tag);
+        let parent = self.open.last();
+        let inherited = parent.map_or(Mark::None, |it| it.mark);
+        let depth = parent.map_or(0, |it| it.depth)
+            + usize::from(tag.name == b"blockquote" && own == Mark::None);
+        let mark = if own == Mark::None { inherited } else { own };
+        let is_new = parent.and_then(|it| it.hidden).is_none();
+        if let Some(way) = hidden.filter(|_| is_new && self.page.hidden.len() < MAX_LISTED) {
+            self.page.hidden.push(Hidden { way, text: String::new() });
+        }
+        if hidden.is_none() {
+            self.lay_out(&tag.name, true);
+            if mark != inherited {
+                self.break_lines(1);
+            }
+            self.linked(&tag);
+        }
+        if !is_void(&tag.name) && self.open.len() < MAX_DEPTH {
+            *self.names.entry(tag.name.clone()).or_default() += 1;
+            self.open.push(Element { name: tag.name, hidden, background, mark, depth });
+        }
+    }
+
+    fn looks(&self, tag: &Tag) -> (Option<Color>, Option<Hiding>) {
+        let parent = self.open.last();
+        let background = tag.looks.background.or(parent.and_then(|it| it.background));
+        let same_color = tag.looks.color.is_some() && tag.looks.color == background;
+        let hidden = parent
+            .and_then(|it| it.hidden)
+            .or(tag.looks.hidden)
+            .or(same_color.then_some(Hiding::SameColor))
+            .or(is_never_shown(&tag.name).then_some(Hiding::Element));
+        (background, hidden)
+    }
+
+    fn linked(&mut self, tag: &Tag) {
+        if tag.name == b"a" {
+            self.close_anchor();
+            if !tag.href.is_empty() && !tag.href.starts_with('#') {
+                let line = self.page.lines.len();
+                self.anchor = Some(Anchor { href: tag.href.clone(), text: String::new(), line });
+            }
+        } else if tag.name == b"img" && !tag.src.is_empty() && !tag.src.starts_with("cid:") {
+            if self.page.images.len() < MAX_LISTED {
+                self.page.images.push(tag.src.clone());
+            }
+            if let Some(name) = self.name {
+                self.space = true;
+                self.push(&name(&tag.src));
+                self.space = true;
+            }
+        }
+    }
+
+    fn close_anchor(&mut self) {
+        let Some(anchor) = self.anchor.take() else { return };
+        if let Some(name) = self.name {
+            self.space = true;
+            self.push(&name(&anchor.href));
+        }
+        if self.page.anchors.len() < MAX_LISTED {
+            self.page.anchors.push(anchor);
+        }
+    }
+
+    fn end(&mut self, name: &[u8]) {
+        if name == b"a" {
+            self.close_anchor();
+        }
+        if self.names.contains_key(name) {
+            let hidden = self.open.last().and_then(|it| it.hidden);
+            while self.pop().is_some_and(|it| it.name != name) {}
+            if hidden.is_none() {
+                self.lay_out(name, false);
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        // No words for anybody.
+        if [&b"style"[..], b"script", b"title"].iter().any(|it| self.names.contains_key(*it)) {
+            return;
+        }
+        let text = &text[..text.floor_char_boundary(self.left)];
+        self.left -= text.len().max(1);
+        if self.open.last().is_some_and(|it| it.hidden.is_some()) {
+            if let Some(piece) = self.page.hidden.last_mut() {
+                piece.text.push_str(text);
+            }
+            return;
+        }
+        if self.names.contains_key(&b"pre"[..]) {
+            for (n, line) in text.split('\n').enumerate() {
+                if n > 0 {
+                    self.line_end();
+                }
+                self.push(line.trim_end_matches('\r'));
+            }
+            return;
+        }
+        for piece in text.split_inclusive(is_space) {
+            let word = piece.trim_end_matches(is_space);
+            if !word.is_empty() {
+                if let Some(anchor) = &mut self.anchor {
+                    if self.space && !anchor.text.is_empty() {
+                        anchor.text.push(' ');
+                    }
+                    anchor.text.push_str(word);
+                }
+                self.push(word);
+            }
+            self.space |= word.len() < piece.len();
+        }
+    }
+
+    fn push(&mut self, word: &str) {
+        if word.is_empty() {
+            return;
+        }
+        if self.breaks > 0 {
+            self.finish_line();
+            let blank = if self.page.lines.is_empty() { 0 } else { self.breaks - 1 };
+            for _ in 0..blank {
+                self.page.lines.push(Line::default());
+            }
+            self.breaks = 0;
+        }
+        if std::mem::take(&mut self.space) && !self.line.is_empty() && !self.line.ends_with(' ') {
+            self.line.push(' ');
+        }
+        if self.line.is_empty() {
+            // What a line is, its first word says.
+            let (depth, mark) = self.open.last().map_or((0, Mark::None), |it| (it.depth, it.mark));
+            self.page.lines.push(Line { text: String::new(), depth, mark });
+        }
+        self.line.push_str(word);
+    }
+
+    fn finish_line(&mut self) {
+        let text = std::mem::take(&mut self.line);
+        self.space = false;
+        if let Some(last) = self.page.lines.last_mut().filter(|_| !text.is_empty()) {
+            *last = Line::new(&text, last.depth, last.mark);
+        }
+    }
+
+    fn break_lines(&mut self, lines: usize) {
+        self.breaks = self.breaks.max(lines);
+    }
+
+    /// One more line end, as `<br>` asks for; endless empty lines help nobody.
+    fn line_end(&mut self) {
+        self.breaks = (self.breaks + 1).min(3);
+    }
+
+    fn lay_out(&mut self, name: &[u8], starts: bool) {
+        match name {
+            b"br" if starts => self.line_end(),
+            b"td" | b"th" => self.space = true,
+            _ => self.break_lines(mail::lines(name)),
+        }
+    }
+
+    /// The elements a start tag ends (WHATWG HTML section 13.1.2.4), as far as they matter here.
+    fn close_implied(&mut self, name: &[u8]) {
+        let (ended, scope): (&[u8], &[&[u8]]) = match name {
+            b"li" => (b"li", &[b"ul", b"ol", b"menu"]),
+            b"td" | b"th" => (b"td", &[b"table", b"tr"]),
+            b"tr" => (b"tr", &[b"table"]),
+            _ if mail::lines(name) > 0 => (b"p", &[b"table", b"td", b"th", b"button"]),
+            _ => return,
+        };
+        if !self.names.contains_key(ended) {
+            return;
+        }
+        let within = self.open.iter().rposition(|it| scope.contains(&it.name.as_slice()));
+        let found = self.open.iter().rposition(|it| it.name == ended);
+        if found > within {
+            while self.pop().is_some_and(|it| it.name != ended) {}
+        }
+    }
+
+    fn pop(&mut self) -> Option<Element> {
+        let element = self.open.pop()?;
+        if let Some(count) = self.names.get_mut(&element.name) {
+            *count -= 1;
+            if *count == 0 {
+                self.names.remove(&element.name);
+            }
+        }
+        Some(element)
+    }
+}
+
+/// Not the no-break space: it does not collapse.
+fn is_space(it: char) -> bool {
+    matches!(it, ' ' | '\t' | '\n' | '\r' | '\x0c')
+}
