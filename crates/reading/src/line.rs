@@ -1,5 +1,7 @@
 //! A body as lines, each with what its surroundings say of it.
 
+use crate::words::WROTE;
+
 /// Lines beyond these are not looked at.
 const MAX_LINES: usize = 20_000;
 
@@ -47,7 +49,26 @@ impl Line {
 
 /// The lines of a plain text.
 pub(crate) fn lines(text: &str) -> Vec<Line> {
-    text.lines().take(MAX_LINES).map(|it| Line::new(it, 0, Mark::None)).collect()
+    let mut lines: Vec<Line> = Vec::new();
+    for text in text.lines().take(MAX_LINES) {
+        let line = Line::new(text, 0, Mark::None);
+        match lines.last_mut() {
+            Some(last) if closes_address(last, &line) => last.text.push_str(line.text.trim()),
+            _ => lines.push(line),
+        }
+    }
+    lines
+}
+
+/// "<tom@example.org" was broken before its ">", which is no quote mark then.
+fn closes_address(last: &Line, line: &Line) -> bool {
+    if line.depth != 1 || last.depth > 0 || last.is_blank() {
+        return false;
+    }
+    let content = line.content();
+    let is_end = content == ":" || WROTE.contains(&content.trim_end_matches(':').trim_end());
+    let opened = last.text.rfind('<').is_some_and(|at| last.text[at..].contains('@'));
+    is_end && opened
 }
 
 /// How many quote marks (">") a line begins with, and the rest.
@@ -75,5 +96,12 @@ mod tests {
         check(" >> > a ", 3, "a");
         check(">", 1, "");
         check("", 0, "");
+    }
+
+    #[test]
+    fn a_bracket_on_the_next_line_is_no_quote_mark() {
+        let lines = lines("kl. 13:09 skrev T <t@example.com\n>:\n> Ok");
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].text.ends_with("<t@example.com>:") && lines[1].depth == 1);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Page {
 }
 
 /// A link.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Anchor {
     pub(crate) href: String,
     pub(crate) text: String,

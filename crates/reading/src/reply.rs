@@ -31,6 +31,16 @@ impl Written {
         let lines: Vec<&str> = self.lines.iter().map(|it| it.text.as_str()).collect();
         lines.join("\n").trim_matches(['\n', '\r']).trim_end().to_owned()
     }
+
+    /// As `text`; of a page that is nothing but indented, all of it.
+    pub(crate) fn text_or(&self, page: &[Line]) -> String {
+        let text = self.text();
+        let is_indented = |it: &Line| it.is_blank() || (it.depth > 0 && it.mark == Mark::None);
+        if text.is_empty() && page.iter().all(is_indented) {
+            return Written { lines: page.to_vec(), quote_found: false }.text();
+        }
+        text
+    }
 }
 
 pub(crate) fn written(lines: &[Line]) -> Written {

@@ -17,6 +17,7 @@ mod domain;
 mod email;
 mod error;
 mod finding;
+mod labels;
 mod ledger;
 mod migrations;
 mod model;
@@ -47,6 +48,7 @@ pub use crate::{
     domain::*,
     error::Error,
     finding::{Fate, Finding, Found, Sent, Source},
+    labels::{Change, Changed, MAX_LABEL, MAX_LABELS, MAX_LABELS_OF_EMAIL},
     ledger::request_digest,
     migrations::migrate,
     model::*,

@@ -80,6 +80,10 @@ pub struct EmailFilter {
     /// has a later one.
     pub since: Option<i64>,
     pub direction: Option<Direction>,
+    /// Only what has this label.
+    pub label: Option<String>,
+    /// Only what has been read, or has not.
+    pub is_read: Option<bool>,
     pub cursor: Option<String>,
 }
 

@@ -816,6 +816,9 @@ pub struct Email {
     #[prost(message, optional, tag = "30")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_reply: ::core::option::Option<AutoReply>,
+    /// What its account has put on it, in alphabetical order.
+    #[prost(string, repeated, tag = "38")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Whether a machine may answer a mail (RFC 3834).
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]

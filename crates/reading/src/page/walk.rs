@@ -155,8 +155,7 @@ impl Walk {
         if tag.name == b"a" {
             self.close_anchor();
             if !tag.href.is_empty() && !tag.href.starts_with('#') {
-                let line = self.page.lines.len();
-                self.anchor = Some(Anchor { href: tag.href.clone(), text: String::new(), line });
+                self.anchor = Some(Anchor { href: tag.href.clone(), ..Anchor::default() });
             }
         } else if tag.name == b"img" && !tag.src.is_empty() && !tag.src.starts_with("cid:") {
             if self.page.images.len() < MAX_LISTED {
@@ -171,7 +170,11 @@ impl Walk {
     }
 
     fn close_anchor(&mut self) {
-        let Some(anchor) = self.anchor.take() else { return };
+        let Some(mut anchor) = self.anchor.take() else { return };
+        if anchor.text.is_empty() {
+            // Of an image, or of nothing.
+            anchor.line = self.page.lines.len().saturating_sub(1);
+        }
         if let Some(name) = self.name {
             self.space = true;
             self.push(&name(&anchor.href));
@@ -219,13 +222,17 @@ impl Walk {
         for piece in text.split_inclusive(is_space) {
             let word = piece.trim_end_matches(is_space);
             if !word.is_empty() {
+                let space = self.space;
+                self.push(word);
+                let line = self.page.lines.len() - 1;
                 if let Some(anchor) = &mut self.anchor {
-                    if self.space && !anchor.text.is_empty() {
+                    if anchor.text.is_empty() {
+                        anchor.line = line;
+                    } else if space {
                         anchor.text.push(' ');
                     }
                     anchor.text.push_str(word);
                 }
-                self.push(word);
             }
             self.space |= word.len() < piece.len();
         }
@@ -237,9 +244,13 @@ impl Walk {
         }
         if self.breaks > 0 {
             self.finish_line();
-            let blank = if self.page.lines.is_empty() { 0 } else { self.breaks - 1 };
-            for _ in 0..blank {
-                self.page.lines.push(Line::default());
+            if let Some(last) = self.page.lines.last() {
+                // An empty line between two of one container is in it.
+                let (depth, mark) = self.place();
+                let within = last.mark == mark;
+                let mark = if within { mark } else { Mark::None };
+                let blank = Line { depth: depth.min(last.depth), mark, text: String::new() };
+                self.page.lines.extend(vec![blank; self.breaks - 1]);
             }
             self.breaks = 0;
         }
@@ -248,10 +259,15 @@ impl Walk {
         }
         if self.line.is_empty() {
             // What a line is, its first word says.
-            let (depth, mark) = self.open.last().map_or((0, Mark::None), |it| (it.depth, it.mark));
+            let (depth, mark) = self.place();
             self.page.lines.push(Line { text: String::new(), depth, mark });
         }
         self.line.push_str(word);
+    }
+
+    /// How deep what is read now is quoted, and in what.
+    fn place(&self) -> (usize, Mark) {
+        self.open.last().map_or((0, Mark::None), |it| (it.depth, it.mark))
     }
 
     fn finish_line(&mut self) {

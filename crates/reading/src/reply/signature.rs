@@ -10,6 +10,9 @@ const MOST_LINES: usize = 15;
 /// Nor longer ones, in characters.
 const MAX_LINE: usize = 120;
 
+/// A letter that an extension of Gmail leaves behind.
+const GMAIL_MARK: char = '\u{1427}';
+
 /// Where what was written ends: `lines` below are none of it.
 pub(super) fn end(lines: &[Line], is_code: &[bool]) -> usize {
     let mut end = lines.len();
@@ -67,7 +70,7 @@ fn trim(lines: &[Line], mut end: usize) -> usize {
     while end > 0 {
         let line = &lines[end - 1];
         let text = line.text.trim();
-        let has_words = text.chars().any(|it| it.is_alphanumeric() || is_picture(it));
+        let has_words = text.chars().any(|it| (it.is_alphanumeric() && it != GMAIL_MARK) || is_picture(it));
         if !line.is_quoted() && has_words && !is_disclaimer(&lines[..end]) {
             break;
         }

@@ -12,7 +12,7 @@ fn corpora() {
             let t = String::from_utf8_lossy(&std::fs::read(format!("{root}/{f}")).unwrap()).into_owned();
             let html = c["format"]=="html";
             let exp = if html { c["expected_reply_text_of_html"].as_str() } else { c["expected_reply"].as_str() };
-            let got = if html { reading::reply_html(&t) } else { reading::reply_text(&t) };
+            let got = { let b = if html { reading::Mail{html:&t,..Default::default()} } else { reading::Mail{text:&t,has_plain_text:true,..Default::default()} }; reading::Reading::of(b).reply_text() };
             let Some(exp)=exp else { 
                 if c["expected_signature"].is_null() { eprintln!("-- {} GOT {:?} must {}", c["id"], n(&got).chars().take(120).collect::<String>(), c["reply_must_match"]); if c["nothing_is_cut"]==true && n(&got)!=n(&t) {eprintln!("   CUT!");} }
                 continue };

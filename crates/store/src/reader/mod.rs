@@ -1,5 +1,6 @@
 pub(crate) mod domains;
 mod emails;
+mod labels;
 mod outbound;
 mod outbox;
 mod reports;

@@ -4,6 +4,7 @@ mod domains;
 mod emails;
 mod findings;
 mod inboxes;
+mod labels;
 mod limits;
 mod mail;
 mod outbound;

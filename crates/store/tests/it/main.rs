@@ -9,6 +9,7 @@ mod emails;
 mod findings;
 mod fixture;
 mod inboxes;
+mod labels;
 mod loops;
 mod outbound;
 mod outbox;
