@@ -16,9 +16,9 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, outbox, poll,
-    problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
-    unsubscribe, uploads,
+    accounts, attachments, deliveries, domains, emails, extraction, gateway::Gateway, inboxes,
+    labels, outbox, poll, problem::ProblemBody, replies, reputation, resolve, safe, search, send,
+    suppressions, threads, unsubscribe, uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -92,6 +92,8 @@ pub(crate) enum Errors {
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete, domains::rotate,
         emails::list, emails::read, emails::read_any, emails::raw, poll::poll,
+        safe::of_inbox, safe::of_email, extraction::extract, extraction::extraction,
+        labels::list, labels::update, labels::batch,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
@@ -168,6 +170,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (42, 42));
+        assert_eq!((ids.len(), count), (49, 49));
     }
 }

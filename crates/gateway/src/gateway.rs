@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, accounts, attachments, deliveries, documentation,
     domain_check::Checker,
-    domains, emails,
+    domains, emails, extraction,
     finish::finish,
-    inboxes,
+    inboxes, labels,
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
@@ -20,8 +20,9 @@ use crate::{
     params::PublicUrl,
     poll,
     problem::Problem,
+    reading::Readings,
     repeats::Repeats,
-    replies, reputation, resolve, search, send,
+    replies, reputation, resolve, safe, search, send,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
@@ -47,6 +48,7 @@ pub(crate) struct Gateway {
     tokens: UnsubscribeTokens,
     waiters: Waiters,
     repeats: Repeats,
+    readings: Readings,
     metrics: Metrics,
     tiers: Tiers,
     domains: Domains,
@@ -74,6 +76,7 @@ impl Gateway {
     pub(crate) fn new(config: &Config, store: Store, bus: Bus, parts: Parts) -> Gateway {
         let Parts { links, tokens, vault, checker, metrics, stop } = parts;
         Gateway {
+            readings: Readings::new(store.reader.clone()),
             reader: store.reader,
             writer: store.writer,
             directory: bus.directory(),
@@ -109,6 +112,9 @@ impl Gateway {
             .merge(inboxes::routes())
             .merge(domains::routes())
             .merge(emails::routes())
+            .merge(extraction::routes())
+            .merge(labels::routes())
+            .merge(safe::routes())
             .merge(poll::routes())
             .merge(attachments::routes())
             .merge(deliveries::routes())

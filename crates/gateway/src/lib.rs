@@ -2,7 +2,7 @@
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
-//! tokens, inboxes and domains.
+//! tokens, inboxes and domains, and what agents note of their mail.
 
 mod accounts;
 mod attachments;
@@ -14,9 +14,11 @@ mod documentation;
 mod domain_check;
 mod domains;
 mod emails;
+mod extraction;
 mod finish;
 mod gateway;
 mod inboxes;
+mod labels;
 mod links;
 mod local_part;
 mod metrics;
@@ -26,11 +28,13 @@ mod params;
 mod poll;
 mod precheck;
 mod problem;
+mod reading;
 mod repeats;
 mod replies;
 mod reputation;
 mod resolve;
 mod resolver;
+mod safe;
 mod search;
 mod send;
 mod server;
