@@ -4,7 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, Router, extract::State, routing::{get, post}};
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
 use reading::{Extraction, Facts, RULES, Reading};
 use serde::Serialize;
 use store::Reader;
@@ -13,8 +17,9 @@ use utoipa::ToSchema;
 use crate::{
     caller::Caller,
     documentation::Errors,
-    emails, inboxes,
+    emails,
     gateway::Gateway,
+    inboxes,
     params::Segments,
     problem::Problem,
     reading::{MAX_BODY, Opened, Readings, mail_of},

@@ -198,7 +198,9 @@ async fn found(
         Some("inbound") => Some(store::Direction::Inbound),
         Some("outbound") => Some(store::Direction::Outbound),
         Some(other) => {
-            let message = format!("filter.direction={other:?} is not accepted: give \"inbound\" or \"outbound\"");
+            let message = format!(
+                "filter.direction={other:?} is not accepted: give \"inbound\" or \"outbound\""
+            );
             return Err(Problem::invalid_request(message));
         }
     };
@@ -214,11 +216,7 @@ async fn found(
     Ok((page.items.into_iter().map(|it| it.id).collect(), page.cursor))
 }
 
-fn change(
-    read: Option<bool>,
-    add: Vec<String>,
-    remove: Vec<String>,
-) -> Result<Change, Problem> {
+fn change(read: Option<bool>, add: Vec<String>, remove: Vec<String>) -> Result<Change, Problem> {
     if read.is_none() && add.is_empty() && remove.is_empty() {
         let message = "nothing to change: give read, addLabels or removeLabels";
         return Err(Problem::invalid_request(message));
@@ -250,7 +248,10 @@ fn check(label: &str) -> Result<(), Problem> {
 
 fn outcome(changed: Changed, email_id: &str) -> Result<Vec<String>, Problem> {
     let too_many = |what: &str, most: usize| {
-        Problem::unprocessable("too_many_labels", format!("{what} would have more than {most} labels"))
+        Problem::unprocessable(
+            "too_many_labels",
+            format!("{what} would have more than {most} labels"),
+        )
     };
     match changed {
         Changed::Done(labels) => Ok(labels),

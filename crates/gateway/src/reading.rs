@@ -228,7 +228,9 @@ mod tests {
     fn only_our_own_results_count() {
         let ours = of(b"Return-Path: <a@x>\r\nAuthentication-Results: us; spf=pass\r\n\r\nx");
         assert_eq!(ours["authentication"]["results"], "us; spf=pass");
-        let forged = of(b"Return-Path: <a@x>\r\nReceived: x\r\nAuthentication-Results: us; spf=pass\r\n\r\n");
+        let forged = of(
+            b"Return-Path: <a@x>\r\nReceived: x\r\nAuthentication-Results: us; spf=pass\r\n\r\n",
+        );
         assert!(forged["authentication"]["results"].is_null());
     }
 

@@ -18,8 +18,9 @@ use utoipa::ToSchema;
 use crate::{
     caller::Caller,
     documentation::Errors,
-    emails, inboxes,
+    emails,
     gateway::Gateway,
+    inboxes,
     params::{Params, Segments},
     problem::Problem,
     reading::{MAX_BODY, Opened, ReadLink, Readings, mail_of},
@@ -92,7 +93,9 @@ impl Wanted {
         Ok(Wanted {
             is_text: params.choice("format", &[("json", false), ("text", true)])?.unwrap_or(false),
             datamark: params.choice("datamark", &yes_or_no)?.unwrap_or(false),
-            show_hidden: params.choice("hidden", &[("show", true), ("name", false)])?.unwrap_or(false),
+            show_hidden: params
+                .choice("hidden", &[("show", true), ("name", false)])?
+                .unwrap_or(false),
         })
     }
 }

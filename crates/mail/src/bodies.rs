@@ -28,11 +28,8 @@ pub struct Bodies {
 pub fn bodies(content: &[u8], limit: usize) -> Bodies {
     let tree = Tree::read(content);
     let (text, mut truncated) = message::body_text(&tree, limit);
-    let mut bodies = Bodies {
-        text,
-        fields: fields::list(content, MAX_FIELDS, MAX_VALUE),
-        ..Bodies::default()
-    };
+    let mut bodies =
+        Bodies { text, fields: fields::list(content, MAX_FIELDS, MAX_VALUE), ..Bodies::default() };
     for at in tree.leaves() {
         let entity = &tree.entities[at];
         let is_html = entity.is("text/html");

@@ -108,7 +108,8 @@ fn joined_digits(body: &[Line]) -> Vec<String> {
     let mut run = 0;
     for line in body.iter().take(MOST_LINES) {
         let text = candidate::plain(line.content());
-        let is_single = text.chars().count() == 1 && text.chars().all(|it| it.is_ascii_alphanumeric());
+        let is_single =
+            text.chars().count() == 1 && text.chars().all(|it| it.is_ascii_alphanumeric());
         match lines.last_mut() {
             Some(last) if is_single && run > 0 => last.push_str(&text),
             _ if text.is_empty() && run > 0 => continue,
@@ -133,13 +134,18 @@ mod tests {
 
     #[track_caller]
     fn check(subject: &str, text: &str, expected: Option<&str>) {
-        let mail = Mail { subject, text, from: "a@x.test", has_plain_text: true, ..Mail::default() };
+        let mail =
+            Mail { subject, text, from: "a@x.test", has_plain_text: true, ..Mail::default() };
         assert_eq!(code(&Reading::of(mail)).as_deref(), expected, "{text}");
     }
 
     #[test]
     fn a_code_on_its_own_line_or_in_a_sentence() {
-        check("Sign in", "Your code is below.\n\n123 456\n\nIgnore this otherwise.", Some("123456"));
+        check(
+            "Sign in",
+            "Your code is below.\n\n123 456\n\nIgnore this otherwise.",
+            Some("123456"),
+        );
         check("Welcome", "Your verification code is 204117.", Some("204117"));
         check("Welcome", "Use 8841 as your one-time password", Some("8841"));
         check("Confirm your address", "Or enter 551204 in the app.", Some("551204"));
@@ -162,6 +168,10 @@ mod tests {
 
     #[test]
     fn an_older_one_that_is_quoted_is_none() {
-        check("Re: code", "The code is 111222\n\nOn 1 May 2026, X wrote:\n> code 998120", Some("111222"));
+        check(
+            "Re: code",
+            "The code is 111222\n\nOn 1 May 2026, X wrote:\n> code 998120",
+            Some("111222"),
+        );
     }
 }

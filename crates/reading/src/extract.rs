@@ -168,26 +168,112 @@ fn label(sentence: &str) -> String {
 
 fn meeting(lower: &str) -> Option<&'static str> {
     const KINDS: &[(&str, &[&str])] = &[
-        ("deadline", &["deadline", "due ", "no later than", "spätestens", "fällig", "échéance", "vence", "scadenza"]),
+        (
+            "deadline",
+            &[
+                "deadline",
+                "due ",
+                "no later than",
+                "spätestens",
+                "fällig",
+                "échéance",
+                "vence",
+                "scadenza",
+            ],
+        ),
         ("call", &["call", "zoom", "telefonat", "anruf", "appel", "llamada"]),
-        ("appointment", &["appointment", "termin", "rendez-vous", "cita", "appuntamento", "afspraak"]),
-        ("meeting", &["meet", "besprechung", "treffen", "réunion", "reunión", "reunião", "riunione", "vergadering"]),
+        (
+            "appointment",
+            &["appointment", "termin", "rendez-vous", "cita", "appuntamento", "afspraak"],
+        ),
+        (
+            "meeting",
+            &[
+                "meet",
+                "besprechung",
+                "treffen",
+                "réunion",
+                "reunión",
+                "reunião",
+                "riunione",
+                "vergadering",
+            ],
+        ),
     ];
-    KINDS.iter().find_map(|(kind, words)| words.iter().any(|it| lower.contains(it)).then_some(*kind))
+    KINDS
+        .iter()
+        .find_map(|(kind, words)| words.iter().any(|it| lower.contains(it)).then_some(*kind))
 }
 
 /// What a sentence asks the reader to do.
 fn asked(lower: &str) -> Option<&'static str> {
     const ASKING: &[&str] = &[
-        "please", "could you", "can you", "would you", "kindly", "need you to", "must ", "bitte", "könnten sie",
-        "merci de", "veuillez", "pouvez-vous", "por favor", "podrías", "per favore", "alstublieft", "graag",
+        "please",
+        "could you",
+        "can you",
+        "would you",
+        "kindly",
+        "need you to",
+        "must ",
+        "bitte",
+        "könnten sie",
+        "merci de",
+        "veuillez",
+        "pouvez-vous",
+        "por favor",
+        "podrías",
+        "per favore",
+        "alstublieft",
+        "graag",
     ];
     const KINDS: &[(&str, &[&str])] = &[
-        ("pay", &["pay", "transfer", "settle", "zahl", "überweis", "payer", "régler", "pagar", "pagare", "betal"]),
+        (
+            "pay",
+            &[
+                "pay",
+                "transfer",
+                "settle",
+                "zahl",
+                "überweis",
+                "payer",
+                "régler",
+                "pagar",
+                "pagare",
+                "betal",
+            ],
+        ),
         ("sign", &["sign ", "signature", "unterschr", "signer", "firmar", "firmare", "teken"]),
-        ("review", &["review", "check", "look at", "look over", "prüf", "vérifi", "revis", "controll", "bekijk"]),
+        (
+            "review",
+            &[
+                "review",
+                "check",
+                "look at",
+                "look over",
+                "prüf",
+                "vérifi",
+                "revis",
+                "controll",
+                "bekijk",
+            ],
+        ),
         ("confirm", &["confirm", "bestätig", "confirmer", "confirmar", "confermare", "bevestig"]),
-        ("reply", &["reply", "respond", "let me know", "let us know", "answer", "send ", "antwort", "répond", "respond", "rispond", "antwoord"]),
+        (
+            "reply",
+            &[
+                "reply",
+                "respond",
+                "let me know",
+                "let us know",
+                "answer",
+                "send ",
+                "antwort",
+                "répond",
+                "respond",
+                "rispond",
+                "antwoord",
+            ],
+        ),
     ];
     if !ASKING.iter().any(|it| lower.contains(it)) {
         return None;
@@ -213,8 +299,12 @@ mod tests {
         assert_eq!(amounts, [(1250.5, "EUR")]);
         let dates: Vec<_> = found.dates.iter().map(|it| it.value.as_str()).collect();
         assert_eq!(dates, ["2026-05-15", "2026-05-04T14:30:00"]);
-        let contacts: Vec<_> = found.contacts.iter().map(|it| (it.email.as_deref(), it.phone.as_deref())).collect();
-        assert_eq!(contacts, [(Some("sam@acme.test"), Some("+442079460958")), (Some("eva@acme.test"), None)]);
+        let contacts: Vec<_> =
+            found.contacts.iter().map(|it| (it.email.as_deref(), it.phone.as_deref())).collect();
+        assert_eq!(
+            contacts,
+            [(Some("sam@acme.test"), Some("+442079460958")), (Some("eva@acme.test"), None)]
+        );
         let kinds: Vec<_> = found.scheduling.iter().map(|it| it.event_type).collect();
         assert_eq!(kinds, ["deadline", "meeting"]);
         assert_eq!(found.actions[0].kind, "pay");
@@ -225,6 +315,8 @@ mod tests {
         let text = "Please pay $1 on 2026-05-04. ".repeat(20_000);
         let mail = Mail { text: &text, has_plain_text: true, ..Mail::default() };
         let found = extract(&Reading::of(mail), Facts::default());
-        assert!(found.dates.len() <= MOST && found.amounts.len() <= MOST && found.actions.len() <= MOST);
+        assert!(
+            found.dates.len() <= MOST && found.amounts.len() <= MOST && found.actions.len() <= MOST
+        );
     }
 }

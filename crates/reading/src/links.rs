@@ -1,11 +1,14 @@
 //! Links, those first that confirm, log in or reset, each with the host that it really leads to.
 
+mod words;
+
 use std::{collections::HashSet, sync::LazyLock};
 
 use linkify::{LinkFinder, LinkKind};
 use regex::Regex;
 use url::{Host, Url};
 
+use self::words::{LEAVE, PASSIVE, PURPOSES};
 use crate::{Reading, line::Line, reply::expression};
 
 /// More are not listed.
@@ -84,7 +87,11 @@ fn found(reading: &Reading<'_>) -> Vec<Found> {
             finder.kinds(&[LinkKind::Url]);
             for link in finder.links(&line.text).take(MAX_FOUND) {
                 let text = line.text[..link.start()].trim().to_owned();
-                found.push(Found { url: link.as_str().to_owned(), text, around: around(lines, at) });
+                found.push(Found {
+                    url: link.as_str().to_owned(),
+                    text,
+                    around: around(lines, at),
+                });
             }
         }
     }
@@ -185,48 +192,6 @@ fn imitates(host: &str, domain: &str) -> bool {
     format!("{host}.").contains(&format!("{own}.")) || has_name
 }
 
-const PURPOSES: &[(Purpose, &[&str])] = &[
-    (Purpose::Reset, &[
-        "reset", "zurücksetz", "réinitialis", "restablec", "redefin", "reimposta", "herstel", "nulstil",
-        "tilbakestill", "återställ", "palaut", "resetow", "obnov", "visszaállít", "сброс", "восстанов", "відновлен",
-        "sıfırla", "επαναφορ", "איפוס", "إعادة تعيين", "بازنشانی", "重置", "重設", "再設定", "リセット", "재설정",
-        "รีเซ็ต", "đặt lại", "password", "passwor", "recover", "forgot",
-    ]),
-    (Purpose::Verify, &[
-        "confirm", "verify", "verif", "activat", "validat", "bestätig", "aktivier", "vérifi", "activer",
-        "bevestig", "bekræft", "bekreft", "bekräft", "vahvist", "potwierd", "potvr", "ověř", "megerősít",
-        "подтвер", "підтверд", "потвър", "doğrula", "onayla", "επιβεβαί", "אשר", "אימות", "تأكيد", "تایید", "确认",
-        "验证", "確認", "驗證", "認証", "확인", "인증", "ยืนยัน", "xác nhận", "konfirmasi", "verifikasi", "patvirtin",
-        "apstiprin", "kinnita", "conferma", "get-started", "complete your registration", "opt-in", "optin",
-    ]),
-    (Purpose::Login, &[
-        "login", "log in", "log-in", "signin", "sign in", "sign-in", "magic", "anmeld", "einlogg", "connexion",
-        "connecter", "iniciar ses", "acceder", "accedi", "inloggen", "logga in", "kirjaudu", "zaloguj", "přihlás",
-        "вход", "войти", "увійти", "giriş", "σύνδεσ", "התחבר", "تسجيل الدخول", "登录", "登入", "ログイン", "로그인",
-        "auth", "sso", "session",
-    ]),
-    (Purpose::Invite, &[
-        "invit", "join", "einlad", "beitreten", "rejoindre", "únete", "unirse", "uitnodig", "zaproszen", "pozván",
-        "приглаш", "запрош", "davet", "邀请", "招待", "초대", "accept",
-    ]),
-];
-
-/// Pages about a mail or its sender.
-const PASSIVE: &[&str] = &[
-    "privacy", "datenschutz", "terms", "imprint", "impressum", "help", "support", "contact", "preferences",
-    "settings", "facebook.com", "twitter.com", "linkedin.com", "instagram.com", "youtube.com", "/blog",
-    "view in browser", "view-in-browser", "webversion", "manage notification", "cancel", ".png", ".jpg", ".gif",
-    "not me", "wasn't me", "report", "/docs", "learn more",
-];
-
-const LEAVE: &[&str] = &[
-    "unsubscribe", "unsub", "opt-out", "optout", "abmelden", "abbestellen", "désabonn", "desinscri",
-    "darse de baja", "cancelar suscri", "disiscri", "annulla iscrizione", "cancelar inscri", "uitschrijv",
-    "afmelden", "afmeld", "avprenumerer", "avregistrer", "peruuta tilaus", "wypisz", "odhlás", "leiratkoz",
-    "dezabon", "отпис", "відпис", "abonelikten", "退订", "取消订阅", "取消訂閱", "配信停止", "수신거부",
-    "ยกเลิกการ", "hủy đăng ký", "berhenti berlangganan",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,14 +214,22 @@ mod tests {
         let token = "4f9d8a7b6c5e4d3c2b1a";
         let url = format!("https://acme.com/confirm/{token}");
         check(
-            &format!("<a href=https://acme.com/unsubscribe/{token}>x</a> <a href={url}>Confirm</a>"),
+            &format!(
+                "<a href=https://acme.com/unsubscribe/{token}>x</a> <a href={url}>Confirm</a>"
+            ),
             &url,
             "acme.com",
             Purpose::Verify,
             false,
         );
         let url = format!("https://click.tracker.net/ls/{token}");
-        check(&format!("<a href={url}>Reset your password</a> reset"), &url, "click.tracker.net", Purpose::Reset, false);
+        check(
+            &format!("<a href={url}>Reset your password</a> reset"),
+            &url,
+            "click.tracker.net",
+            Purpose::Reset,
+            false,
+        );
         let url = "https://acme.com/pricing";
         check(&format!("<a href={url}>Log in to see</a>"), url, "acme.com", Purpose::Other, false);
     }
@@ -275,8 +248,12 @@ mod tests {
 
     #[test]
     fn only_the_web_and_only_so_many() {
-        assert!(of("<a href='javascript:x'>a</a><a href='data:x'>b</a><a href=mailto:a@b>c</a>").is_empty());
-        let many: String = (0..1000).map(|n| format!("<a href=https://x.test/{n}>x</a> ")).collect();
+        assert!(
+            of("<a href='javascript:x'>a</a><a href='data:x'>b</a><a href=mailto:a@b>c</a>")
+                .is_empty()
+        );
+        let many: String =
+            (0..1000).map(|n| format!("<a href=https://x.test/{n}>x</a> ")).collect();
         assert_eq!(of(&many).len(), MAX_LINKS);
     }
 }

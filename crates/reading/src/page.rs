@@ -70,12 +70,10 @@ mod tests {
 
     #[test]
     fn blocks_break_lines() {
-        assert_eq!(texts("<p>One <b>two</b>\n three</p><div>four<br>five</div>"), [
-            "One two three",
-            "",
-            "four",
-            "five"
-        ]);
+        assert_eq!(
+            texts("<p>One <b>two</b>\n three</p><div>four<br>five</div>"),
+            ["One two three", "", "four", "five"]
+        );
         assert_eq!(texts("<tr><td>7<td>4</tr><tr><td>x"), ["7 4", "x"]);
         assert_eq!(texts("<pre>a\n  b</pre>"), ["a", "  b"]);
         assert_eq!(texts("a<br><br>b"), ["a", "", "b"]);
@@ -86,13 +84,16 @@ mod tests {
         let page = read("a<div class='x gmail_quote'>b</div>c<blockquote>d</blockquote>", None);
         let lines: Vec<_> =
             page.lines.iter().map(|it| (it.text.as_str(), it.mark, it.depth)).collect();
-        assert_eq!(lines, [
-            ("a", Mark::None, 0),
-            ("b", Mark::Quoted, 0),
-            ("c", Mark::None, 0),
-            ("", Mark::None, 0),
-            ("d", Mark::None, 1)
-        ]);
+        assert_eq!(
+            lines,
+            [
+                ("a", Mark::None, 0),
+                ("b", Mark::Quoted, 0),
+                ("c", Mark::None, 0),
+                ("", Mark::None, 0),
+                ("d", Mark::None, 1)
+            ]
+        );
     }
 
     #[test]

@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_mail_that_is_only_passed_on_stays_whole() {
-        let forwarded = "---------- Forwarded message ---------\nFrom: a@x.test\nDate: 1 May 2026\n\nx";
+        let forwarded =
+            "---------- Forwarded message ---------\nFrom: a@x.test\nDate: 1 May 2026\n\nx";
         check(forwarded, forwarded);
     }
 
@@ -245,6 +246,9 @@ mod tests {
     fn containers_of_html() {
         check_html("<div>Yes</div><div class=gmail_quote>On 1 May, Tom wrote:<br>x</div>", "Yes");
         check_html("Yes<div id=divRplyFwdMsg>x</div><div>y</div>", "Yes");
+        check_html("Yes<div id=appendonsend></div><hr><div>y</div>", "Yes");
+        check_html("Yes<hr id=stopSpelling>Date: x<br>y", "Yes");
+        check_html("Yes<blockquote class=gmail_quote>x</blockquote>", "Yes\n\nx");
         check_html("Yes<blockquote type=cite>x</blockquote>And this", "Yes\n\n\nAnd this");
         check_html("Yes<div id=Signature>Tom</div>", "Yes");
         check_html("Yes<hr><b>From:</b> a@x.test<br><b>Sent:</b> 1 May 2026<br>x", "Yes");
@@ -252,7 +256,9 @@ mod tests {
 
     #[test]
     fn hostile_text_takes_linear_time() {
-        for text in ["On 1 May 2026 wrote:\n", "> ", "From: a@b\n", "```\n", "-- \n", ":\n\n", "<\n"] {
+        for text in
+            ["On 1 May 2026 wrote:\n", "> ", "From: a@b\n", "```\n", "-- \n", ":\n\n", "<\n"]
+        {
             written(&lines(&text.repeat(2_000)));
         }
     }

@@ -79,21 +79,30 @@ fn is_inside(before: &str, after: &str) -> bool {
     let joins_before = |it: char| {
         it.is_ascii_alphanumeric()
             || (it.is_alphanumeric() && !is_spaceless(it))
-            || matches!(it, '/' | '@' | '_' | '+' | '$' | '€' | '£' | '¥' | '₹' | '=' | '&' | '%' | '-' | '#')
+            || matches!(
+                it,
+                '/' | '@' | '_' | '+' | '$' | '€' | '£' | '¥' | '₹' | '=' | '&' | '%' | '-' | '#'
+            )
     };
     let joins_after = |it: char| {
-        it.is_ascii_alphanumeric() || (it.is_alphanumeric() && !is_spaceless(it))
+        it.is_ascii_alphanumeric()
+            || (it.is_alphanumeric() && !is_spaceless(it))
             || matches!(it, '/' | '@' | '_' | '%' | '€' | '$' | '=' | '-')
     };
     let mut rest = after.chars();
     let (next, second) = (rest.next(), rest.next());
     let mut back = before.chars().rev();
     let (last, last_but_one) = (back.next(), back.next());
-    let number_goes_on = matches!(next, Some('.' | ',' | ':' | ' ')) && second.is_some_and(|it| it.is_ascii_digit());
+    let number_goes_on =
+        matches!(next, Some('.' | ',' | ':' | ' ')) && second.is_some_and(|it| it.is_ascii_digit());
     let number_came = matches!(last, Some('.' | ',' | ':' | ' ' | ')'))
         && last_but_one.is_some_and(|it| it.is_ascii_digit());
     let in_url = before.rsplit(char::is_whitespace).next().is_some_and(|it| it.contains("://"));
-    last.is_some_and(joins_before) || next.is_some_and(joins_after) || number_goes_on || number_came || in_url
+    last.is_some_and(joins_before)
+        || next.is_some_and(joins_after)
+        || number_goes_on
+        || number_came
+        || in_url
 }
 
 /// Scripts that put no spaces between words.
@@ -132,9 +141,15 @@ impl Candidate {
             (4, 0) if self.normal.starts_with("19") || self.normal.starts_with("20") => 0,
             (4..=8, 0) => 2,
             (_, 0) => 0,
+            // A word in capitals, or letters that nobody can speak.
+            (0, _) if self.vowels() * 4 > letters => -2,
             (0, _) => 1,
             _ => 2,
         }
+    }
+
+    fn vowels(&self) -> usize {
+        self.normal.bytes().filter(|it| b"aeiouAEIOU".contains(it)).count()
     }
 
     /// Nothing else stands on its line but signs.
@@ -153,7 +168,8 @@ impl Candidate {
 
     /// "code: 1234", "code is 1234".
     pub(super) fn follows_label(&self, line: &str) -> bool {
-        let before = line[..self.start].trim_end_matches(|it: char| it.is_whitespace() || "*_\"'«“".contains(it));
+        let before = line[..self.start]
+            .trim_end_matches(|it: char| it.is_whitespace() || "*_\"'«“".contains(it));
         before.ends_with([':', '：', '=']) || before.ends_with(" is") || before.ends_with(" lautet")
     }
 }
@@ -173,7 +189,10 @@ mod tests {
         check("123456", &["123456"]);
         check("code 957 911.", &["957911"]);
         check("962-839", &["962-839"]);
-        check("HCQ-JFC tt226-5398x fzmxk-6sckn crzdh-fjhk3", &["HCQ-JFC", "tt226-5398x", "fzmxk-6sckn", "crzdh-fjhk3"]);
+        check(
+            "HCQ-JFC tt226-5398x fzmxk-6sckn crzdh-fjhk3",
+            &["HCQ-JFC", "tt226-5398x", "fzmxk-6sckn", "crzdh-fjhk3"],
+        );
         check("コード１２３９８４です", &["123984"]);
         check("G-482913", &["G-482913"]);
     }

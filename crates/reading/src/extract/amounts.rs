@@ -8,10 +8,14 @@ use super::{Amount, MOST, label};
 use crate::reply::expression;
 
 static BEFORE: LazyLock<Regex> = LazyLock::new(|| {
-    expression(r"(US\$|A\$|C\$|R\$|[$€£¥₹₽₩₺₪₴]|\b(?:EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|TRY|NZD|SGD|HKD|KRW)\b)\s?(\d[\d.,' \u{a0}\u{202f}’]{0,20}\d|\d)")
+    expression(
+        r"(US\$|A\$|C\$|R\$|[$€£¥₹₽₩₺₪₴]|\b(?:EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|TRY|NZD|SGD|HKD|KRW)\b)\s?(\d[\d.,' \u{a0}\u{202f}’]{0,20}\d|\d)",
+    )
 });
 static AFTER: LazyLock<Regex> = LazyLock::new(|| {
-    expression(r"(\d[\d.,' \u{a0}\u{202f}’]{0,20}\d|\d)\s?([€£¥₹₽₩₺₪₴]|\b(?:EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|TRY|NZD|SGD|HKD|KRW|kr|zł|Kč|Ft|Euro|euros?|dollars?)\b)")
+    expression(
+        r"(\d[\d.,' \u{a0}\u{202f}’]{0,20}\d|\d)\s?([€£¥₹₽₩₺₪₴]|\b(?:EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|TRY|NZD|SGD|HKD|KRW|kr|zł|Kč|Ft|Euro|euros?|dollars?)\b)",
+    )
 });
 
 pub(super) fn amounts(sentence: &str) -> Vec<Amount> {
@@ -19,8 +23,11 @@ pub(super) fn amounts(sentence: &str) -> Vec<Amount> {
     for (regex, number, sign) in [(&BEFORE, 2, 1), (&AFTER, 1, 2)] {
         for it in regex.captures_iter(sentence).take(MOST) {
             let whole = it.get(0).map_or(0..0, |it| it.range());
-            let overlaps = found.iter().any(|(start, end, _)| whole.start < *end && *start < whole.end);
-            let (Some(value), Some(currency)) = (value(&it[number]), currency(&it[sign])) else { continue };
+            let overlaps =
+                found.iter().any(|(start, end, _)| whole.start < *end && *start < whole.end);
+            let (Some(value), Some(currency)) = (value(&it[number]), currency(&it[sign])) else {
+                continue;
+            };
             if !overlaps {
                 let amount = Amount { value, currency, label: label(sentence) };
                 found.push((whole.start, whole.end, amount));
@@ -53,14 +60,52 @@ fn value(text: &str) -> Option<f64> {
 
 fn currency(sign: &str) -> Option<&'static str> {
     const SIGNS: &[(&str, &str)] = &[
-        ("US$", "USD"), ("A$", "AUD"), ("C$", "CAD"), ("R$", "BRL"), ("$", "USD"), ("€", "EUR"), ("£", "GBP"),
-        ("¥", "JPY"), ("₹", "INR"), ("₽", "RUB"), ("₩", "KRW"), ("₺", "TRY"), ("₪", "ILS"), ("₴", "UAH"),
-        ("kr", "SEK"), ("zł", "PLN"), ("Kč", "CZK"), ("Ft", "HUF"), ("Euro", "EUR"), ("euro", "EUR"),
-        ("euros", "EUR"), ("dollar", "USD"), ("dollars", "USD"), ("EUR", "EUR"), ("USD", "USD"),
-        ("GBP", "GBP"), ("CHF", "CHF"), ("JPY", "JPY"), ("CNY", "CNY"), ("INR", "INR"), ("AUD", "AUD"),
-        ("CAD", "CAD"), ("SEK", "SEK"), ("NOK", "NOK"), ("DKK", "DKK"), ("PLN", "PLN"), ("CZK", "CZK"),
-        ("HUF", "HUF"), ("BRL", "BRL"), ("MXN", "MXN"), ("ZAR", "ZAR"), ("TRY", "TRY"), ("NZD", "NZD"),
-        ("SGD", "SGD"), ("HKD", "HKD"), ("KRW", "KRW"),
+        ("US$", "USD"),
+        ("A$", "AUD"),
+        ("C$", "CAD"),
+        ("R$", "BRL"),
+        ("$", "USD"),
+        ("€", "EUR"),
+        ("£", "GBP"),
+        ("¥", "JPY"),
+        ("₹", "INR"),
+        ("₽", "RUB"),
+        ("₩", "KRW"),
+        ("₺", "TRY"),
+        ("₪", "ILS"),
+        ("₴", "UAH"),
+        ("kr", "SEK"),
+        ("zł", "PLN"),
+        ("Kč", "CZK"),
+        ("Ft", "HUF"),
+        ("Euro", "EUR"),
+        ("euro", "EUR"),
+        ("euros", "EUR"),
+        ("dollar", "USD"),
+        ("dollars", "USD"),
+        ("EUR", "EUR"),
+        ("USD", "USD"),
+        ("GBP", "GBP"),
+        ("CHF", "CHF"),
+        ("JPY", "JPY"),
+        ("CNY", "CNY"),
+        ("INR", "INR"),
+        ("AUD", "AUD"),
+        ("CAD", "CAD"),
+        ("SEK", "SEK"),
+        ("NOK", "NOK"),
+        ("DKK", "DKK"),
+        ("PLN", "PLN"),
+        ("CZK", "CZK"),
+        ("HUF", "HUF"),
+        ("BRL", "BRL"),
+        ("MXN", "MXN"),
+        ("ZAR", "ZAR"),
+        ("TRY", "TRY"),
+        ("NZD", "NZD"),
+        ("SGD", "SGD"),
+        ("HKD", "HKD"),
+        ("KRW", "KRW"),
     ];
     SIGNS.iter().find(|(it, _)| *it == sign).map(|(_, code)| *code)
 }
@@ -77,7 +122,10 @@ mod tests {
 
     #[test]
     fn sums_in_many_notations() {
-        check("$99, or €1.250,50 or CHF 1'250.50", &[(99.0, "USD"), (1250.5, "EUR"), (1250.5, "CHF")]);
+        check(
+            "$99, or €1.250,50 or CHF 1'250.50",
+            &[(99.0, "USD"), (1250.5, "EUR"), (1250.5, "CHF")],
+        );
         check("1 250,00 € and 300 USD", &[(1250.0, "EUR"), (300.0, "USD")]);
         check("¥1,500 and 12.5 EUR", &[(1500.0, "JPY"), (12.5, "EUR")]);
         check("room 300, 5 people", &[]);

@@ -64,9 +64,10 @@ fn moment(value: &str) -> Option<String> {
         value.get(from..to).filter(|it| it.bytes().all(|it| it.is_ascii_digit()))
     };
     let date = format!("{}-{}-{}", digits(0, 4)?, digits(4, 6)?, digits(6, 8)?);
-    let time = value.get(8..9).filter(|it| *it == "T").and_then(|_| {
-        Some(format!("T{}:{}:{}", digits(9, 11)?, digits(11, 13)?, digits(13, 15)?))
-    });
+    let time = value
+        .get(8..9)
+        .filter(|it| *it == "T")
+        .and_then(|_| Some(format!("T{}:{}:{}", digits(9, 11)?, digits(11, 13)?, digits(13, 15)?)));
     let zone = if value.ends_with('Z') { "Z" } else { "" };
     Some(time.map_or(date.clone(), |time| format!("{date}{time}{zone}")))
 }
@@ -88,14 +89,17 @@ mod tests {
             DTSTART;TZID=\"Europe:x\":20260515T100000\r\nDTEND:20260515T110000Z\r\nLOCATION:Room 1\r\n\
             ATTENDEE;CN=\"A: B\":MAILTO:a@x.test\r\nEND:VEVENT\r\nEND:VCALENDAR";
         let found = events(entry);
-        assert_eq!(found, [Scheduled {
-            event_type: "event",
-            start: Some("2026-05-15T10:00:00".to_owned()),
-            end: Some("2026-05-15T11:00:00Z".to_owned()),
-            location: Some("Room 1".to_owned()),
-            attendees: vec!["a@x.test".to_owned()],
-            summary: "Plan, and act".to_owned(),
-        }]);
+        assert_eq!(
+            found,
+            [Scheduled {
+                event_type: "event",
+                start: Some("2026-05-15T10:00:00".to_owned()),
+                end: Some("2026-05-15T11:00:00Z".to_owned()),
+                location: Some("Room 1".to_owned()),
+                attendees: vec!["a@x.test".to_owned()],
+                summary: "Plan, and act".to_owned(),
+            }]
+        );
         assert!(events("BEGIN:VEVENT\nDTSTART:x\n").is_empty());
     }
 }

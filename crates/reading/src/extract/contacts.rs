@@ -10,7 +10,9 @@ use crate::{reply::expression, safe::plain_field};
 
 /// International notation, or national with a word that says what it is.
 static PHONE: LazyLock<Regex> = LazyLock::new(|| {
-    expression(r"(?i)(\+\d[\d ().\-/]{6,20}\d)|(?:tel|phone|mobile|mobil|cell|fax|call|ph)[a-z]{0,6}[.:]{0,2}\s*(\(?\d[\d ().\-/]{6,18}\d)")
+    expression(
+        r"(?i)(\+\d[\d ().\-/]{6,20}\d)|(?:tel|phone|mobile|mobil|cell|fax|call|ph)[a-z]{0,6}[.:]{0,2}\s*(\(?\d[\d ().\-/]{6,18}\d)",
+    )
 });
 
 pub(super) fn contacts(sentences: &[String], from: (&str, &str)) -> Vec<Contact> {
@@ -26,7 +28,8 @@ pub(super) fn contacts(sentences: &[String], from: (&str, &str)) -> Vec<Contact>
     for sentence in sentences {
         for link in finder.links(sentence).take(MOST) {
             let email = link.as_str().to_owned();
-            let is_known = |it: &Contact| it.email.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(&email));
+            let is_known =
+                |it: &Contact| it.email.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(&email));
             if contacts.len() < MOST && !contacts.iter().any(is_known) {
                 contacts.push(Contact { email: Some(email), ..Contact::default() });
             }
@@ -58,9 +61,13 @@ mod tests {
 
     #[test]
     fn addresses_and_numbers() {
-        let sentences = ["Tel.: (030) 1234567, write to A@x.test, a@x.test or +1 415 555 0100".to_owned()];
+        let sentences =
+            ["Tel.: (030) 1234567, write to A@x.test, a@x.test or +1 415 555 0100".to_owned()];
         let found = contacts(&sentences, ("Tom", "t@x.test"));
-        assert_eq!((found[0].name.as_deref(), found[0].phone.as_deref()), (Some("Tom"), Some("0301234567")));
+        assert_eq!(
+            (found[0].name.as_deref(), found[0].phone.as_deref()),
+            (Some("Tom"), Some("0301234567"))
+        );
         assert_eq!(found[1].email.as_deref(), Some("A@x.test"));
         assert_eq!(found[2].phone.as_deref(), Some("+14155550100"));
         assert_eq!(found.len(), 3);

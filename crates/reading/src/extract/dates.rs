@@ -15,15 +15,20 @@ static NUMERIC: LazyLock<Regex> =
     LazyLock::new(|| expression(r"\b(\d{1,2})([./-])(\d{1,2})[./-]((?:19|20)\d\d)\b"));
 /// 15 May 2026, 15. Mai, 15 de mayo de 2026.
 static DAY_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    expression(r"\b(\d{1,2})(?:st|nd|rd|th|er|º|\.)?\s+(?:of\s+|de\s+|d')?([^\W\d_]{3,12})\.?,?(?:\s+(?:de\s+)?((?:19|20)\d\d))?")
+    expression(
+        r"\b(\d{1,2})(?:st|nd|rd|th|er|º|\.)?\s+(?:of\s+|de\s+|d')?([^\W\d_]{3,12})\.?,?(?:\s+(?:de\s+)?((?:19|20)\d\d))?",
+    )
 });
 static MONTH_FIRST: LazyLock<Regex> = LazyLock::new(|| {
     expression(r"\b([^\W\d_]{3,12})\.?\s+(\d{1,2})(?:st|nd|rd|th)?\b(?:,?\s+((?:19|20)\d\d)\b)?")
 });
-static CJK: LazyLock<Regex> =
-    LazyLock::new(|| expression(r"((?:19|20)\d\d)\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]"));
+static CJK: LazyLock<Regex> = LazyLock::new(|| {
+    expression(r"((?:19|20)\d\d)\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]")
+});
 static CLOCK: LazyLock<Regex> = LazyLock::new(|| {
-    expression(r"(?i)\b(\d{1,2})(?:[:.h](\d{2}))?\s?(am|pm|a\.m\.|p\.m\.|uhr)\b|\b(\d{1,2})[:h](\d{2})\b")
+    expression(
+        r"(?i)\b(\d{1,2})(?:[:.h](\d{2}))?\s?(am|pm|a\.m\.|p\.m\.|uhr)\b|\b(\d{1,2})[:h](\d{2})\b",
+    )
 });
 
 /// A date, where it stands, and whether it is a guess.
@@ -40,7 +45,8 @@ pub(super) fn dates(sentence: &str, sent: Date) -> Vec<Moment> {
     for (kind, regex) in [&ISO, &CJK, &NUMERIC, &DAY_FIRST, &MONTH_FIRST].into_iter().enumerate() {
         for it in regex.captures_iter(sentence).take(MOST) {
             let (start, end) = it.get(0).map_or((0, 0), |it| (it.start(), it.end()));
-            let parts: Vec<&str> = it.iter().skip(1).map(|it| it.map_or("", |it| it.as_str())).collect();
+            let parts: Vec<&str> =
+                it.iter().skip(1).map(|it| it.map_or("", |it| it.as_str())).collect();
             let overlaps = found.iter().any(|it| start < it.end && it.start < end);
             if let Some((date, is_estimate)) = read(kind, &parts, sent).filter(|_| !overlaps) {
                 found.push(Found { start, end, date, is_estimate });
@@ -82,7 +88,8 @@ fn read(kind: usize, parts: &[&str], sent: Date) -> Option<(Date, bool)> {
             }
         }
         _ => {
-            let (day, name) = if kind == 3 { (number(0)?, parts[1]) } else { (number(1)?, parts[0]) };
+            let (day, name) =
+                if kind == 3 { (number(0)?, parts[1]) } else { (number(1)?, parts[0]) };
             let month = month(name)?;
             match number(2) {
                 Some(year) => Some((date(year, month, day)?, false)),
@@ -97,47 +104,73 @@ fn read(kind: usize, parts: &[&str], sent: Date) -> Option<(Date, bool)> {
     }
 }
 
-/// By the first letters that tell months apart, in the languages that share them.
+/// By its name or the abbreviation of it: English, German, French, Spanish, Italian, Portuguese, Dutch,
+/// Nordic and Russian.
 fn month(name: &str) -> Option<i32> {
-    const MONTHS: [&[&str]; 12] = [
-        &["jan", "jän", "ene", "gen", "янв"],
-        &["feb", "fév", "fev", "фев"],
-        &["mar", "mär", "maar", "mrt", "мар"],
-        &["apr", "avr", "abr", "апр"],
-        &["may", "mai", "mayo", "mei", "maj", "mag", "май", "мая"],
-        &["jun", "juin", "giu", "июн"],
-        &["jul", "juil", "lug", "июл"],
-        &["aug", "août", "aou", "ago", "авг"],
-        &["sep", "set", "сен"],
-        &["oct", "okt", "oto", "ott", "out", "окт"],
-        &["nov", "ноя"],
-        &["dec", "dez", "déc", "dic", "дек"],
+    const MONTHS: [&str; 12] = [
+        "jan january januar jänner janvier janv enero ene gennaio gen janeiro januari tammikuuta января",
+        "feb february februar février févr fév febrero febbraio fevereiro fev februari helmikuuta февраля",
+        "mar march märz mrz mars marzo março maart mrt maaliskuuta марта",
+        "apr april avril avr abril abr aprile huhtikuuta апреля",
+        "may mai mayo maggio mag maio mei maj toukokuuta мая",
+        "jun june juni juin junio giugno giu junho kesäkuuta июня",
+        "jul july juli juillet juil julio luglio lug julho heinäkuuta июля",
+        "aug august août agosto ago augustus augusti elokuuta августа",
+        "sep sept september septembre septiembre settembre setembro syyskuuta сентября",
+        "oct october oktober okt octobre octubre ottobre outubro oktober lokakuuta октября",
+        "nov november novembre noviembre novembro marraskuuta ноября",
+        "dec december dezember dez décembre déc diciembre dic dicembre dezembro joulukuuta декабря",
     ];
-    const NO_MONTHS: &[&str] = &["mark", "marc", "mare", "set", "out", "mayb", "deck", "sett", "maj.", "agos"];
     let name = name.to_lowercase();
-    let is_other = |it: &&str| name.starts_with(*it) && name != "março" && name != "marec";
-    if NO_MONTHS.iter().any(|it| is_other(it) && !matches!(&*name, "marzo" | "settembre" | "setembro" | "outubro" | "agosto")) {
-        return None;
-    }
-    let found = MONTHS.iter().position(|names| names.iter().any(|it| name.starts_with(it)));
+    let found = MONTHS.iter().position(|names| names.split(' ').any(|it| it == name));
     found.and_then(|it| i32::try_from(it + 1).ok())
 }
 
 /// "tomorrow", "next Monday".
 fn relative(sentence: &str, sent: Date) -> Vec<Found> {
     const DAYS: &[(&str, i64)] = &[
-        ("the day after tomorrow", 2), ("tomorrow", 1), ("today", 0), ("tonight", 0), ("übermorgen", 2),
-        ("morgen", 1), ("heute", 0), ("après-demain", 2), ("demain", 1), ("aujourd'hui", 0), ("mañana", 1),
-        ("hoy", 0), ("domani", 1), ("oggi", 0), ("amanhã", 1), ("hoje", 0), ("vandaag", 0), ("明日", 1), ("明天", 1),
+        ("the day after tomorrow", 2),
+        ("tomorrow", 1),
+        ("today", 0),
+        ("tonight", 0),
+        ("übermorgen", 2),
+        ("morgen", 1),
+        ("heute", 0),
+        ("après-demain", 2),
+        ("demain", 1),
+        ("aujourd'hui", 0),
+        ("mañana", 1),
+        ("hoy", 0),
+        ("domani", 1),
+        ("oggi", 0),
+        ("amanhã", 1),
+        ("hoje", 0),
+        ("vandaag", 0),
+        ("明日", 1),
+        ("明天", 1),
     ];
     const WEEKDAYS: &[(&str, Weekday)] = &[
-        ("monday", Weekday::Monday), ("tuesday", Weekday::Tuesday), ("wednesday", Weekday::Wednesday),
-        ("thursday", Weekday::Thursday), ("friday", Weekday::Friday), ("saturday", Weekday::Saturday),
-        ("sunday", Weekday::Sunday), ("montag", Weekday::Monday), ("dienstag", Weekday::Tuesday),
-        ("mittwoch", Weekday::Wednesday), ("donnerstag", Weekday::Thursday), ("freitag", Weekday::Friday),
-        ("lundi", Weekday::Monday), ("mardi", Weekday::Tuesday), ("mercredi", Weekday::Wednesday),
-        ("jeudi", Weekday::Thursday), ("vendredi", Weekday::Friday), ("lunes", Weekday::Monday),
-        ("martes", Weekday::Tuesday), ("jueves", Weekday::Thursday), ("viernes", Weekday::Friday),
+        ("monday", Weekday::Monday),
+        ("tuesday", Weekday::Tuesday),
+        ("wednesday", Weekday::Wednesday),
+        ("thursday", Weekday::Thursday),
+        ("friday", Weekday::Friday),
+        ("saturday", Weekday::Saturday),
+        ("sunday", Weekday::Sunday),
+        ("montag", Weekday::Monday),
+        ("dienstag", Weekday::Tuesday),
+        ("mittwoch", Weekday::Wednesday),
+        ("donnerstag", Weekday::Thursday),
+        ("freitag", Weekday::Friday),
+        ("lundi", Weekday::Monday),
+        ("mardi", Weekday::Tuesday),
+        ("mercredi", Weekday::Wednesday),
+        ("jeudi", Weekday::Thursday),
+        ("vendredi", Weekday::Friday),
+        ("lunes", Weekday::Monday),
+        ("martes", Weekday::Tuesday),
+        ("jueves", Weekday::Thursday),
+        ("viernes", Weekday::Friday),
     ];
     // Lower case of the same length, so that what is found stands at the same place.
     let lower: String = sentence.chars().map(|it| it.to_lowercase().next().unwrap_or(it)).collect();
@@ -150,15 +183,22 @@ fn relative(sentence: &str, sent: Date) -> Vec<Found> {
         let ends = !lower[at + word.len()..].starts_with(char::is_alphanumeric) || !word.is_ascii();
         (starts && ends).then_some((at, at + word.len()))
     };
-    let found = |(start, end): (usize, usize), date: Date| Found { start, end, date, is_estimate: true };
+    let found =
+        |(start, end): (usize, usize), date: Date| Found { start, end, date, is_estimate: true };
     let near = DAYS.iter().find_map(|(word, days)| Some((word_at(word)?, *days)));
     if let Some((place, days)) = near {
-        return sent.checked_add(Duration::days(days)).map(|it| found(place, it)).into_iter().collect();
+        return sent
+            .checked_add(Duration::days(days))
+            .map(|it| found(place, it))
+            .into_iter()
+            .collect();
     }
     let weekday = WEEKDAYS.iter().find_map(|(word, day)| Some((word_at(word)?, *day)));
     // "Friday, 15 May 2026" has its date already.
     let has_date = [&ISO, &NUMERIC, &DAY_FIRST, &MONTH_FIRST].iter().any(|it| {
-        it.captures_iter(sentence).take(5).any(|it| it.get(0).is_some_and(|it| it.as_str().contains(|it: char| it.is_ascii_digit())))
+        it.captures_iter(sentence).take(5).any(|it| {
+            it.get(0).is_some_and(|it| it.as_str().contains(|it: char| it.is_ascii_digit()))
+        })
     });
     match weekday.filter(|_| !has_date) {
         Some((place, day)) => vec![found(place, sent.next_occurrence(day))],

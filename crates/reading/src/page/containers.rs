@@ -5,7 +5,8 @@ use crate::line::Mark;
 /// What an element's `class`, `id` and `type` say of its lines. `name` and the values are in lower case.
 pub(super) fn mark(name: &[u8], class: &str, id: &str, kind: &str) -> Mark {
     let words = || class.split_ascii_whitespace().chain([id]).map(|it| it.trim_start_matches("x_"));
-    if name == b"blockquote" && kind == "cite" || words().any(is_quote) {
+    let is_block = name == b"blockquote";
+    if is_block && kind == "cite" || !is_block && words().any(is_quote) {
         Mark::Quoted
     } else if words().any(is_rest) {
         Mark::Rest
@@ -38,17 +39,27 @@ fn is_rest(word: &str) -> bool {
     matches!(
         word,
         // Outlook on the web and Outlook.com
-        "divrplyfwdmsg" | "appendonsend" | "ms-outlook-mobile-reference-message"
-        | "mail-editor-reference-message-container" | "stopspelling"
+        "divrplyfwdmsg"
+            | "appendonsend"
+            | "ms-outlook-mobile-reference-message"
+            | "mail-editor-reference-message-container"
+            | "stopspelling"
     )
 }
 
 fn is_signature(word: &str) -> bool {
     matches!(
         word,
-        "gmail_signature" | "gmail_signature_prefix" | "moz-signature" | "signature"
-        | "ms-outlook-mobile-signature" | "ms-outlook-ios-signature" | "bloop_sign"
-        | "protonmail_signature_block" | "tutanota_signature" | "zimbra_signature"
-        | "applemailsignature"
+        "gmail_signature"
+            | "gmail_signature_prefix"
+            | "moz-signature"
+            | "signature"
+            | "ms-outlook-mobile-signature"
+            | "ms-outlook-ios-signature"
+            | "bloop_sign"
+            | "protonmail_signature_block"
+            | "tutanota_signature"
+            | "zimbra_signature"
+            | "applemailsignature"
     )
 }

@@ -26,6 +26,8 @@ pub(super) struct Walk {
     /// Line ends owed before the next character.
     breaks: usize,
     anchor: Option<Anchor>,
+    /// What follows is answered, to the end of the mail.
+    rest: bool,
     left: usize,
 }
 
@@ -62,6 +64,7 @@ impl Walk {
             space: false,
             breaks: 0,
             anchor: None,
+            rest: false,
             left: MAX_TEXT,
         }
     }
@@ -119,8 +122,11 @@ impl Walk {
         let (background, hidden) = self.looks(&tag);
         let parent = self.open.last();
         let inherited = parent.map_or(Mark::None, |it| it.mark);
-        let depth = parent.map_or(0, |it| it.depth)
-            + usize::from(tag.name == b"blockquote" && own == Mark::None);
+        // A quote that Gmail's users make themselves belongs to what they wrote.
+        let quotes =
+            tag.name == b"blockquote" && own == Mark::None && !tag.class.contains("gmail_quote");
+        let depth = parent.map_or(0, |it| it.depth) + usize::from(quotes);
+        self.rest |= own == Mark::Rest;
         let mark = if own == Mark::None { inherited } else { own };
         let is_new = parent.and_then(|it| it.hidden).is_none();
         if let Some(way) = hidden.filter(|_| is_new && self.page.hidden.len() < MAX_LISTED) {
@@ -267,7 +273,8 @@ impl Walk {
 
     /// How deep what is read now is quoted, and in what.
     fn place(&self) -> (usize, Mark) {
-        self.open.last().map_or((0, Mark::None), |it| (it.depth, it.mark))
+        let (depth, mark) = self.open.last().map_or((0, Mark::None), |it| (it.depth, it.mark));
+        (depth, if self.rest { Mark::Rest } else { mark })
     }
 
     fn finish_line(&mut self) {

@@ -28,12 +28,12 @@ static BRACKETED: LazyLock<Regex> = LazyLock::new(|| {
     expression(r"(<|&lt;|\[|\()\s*(mailto:\s*)?[^<>\[\]()]{0,100}?[^\s<>@]{1,80}@[^\s<>@]{1,120}")
 });
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| expression(r"[^\s<>@]@[^\s<>@]"));
-static BEGINS_WITH_DATE: LazyLock<Regex> =
-    LazyLock::new(|| expression(r"^\W{0,2}(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4})\b"));
-/// One that shares its line with what was written before it.
-static WITHIN: LazyLock<Regex> = LazyLock::new(|| {
-    expression(r"-*\s*\bOn [^<>]{1,40}\d[^<>]{1,160}wrote:$")
+static BEGINS_WITH_DATE: LazyLock<Regex> = LazyLock::new(|| {
+    expression(r"^\W{0,2}(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4})\b")
 });
+/// One that shares its line with what was written before it.
+static WITHIN: LazyLock<Regex> =
+    LazyLock::new(|| expression(r"-*\s*\bOn [^<>]{1,40}\d[^<>]{1,160}wrote:$"));
 
 /// The lines from `start` up to the one at `end` are one attribution.
 #[derive(Debug, PartialEq)]
@@ -116,7 +116,8 @@ fn judge(text: &str, quote_follows: bool) -> Shape {
             return Shape::Whole;
         }
         let dashed = text.starts_with("--") && text.ends_with("--");
-        if (has_address && (has_colon || quote_follows)) || dashed {
+        let is_name = quote_follows && has_colon && text.len() < 100;
+        if (has_address && (has_colon || quote_follows)) || dashed || is_name {
             return Shape::NoDate;
         }
         return Shape::None;
@@ -126,7 +127,8 @@ fn judge(text: &str, quote_follows: bool) -> Shape {
         return Shape::Whole;
     }
     // "Am 1. Mai 2026 um 10:00 schrieb Tom:"
-    if has_date && has_colon && (opens || addressed) && WROTE.iter().any(|it| has_word(&lower, it)) {
+    if has_date && has_colon && (opens || addressed) && WROTE.iter().any(|it| has_word(&lower, it))
+    {
         return Shape::Whole;
     }
     if quote_follows && addressed && ends_bracketed && BEGINS_WITH_DATE.is_match(text) {
@@ -137,12 +139,16 @@ fn judge(text: &str, quote_follows: bool) -> Shape {
 
 fn opens(lower: &str) -> bool {
     let text = lower.trim_start_matches(['-', '*', ' ']);
-    OPENERS.iter().any(|it| text.strip_prefix(it).is_some_and(|rest| rest.starts_with([' ', '\u{a0}'])))
+    OPENERS
+        .iter()
+        .any(|it| text.strip_prefix(it).is_some_and(|rest| rest.starts_with([' ', '\u{a0}'])))
 }
 
 /// Without the colon, dashes and stars at the end.
 fn bare_end(text: &str) -> &str {
-    text.trim_end_matches(|it: char| matches!(it, ':' | '：' | '-' | '*' | '_') || it.is_whitespace())
+    text.trim_end_matches(|it: char| {
+        matches!(it, ':' | '：' | '-' | '*' | '_') || it.is_whitespace()
+    })
 }
 
 fn ends_with_verb(bare: &str) -> bool {
@@ -209,6 +215,7 @@ mod tests {
             "Pada tanggal 3 Mar 2026 10.00, Budi <b@example.id> menulis:",
             "---- John Smith wrote ----",
             "Some One <info@example.org> wrote:",
+            "Eva <e@example.de> schrieb am Do., 19. Nov. 2015 um 10:10 Uhr:",
         ] {
             check(&format!("text\n\n{line}"), Some(2));
         }
@@ -216,9 +223,18 @@ mod tests {
 
     #[test]
     fn over_several_lines_from_its_true_beginning() {
-        check("text\n\nOn Mon, Aug 26, 2019 at 4:37 PM The Engine <\na-long@example.com> wrote:", Some(2));
+        check(
+            "text\n\nOn Mon, Aug 26, 2019 at 4:37 PM The Engine <\na-long@example.com> wrote:",
+            Some(2),
+        );
         check("text\n\nOn Wed, Dec 9, Mister Example\n<m@example.com>\nwrote:\n> x", Some(2));
         check("text\n2017-02-05 13:29 GMT+02:00 Very long <\nn@example.local>:", Some(1));
+    }
+
+    #[test]
+    fn a_name_is_enough_above_a_quote() {
+        check("text\n\nTom wrote:\n> x", Some(2));
+        check("text\n\nTom wrote:\nx", None);
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub(super) fn at(lines: &[Line], at: usize) -> Option<Heading> {
             return Some(Heading::Original);
         }
     }
-    if FORWARDED.iter().any(|it| lower.trim_end_matches(':') == *it) && fields_follow(lines, at + 1) {
+    if FORWARDED.iter().any(|it| lower.trim_end_matches(':') == *it) && fields_follow(lines, at + 1)
+    {
         return Some(Heading::Forwarded);
     }
     let rule = is_rule(content) || is_dashed(content);
@@ -53,7 +54,10 @@ fn is_dashed(content: &str) -> bool {
     let dashes = |it: char| matches!(it, '-' | '=' | '_' | '*' | ' ');
     let inner = content.trim_matches(dashes);
     let around = content.len() - inner.len();
-    !inner.is_empty() && inner.len() < 80 && around >= 4 && content.starts_with(['-', '=', '_', '*'])
+    !inner.is_empty()
+        && inner.len() < 80
+        && around >= 4
+        && content.starts_with(['-', '=', '_', '*'])
 }
 
 /// A line of dashes or the like.
@@ -150,7 +154,9 @@ fn is_printed_block(lines: &[Line], at: usize) -> bool {
 }
 
 fn undecorated(text: &str) -> &str {
-    text.trim_matches(|it: char| matches!(it, '*' | '|' | '\u{200e}' | '\u{200f}') || it.is_whitespace())
+    text.trim_matches(|it: char| {
+        matches!(it, '*' | '|' | '\u{200e}' | '\u{200f}') || it.is_whitespace()
+    })
 }
 
 #[cfg(test)]
@@ -185,7 +191,10 @@ mod tests {
             check(text, Some(Heading::Original));
         }
         check("---------- Forwarded message ---------\nFrom: a", Some(Heading::Forwarded));
-        check("Begin forwarded message:\n\nFrom: A <a@x.test>\nDate: 1 May 2026", Some(Heading::Forwarded));
+        check(
+            "Begin forwarded message:\n\nFrom: A <a@x.test>\nDate: 1 May 2026",
+            Some(Heading::Forwarded),
+        );
     }
 
     #[test]

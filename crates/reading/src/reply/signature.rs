@@ -42,7 +42,9 @@ fn begins_end(lines: &[Line], at: usize) -> bool {
 /// that people draw themselves.
 fn is_delimiter(text: &str) -> bool {
     let all = |of: fn(char) -> bool| !text.is_empty() && text.chars().all(of);
-    text == "--" || all(|it| matches!(it, '—' | '–' | '―')) || (text.len() >= 2 && all(|it| it == '_'))
+    text == "--"
+        || all(|it| matches!(it, '—' | '–' | '―'))
+        || (text.len() >= 2 && all(|it| it == '_'))
 }
 
 /// What is below is small enough for a signature.
@@ -60,9 +62,12 @@ fn is_sent_from(lines: &[Line], at: usize) -> bool {
         return false;
     }
     let alone = at == 0 || lines[at - 1].is_blank();
-    let lower = text.trim_matches(|it: char| matches!(it, '-' | '*' | '_' | '[' | ' ')).to_lowercase();
-    let is_sentence = lower.ends_with(['?', '!']);
-    alone && !is_sentence && SENT_FROM.iter().any(|it| lower.starts_with(it) || lower.ends_with(it) && !it.is_ascii())
+    let lower =
+        text.trim_matches(|it: char| matches!(it, '-' | '*' | '_' | '[' | ' ')).to_lowercase();
+    let is_sentence = lower.ends_with(['?', '!']) || (lower.ends_with('.') && lower.contains(", "));
+    alone
+        && !is_sentence
+        && SENT_FROM.iter().any(|it| lower.starts_with(it) || lower.ends_with(it) && !it.is_ascii())
 }
 
 /// Takes off, from the end: empty lines, lines of punctuation, disclaimers.
@@ -70,7 +75,8 @@ fn trim(lines: &[Line], mut end: usize) -> usize {
     while end > 0 {
         let line = &lines[end - 1];
         let text = line.text.trim();
-        let has_words = text.chars().any(|it| (it.is_alphanumeric() && it != GMAIL_MARK) || is_picture(it));
+        let has_words =
+            text.chars().any(|it| (it.is_alphanumeric() && it != GMAIL_MARK) || is_picture(it));
         if !line.is_quoted() && has_words && !is_disclaimer(&lines[..end]) {
             break;
         }
@@ -93,7 +99,8 @@ fn trim(lines: &[Line], mut end: usize) -> usize {
 
 /// An answer may be nothing but a smile.
 fn is_picture(it: char) -> bool {
-    matches!(it, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}') || matches!(it, ')' | '(' | '`' | '>')
+    matches!(it, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
+        || matches!(it, ')' | '(' | '`' | '>')
 }
 
 fn is_disclaimer(lines: &[Line]) -> bool {
@@ -140,6 +147,7 @@ mod tests {
             "👍",
             "In confidence: the intended recipient is Tom.",
             "Sent from my iPhone",
+            "Well\n\nSent from my desk, is much easier than my mobile phone.",
         ] {
             check(text, text);
         }

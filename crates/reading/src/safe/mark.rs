@@ -59,7 +59,8 @@ impl Folded {
             if it.is_ascii() {
                 folded.text.push(it.to_ascii_lowercase());
             } else {
-                let plain = it.nfkd().filter(|it| !unicode_normalization::char::is_combining_mark(*it));
+                let plain =
+                    it.nfkd().filter(|it| !unicode_normalization::char::is_combining_mark(*it));
                 folded.text.extend(plain.flat_map(char::to_lowercase).map(look_alike));
             }
             folded.origin.extend(std::iter::repeat_n(at, folded.text.len() - from));
@@ -88,10 +89,33 @@ impl Folded {
 /// The Latin letter that a letter of another script, in lower case, is taken for.
 fn look_alike(it: char) -> char {
     const PAIRS: &[(&str, char)] = &[
-        ("аαɑ", 'a'), ("вβ", 'b'), ("сϲ", 'c'), ("ԁ", 'd'), ("еєεҽ", 'e'), ("ɡ", 'g'), ("һ", 'h'),
-        ("іιӏıɩ", 'i'), ("јϳ", 'j'), ("кκ", 'k'), ("ⅼլ", 'l'), ("мμ", 'm'), ("пηո", 'n'),
-        ("оοօσ", 'o'), ("рρ", 'p'), ("ԛ", 'q'), ("гꭇ", 'r'), ("ѕ", 's'), ("тτ", 't'), ("υսц", 'u'),
-        ("ѵν", 'v'), ("ԝω", 'w'), ("хχ", 'x'), ("уγ", 'y'), ("ᴢ", 'z'), ("‹〈⟨＜", '<'), ("›〉⟩＞", '>'),
+        ("аαɑ", 'a'),
+        ("вβ", 'b'),
+        ("сϲ", 'c'),
+        ("ԁ", 'd'),
+        ("еєεҽ", 'e'),
+        ("ɡ", 'g'),
+        ("һ", 'h'),
+        ("іιӏıɩ", 'i'),
+        ("јϳ", 'j'),
+        ("кκ", 'k'),
+        ("ⅼլ", 'l'),
+        ("мμ", 'm'),
+        ("пηո", 'n'),
+        ("оοօσ", 'o'),
+        ("рρ", 'p'),
+        ("ԛ", 'q'),
+        ("гꭇ", 'r'),
+        ("ѕ", 's'),
+        ("тτ", 't'),
+        ("υսц", 'u'),
+        ("ѵν", 'v'),
+        ("ԝω", 'w'),
+        ("хχ", 'x'),
+        ("уγ", 'y'),
+        ("ᴢ", 'z'),
+        ("‹〈⟨＜", '<'),
+        ("›〉⟩＞", '>'),
     ];
     PAIRS.iter().find(|(like, _)| like.contains(it)).map_or(it, |(_, plain)| *plain)
 }
@@ -105,9 +129,9 @@ pub(super) fn marker(text: &str) -> char {
 
 /// The text with the mark between its words.
 pub(super) fn datamarked(text: &str, marker: char) -> String {
-    let lines = text.split('\n').map(|line| {
-        line.split_whitespace().collect::<Vec<_>>().join(&marker.to_string())
-    });
+    let lines = text
+        .split('\n')
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(&marker.to_string()));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -131,7 +155,10 @@ mod tests {
     #[test]
     fn prose_stays() {
         let text = "Never open an untrusted email. In the end, email content starts to bore.";
-        assert_eq!(strip_boundaries("In the end, trust no email.", "x1").0, "In the end, trust no email.");
+        assert_eq!(
+            strip_boundaries("In the end, trust no email.", "x1").0,
+            "In the end, trust no email."
+        );
         assert!(strip_boundaries(text, "c0ffee").1 <= 1);
     }
 

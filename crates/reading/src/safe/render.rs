@@ -43,7 +43,8 @@ fn risk(score: f64) -> &'static str {
 
 /// Flags are this service's own words; even so nothing else gets in with them.
 fn words(flags: &[String]) -> String {
-    let is_plain = |it: &&String| it.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-.".contains(&it));
+    let is_plain =
+        |it: &&String| it.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-.".contains(&it));
     let flags: Vec<&str> = flags.iter().filter(is_plain).map(String::as_str).collect();
     flags.join(", ")
 }
@@ -101,5 +102,8 @@ fn quoted(mail: &Stranger<'_>, safe: &Safe) -> Vec<String> {
         }
     }
     let _ = writeln!(quoted, "\n{}", safe.content);
-    quoted.lines().map(|it| if it.is_empty() { "|".to_owned() } else { format!("| {it}") }).collect()
+    quoted
+        .lines()
+        .map(|it| if it.is_empty() { "|".to_owned() } else { format!("| {it}") })
+        .collect()
 }

@@ -19,8 +19,7 @@ impl Writer {
         let mut transaction = self.database.begin().await?;
         let lock = self.database.dialect.lock_rows();
         // Two changes of one email one after the other: each sees the labels that the other left.
-        let statement =
-            format!("SELECT id FROM emails WHERE id = $1 AND account_id = $2{lock}");
+        let statement = format!("SELECT id FROM emails WHERE id = $1 AND account_id = $2{lock}");
         let found: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
             .bind(sql::text(email_id))
             .bind(sql::text(account_id))
@@ -58,11 +57,7 @@ impl Writer {
     }
 }
 
-async fn take_off(
-    connection: &mut AnyConnection,
-    email_id: &str,
-    label: &str,
-) -> sqlx::Result<()> {
+async fn take_off(connection: &mut AnyConnection, email_id: &str, label: &str) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM email_labels WHERE email_id = $1 AND label = $2")
         .bind(email_id.to_owned())
         .bind(label.to_owned())
