@@ -108,9 +108,9 @@ async fn facts_are_extracted_by_rules() -> anyhow::Result<()> {
     smtp.send("sam@acme.example", &[&inbox.address], content).await?;
     let id = agent.wait_for(&inbox, "Invoice").await?["id"].clone();
     let path = format!("/v1/inboxes/{}/emails/{}", inbox.id, id.as_str().unwrap_or_default());
-    let post =
-        agent.api.call(Method::POST, &format!("{path}/extract"), Some(&agent.token), &[], None);
-    let facts = post.await?.success()?;
+    let extract = format!("{path}/extract");
+    let facts = agent.api.call(Method::POST, &extract, Some(&agent.token), &[], None);
+    let facts = facts.await?.success()?;
     assert_eq!(facts, agent.get(&format!("{path}/extraction")).await?.success()?);
     assert_eq!((&facts["status"], &facts["modelUsed"]), (&"completed".into(), &"rules-1".into()));
     assert_eq!(facts["contacts"][0]["name"], "Sam Low");

@@ -150,34 +150,34 @@ pub(crate) fn host_of(url: &str) -> Option<String> {
     url.host_str().map(str::to_owned)
 }
 
-pub(crate) fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line[..line.floor_char_boundary(MAX_TEXT)].to_owned()
 }
 
-pub(crate) fn domain_of(address: &str) -> &str {
+fn domain_of(address: &str) -> &str {
     address.rsplit('@').next().unwrap_or_default()
 }
 
 /// The part of a host that somebody registered.
-pub(crate) fn registered(host: &str) -> &str {
+fn registered(host: &str) -> &str {
     psl::domain_str(host).unwrap_or(host)
 }
 
 /// What a person sees is the name of another host than the link's.
-pub(crate) fn names_another(text: &str, host: &str) -> bool {
+fn names_another(text: &str, host: &str) -> bool {
     let text = text.trim();
-    if text.contains(char::is_whitespace) {
+    if text.contains(char::is_whitespace) || text.contains('@') {
         return false;
     }
     let shown = Url::parse(text).or_else(|_| Url::parse(&format!("http://{text}")));
-    let shown = shown.ok().and_then(|it| it.host_str().map(str::to_owned));
-    shown.is_some_and(|shown| {
-        let is_name = psl::suffix(shown.as_bytes()).is_some_and(|it| it.is_known())
-            && shown.contains('.')
-            && !text.contains('@');
-        is_name && registered(&shown) != registered(host)
-    })
+    let shown = shown.ok().and_then(|it| it.host_str().map(str::to_owned)).unwrap_or_default();
+    let last = shown.rsplit('.').next().unwrap_or_default();
+    // "readme.md" is a file, though Moldova has domains.
+    let is_file = text == shown && matches!(last, "md" | "zip" | "mov" | "sh" | "py" | "rs" | "pl");
+    let is_known = psl::suffix(shown.as_bytes()).is_some_and(|it| it.is_known())
+        || matches!(last, "example" | "test" | "invalid");
+    shown.contains('.') && is_known && !is_file && registered(&shown) != registered(host)
 }
 
 /// A host that has the sender's domain in it and is not below it.
@@ -244,6 +244,16 @@ mod tests {
         check(&format!("<a href={url}>acme.com</a>"), url, "evil.net", Purpose::Other, true);
         let url = "https://acme-login.com/login/4f9d8a7b6c5e4d3c2b1a";
         check(&format!("<a href={url}>Log in</a>"), url, "acme-login.com", Purpose::Other, true);
+    }
+
+    #[test]
+    fn a_file_is_no_host() {
+        for text in ["readme.md", "report.pdf", "Tom", "a@acme.com", "1.5"] {
+            assert!(!names_another(text, "x.net"), "{text}");
+        }
+        for text in ["acme.com", "https://acme.com/x.md", "bank.example"] {
+            assert!(names_another(text, "x.net"), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use mail::Hiding;
 
-use clean::{clean_field, clean_text};
+use clean::{Cleaned, clean_field, clean_text};
 
 use crate::{links::host_of, page};
 
@@ -106,16 +106,15 @@ pub fn render(mail: &Stranger<'_>, options: Options<'_>) -> Safe {
     let seen = if mail.html.is_empty() { mail.text.to_owned() } else { lines.join("\n") };
     let mut removed_characters = 0;
     let mut removed_boundaries = 0;
-    let mut safe = |text: &str, limit: usize| {
-        let cleaned = clean_text(text, limit);
+    let mut safe = |cleaned: Cleaned| {
         removed_characters += cleaned.removed;
         let named = markdown::name_links(&cleaned.text);
         let (text, stripped) = mark::strip_boundaries(&named, options.nonce);
         removed_boundaries += stripped;
         (text, cleaned.truncated)
     };
-    let (content, truncated) = safe(&seen, MAX_CONTENT);
-    let mut field = |text: &str, limit| safe(&clean_field(text, limit).text, limit * 4).0;
+    let (content, truncated) = safe(clean_text(&seen, MAX_CONTENT));
+    let mut field = |text: &str, limit| safe(clean_field(text, limit)).0;
     let from = field(mail.from, MAX_FIELD);
     let subject = field(mail.subject, MAX_FIELD);
     let to = mail.to.iter().take(MOST_FIELDS).map(|it| field(it, MAX_FIELD)).collect();

@@ -31,10 +31,10 @@ pub(super) fn at(lines: &[Line], at: usize) -> Option<Heading> {
     let lower = undecorated(content).to_lowercase();
     if is_dashed(content) {
         let words = lower.trim_matches(|it: char| it == '-' || it == '=' || it == ' ');
-        if FORWARDED.iter().any(|it| words == *it) {
+        if FORWARDED.contains(&words) {
             return Some(Heading::Forwarded);
         }
-        if ORIGINAL.iter().any(|it| words == *it) {
+        if ORIGINAL.contains(&words) {
             return Some(Heading::Original);
         }
     }
@@ -76,28 +76,38 @@ fn begins_fields(lines: &[Line], at: usize) -> bool {
     if !matches!(first, Field::From | Field::Sent | Field::Other) {
         return false;
     }
-    let mut seen = [0_usize; 5];
-    let mut has_value = false;
-    let mut other_lines = 0;
+    // By field; the last counts the lines that are none.
+    let mut seen = [0_usize; 6];
+    let (mut has_value, mut has_address, mut has_sent) = (false, false, false);
     for line in lines[at..].iter().take(MOST_LINES) {
         let content = line.content();
         let Some(field) = field(content) else {
             // A blank line ends them, as does a text; a value may be folded.
-            if content.is_empty() || other_lines > 1 {
+            if content.is_empty() || seen[5] > 1 {
                 break;
             }
-            other_lines += 1;
+            seen[5] += 1;
             continue;
         };
         seen[field as usize] += 1;
         has_value |= VALUED.is_match(content);
+        has_address |= content.contains('@');
+        has_sent |= field == Field::Sent && !names_date(content);
     }
-    let [from, sent, to, subject, other] = seen.map(|it| usize::from(it > 0));
-    let known = from + sent + to + subject;
+    let known = seen[..4].iter().filter(|it| **it > 0).count();
+    // "From: Berlin, To: Munich, Date: Monday" is a journey.
+    let is_mail = has_address || seen[Field::Subject as usize] > 0 || (known == 3 && has_sent);
+    let printed = first != Field::Other && known >= 2 && is_mail;
     let on_one_line = known == 1 && has_more_fields(lines[at].content());
     // In a language that is not known, three lines of that shape with what belongs there.
-    let unknown = seen[4] >= 3 && other + known <= 5 && is_printed_block(lines, at);
-    has_value && (first != Field::Other && known >= 2 || on_one_line) || unknown
+    let unknown = seen[Field::Other as usize] >= 3 && is_printed_block(lines, at);
+    has_value && (printed || on_one_line) || unknown
+}
+
+/// The field says when, not that something was sent.
+fn names_date(content: &str) -> bool {
+    let lower = undecorated(content).to_lowercase();
+    ["dat", "dát", "fecha", "дата", "tarih", "日"].iter().any(|it| lower.starts_with(it))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -202,6 +212,7 @@ mod tests {
         check("From: the hills\nwe came down", None);
         check("Note: this\nTime: 10:30\nPlace: here", None);
         check("To: do\nDate: unknown", None);
+        check("From: Berlin 10:30\nTo: Munich 14:40\nDate: 15 May 2026\n\nSee you", None);
         check("----\n\n1. one", None);
         check("---------- what a day ----------", None);
         check("https://example.org/a", None);

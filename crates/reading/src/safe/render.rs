@@ -66,7 +66,7 @@ fn notes(safe: &Safe) -> Vec<String> {
         notes.push(format!("Imitated boundaries removed: {}", safe.removed_boundaries));
     }
     if !safe.image_hosts.is_empty() {
-        notes.push(format!("Remote images not loaded: {} hosts", safe.image_hosts.len()));
+        notes.push(format!("Hosts whose images were not loaded: {}", safe.image_hosts.len()));
     }
     if let Some(marker) = safe.marker {
         notes.push(format!("Between the words of the mail stands {marker:?} instead of a space."));
