@@ -11,62 +11,72 @@ use std::collections::HashMap;
 use candidate::Candidate;
 use lexicon::Words;
 
-use crate::{
-    Reading,
-    line::{Line, lines},
-};
+use crate::{Reading, line::Line};
 
 /// What has less is no code.
 const ENOUGH: i32 = 6;
-/// Codes stand near the top.
+/// Codes stand near the top, and not among hundreds of their like.
 const MOST_LINES: usize = 400;
+const MOST_CANDIDATES: usize = 300;
 
 /// The one-time code that a mail brings, if it brings one: digits in ASCII, blanks taken out, hyphens as
 /// they are.
 pub fn code(reading: &Reading<'_>) -> Option<String> {
-    let subject = lines(reading.mail.subject);
-    let subject_words = Words::of(&subject.iter().map(|it| it.text.clone()).collect::<String>());
-    let in_subject: Vec<String> =
-        candidate::find(reading.mail.subject).into_iter().map(|it| it.normal).collect();
-    let mut scores: HashMap<String, (i32, String)> = HashMap::new();
+    let subject = Subject {
+        words: Words::of(reading.mail.subject),
+        candidates: candidate::find(reading.mail.subject),
+    };
+    let mut scores = Scores::default();
     for body in reading.written() {
-        let body = joined_digits(body);
-        let mut best_here: HashMap<String, (i32, String)> = HashMap::new();
-        let words: Vec<Words> = body.iter().map(|it| Words::of(it)).collect();
-        let about = subject_words.names_code || words.iter().any(|it| it.names_code);
-        for (at, line) in body.iter().enumerate() {
-            for found in candidate::find(line) {
-                let mut score = found.shape_score()
-                    + place_score(&body, &words, at, &found)
-                    + i32::from(subject_words.names_code);
-                if in_subject.contains(&found.normal) {
-                    score += 4;
-                } else if !about && !subject_words.confirms {
-                    continue;
-                }
-                let best = best_here.entry(found.normal.clone()).or_default();
-                if score > best.0 {
-                    *best = (score, found.printed);
-                }
-            }
-        }
-        for (normal, (score, printed)) in best_here {
-            let best = scores.entry(normal).or_default();
-            if score > best.0 {
-                *best = (score, printed);
-            }
-        }
+        judge(&joined_digits(body), &subject, &mut scores);
     }
     // A subject alone may say it all.
-    if scores.is_empty() && subject_words.names_code {
-        for found in candidate::find(reading.mail.subject) {
-            let score = found.shape_score() + 5;
-            scores.insert(found.normal, (score, found.printed));
+    if scores.is_empty() && subject.words.names_code {
+        for found in &subject.candidates {
+            note(&mut scores, found, found.shape_score() + 5);
         }
     }
     // Of two that are as good the one that sorts first: the same mail has the same code each time.
     let best = scores.into_iter().max_by(|a, b| a.1.0.cmp(&b.1.0).then_with(|| b.0.cmp(&a.0)));
     best.filter(|(_, (score, _))| *score >= ENOUGH).map(|(_, (_, printed))| printed)
+}
+
+/// What the subject says.
+struct Subject {
+    words: Words,
+    candidates: Vec<Candidate>,
+}
+
+/// The best score of each candidate, and how it was printed there.
+type Scores = HashMap<String, (i32, String)>;
+
+fn note(scores: &mut Scores, found: &Candidate, score: i32) {
+    let best = scores.entry(found.normal.clone()).or_insert((i32::MIN, String::new()));
+    if score > best.0 {
+        *best = (score, found.printed.clone());
+    }
+}
+
+/// Scores the candidates of a body.
+fn judge(body: &[String], subject: &Subject, scores: &mut Scores) {
+    let words: Vec<Words> = body.iter().map(|it| Words::of(it)).collect();
+    let is_about_codes =
+        subject.words.names_code || subject.words.confirms || words.iter().any(|it| it.names_code);
+    let candidates = body
+        .iter()
+        .enumerate()
+        .flat_map(|(at, line)| candidate::find(line).into_iter().map(move |found| (at, found)));
+    for (at, found) in candidates.take(MOST_CANDIDATES) {
+        let is_in_subject = subject.candidates.iter().any(|it| it.normal == found.normal);
+        if !is_about_codes && !is_in_subject {
+            continue;
+        }
+        let score = found.shape_score()
+            + place_score(body, &words, at, &found)
+            + i32::from(subject.words.names_code)
+            + if is_in_subject { 4 } else { 0 };
+        note(scores, &found, score);
+    }
 }
 
 fn place_score(body: &[String], words: &[Words], at: usize, found: &Candidate) -> i32 {
@@ -152,6 +162,11 @@ mod tests {
         check("Your code: YKPMYE", "Hello", Some("YKPMYE"));
         check("確認コード", "認証コード：１２３９８４", Some("123984"));
         check("x", "Dein Bestätigungscode lautet: G-482913", Some("G-482913"));
+        check(
+            "Log in",
+            "Or paste this login code:\n\nsparo-ndigo-amurt-secan",
+            Some("sparo-ndigo-amurt-secan"),
+        );
         check("x", "Your code is\n7\n4\n0\n3\n1\n6", Some("740316"));
         check("رمز", "رمز التحقق:\n\n٤٨٢٩١٣", Some("482913"));
     }
@@ -163,6 +178,7 @@ mod tests {
         check("Sale", "Use code SAVE2026 for 20% off", None);
         check("Password changed", "On 2025-02-13 09:27 from 23.90.134.114.", None);
         check("Call", "Call +1 415 555 1395 or write to PO Box 1234, zip code 94107", None);
+        check("Codes", "The code review is a well-known back-and-forth.", None);
         check("Hello", "We met in 2019.\n\n123456\n", None);
     }
 

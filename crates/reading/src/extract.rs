@@ -91,6 +91,8 @@ pub struct Action {
 pub fn extract(reading: &Reading<'_>, facts: Facts<'_>) -> Extraction {
     let sentences = sentences(reading);
     let sent = OffsetDateTime::from_unix_timestamp_nanos(i128::from(facts.date_micros) * 1000);
+    // Near the ends of time there is no tomorrow.
+    let sent = sent.ok().filter(|it| (1970..=9000).contains(&it.year()));
     let sent = sent.unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let mut found = Extraction::default();
     let mut scheduled = calendar::events(facts.calendar);

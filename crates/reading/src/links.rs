@@ -81,15 +81,20 @@ fn found(reading: &Reading<'_>) -> Vec<Found> {
             found.push(Found { url: anchor.href.clone(), text: anchor.text.clone(), around });
         }
     }
+    let mut finder = LinkFinder::new();
+    finder.kinds(&[LinkKind::Url]);
     for lines in [page, text] {
         for (at, line) in lines.iter().enumerate().filter(|(_, it)| !it.is_quoted()) {
-            let mut finder = LinkFinder::new();
-            finder.kinds(&[LinkKind::Url]);
-            for link in finder.links(&line.text).take(MAX_FOUND) {
-                let text = line.text[..link.start()].trim().to_owned();
+            let room = MAX_FOUND.saturating_sub(found.len());
+            if room == 0 {
+                return found;
+            }
+            for link in finder.links(&line.text).take(room) {
+                let before = &line.text[..link.start()];
+                let near = before.ceil_char_boundary(before.len().saturating_sub(MAX_TEXT));
                 found.push(Found {
                     url: link.as_str().to_owned(),
-                    text,
+                    text: before[near..].trim().to_owned(),
                     around: around(lines, at),
                 });
             }
@@ -98,9 +103,11 @@ fn found(reading: &Reading<'_>) -> Vec<Found> {
     found
 }
 
+/// The lines before and after, as far as they say something about this one.
 fn around(lines: &[Line], at: usize) -> String {
     let near = lines[at.saturating_sub(2)..].iter().take(4);
-    near.map(|it| it.text.to_lowercase() + "\n").collect()
+    let cut = |text: &str| text[..text.floor_char_boundary(300)].to_lowercase() + "\n";
+    near.map(|it| cut(&it.text)).collect()
 }
 
 static TOKEN: LazyLock<Regex> =

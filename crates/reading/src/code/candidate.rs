@@ -17,7 +17,7 @@ static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
         r"[A-Z]{1,3}-\d{4,8}|",
         r"\d{2,4}[ -]\d{2,4}(?:[ -]\d{2,4})?|",
         r"\d{4,10}|",
-        r"[A-Za-z0-9]{2,6}-[A-Za-z0-9]{2,6}(?:-[A-Za-z0-9]{2,6})?|",
+        r"[A-Za-z0-9]{2,6}(?:-[A-Za-z0-9]{2,6}){1,4}|",
         r"[A-Za-z0-9]{4,12}",
     ))
 });
@@ -118,18 +118,19 @@ fn has_shape(text: &str) -> bool {
     match (digits, letters) {
         (4..=10, 0) => true,
         // Words have no digits in them, and are not written in capitals.
-        (1.., 1..) => (5..=14).contains(&(digits + letters)) && (upper == 0 || upper == letters),
-        (0, 5..=12) => upper == letters || (is_grouped && upper == 0 && is_unspeakable(text)),
+        (1.., 1..) => (5..=24).contains(&(digits + letters)) && (upper == 0 || upper == letters),
+        (0, 5..=12) if upper == letters => true,
+        (0, 5..=30) => is_grouped && upper == 0 && is_made_up(text),
         _ => false,
     }
 }
 
-/// Hyphens also join words; those have vowels.
-fn is_unspeakable(text: &str) -> bool {
+/// Hyphens also join words. Those have vowels, and seldom the same length three times.
+fn is_made_up(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     let same_length = groups.iter().all(|it| it.len() == groups[0].len() && it.len() >= 4);
     let vowels = text.bytes().filter(|it| b"aeiouy".contains(it)).count();
-    same_length && vowels * 5 <= text.len()
+    same_length && (vowels * 5 <= text.len() || groups.len() >= 3)
 }
 
 impl Candidate {
@@ -142,7 +143,7 @@ impl Candidate {
             (4..=8, 0) => 2,
             (_, 0) => 0,
             // A word in capitals, or letters that nobody can speak.
-            (0, _) if self.vowels() * 4 > letters => -2,
+            (0, _) if self.vowels() * 4 > letters && !self.printed.contains('-') => -2,
             (0, _) => 1,
             _ => 2,
         }
@@ -195,6 +196,7 @@ mod tests {
         );
         check("コード１２３９８４です", &["123984"]);
         check("G-482913", &["G-482913"]);
+        check("sparo-ndigo-amurt-secan", &["sparo-ndigo-amurt-secan"]);
     }
 
     #[test]

@@ -50,8 +50,11 @@ pub(super) fn ending_at(lines: &[Line], end: usize, first: usize) -> Option<Attr
     if !may_end(last, quote_follows) {
         return None;
     }
-    let within = WITHIN.find(&lines[end].text).filter(|it| quote_follows && it.start() > 0);
-    if let Some(found) = within {
+    let text = &lines[end].text;
+    let may_share = quote_follows && text.len() <= MAX_LENGTH;
+    if let Some(found) = may_share.then(|| WITHIN.find(text)).flatten()
+        && found.start() > 0
+    {
         return Some(Attribution { start: end, before: found.start() });
     }
     let depth = lines[end].depth;

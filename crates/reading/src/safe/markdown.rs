@@ -10,19 +10,15 @@ use crate::{links::host_of, reply::expression};
 
 /// `![alt](url)`, `[text](url)`, `[text][id]`.
 static INLINE: LazyLock<Regex> = LazyLock::new(|| {
-    expression(
-        r#"!?\[([^\[\]\n]{0,300})\]\(\s*<?([^()<>\s]{1,4096})>?(?:\s+["'(][^\n]{0,200}?["')])?\s*\)"#,
-    )
+    expression(r#"!?\[([^\[\]\n]*)\]\(\s*<?([^()<>\s]+)>?(?:\s+["'(][^\n]{0,200}?["')])?\s*\)"#)
 });
 /// `[id]: url` at the beginning of a line, and the use of one.
-static DEFINED: LazyLock<Regex> = LazyLock::new(|| {
-    expression(r"(?m)^(\s{0,3})\[([^\[\]\n]{1,100})\]:\s*<?(\S{1,4096}?)>?(\s.*)?$")
-});
-static USED: LazyLock<Regex> =
-    LazyLock::new(|| expression(r"!?\[([^\[\]\n]{0,300})\]\[[^\[\]\n]{0,100}\]"));
+static DEFINED: LazyLock<Regex> =
+    LazyLock::new(|| expression(r"(?m)^( {0,3})\[([^\[\]\n]+)\]:\s*<?(\S+?)>?(\s.*)?$"));
+static USED: LazyLock<Regex> = LazyLock::new(|| expression(r"!?\[([^\[\]\n]*)\]\[[^\[\]\n]*\]"));
 /// An image or a link in HTML that was written as text.
 static TAG: LazyLock<Regex> =
-    LazyLock::new(|| expression(r"(?i)<(?:img|a|iframe|script|link|form)\b[^<>\n]{0,2000}>"));
+    LazyLock::new(|| expression(r"(?i)<(?:img|a|iframe|script|link|form)\b[^<>\n]*>"));
 
 pub(super) fn name_links(text: &str) -> String {
     let text = INLINE.replace_all(text, |it: &Captures<'_>| match host_of(&it[2]) {

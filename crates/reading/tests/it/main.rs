@@ -2,6 +2,7 @@
 //! printed are those of `docs/reading.md`; `just read-figures` shows them.
 
 mod codes;
+mod hostile;
 mod replies;
 
 use std::{

@@ -15,7 +15,7 @@ async fn labels_and_the_read_state_are_kept_and_listed() {
     on_both(async |store| {
         let inbox = inbox(&store, "agent").await?;
         let one = store_one(&store, mail(1, &[&inbox])).await?.email.id;
-        let two = store_one(&store, mail(2, &[&inbox])).await?.email.id;
+        store_one(&store, mail(2, &[&inbox])).await?;
         let writer = &store.writer;
         assert_eq!(writer.change(ACCOUNT, &one, &add(&["b", "a"])).await?, done(&["a", "b"]));
         let change = Change {
@@ -32,13 +32,14 @@ async fn labels_and_the_read_state_are_kept_and_listed() {
             let label = label.map(str::to_owned);
             let filter = EmailFilter { limit: 9, label, is_read, ..EmailFilter::default() };
             let page = store.reader.emails(ACCOUNT, &inbox.id, &filter).await?;
-            anyhow::Ok(page.items.into_iter().map(|it| it.id).collect::<Vec<_>>())
+            let ids = page.items.iter().map(|it| if it.id == one { 1 } else { 2 });
+            anyhow::Ok(ids.collect::<Vec<_>>())
         };
-        assert_eq!(list(Some("a"), None).await?, [one.clone()]);
-        assert_eq!(list(Some("b"), None).await?, [""; 0]);
-        assert_eq!(list(None, Some(false)).await?, [two.clone()]);
-        assert_eq!(list(None, Some(true)).await?, [one.clone()]);
-        assert_eq!(list(None, None).await?, [two, one]);
+        assert_eq!(list(Some("a"), None).await?, [1]);
+        assert_eq!(list(Some("b"), None).await?, [0; 0]);
+        assert_eq!(list(None, Some(false)).await?, [2]);
+        assert_eq!(list(None, Some(true)).await?, [1]);
+        assert_eq!(list(None, None).await?, [2, 1]);
         Ok(())
     })
     .await;
