@@ -16,7 +16,7 @@ use walk::Walk;
 
 pub use self::{
     style::{Color, Hiding, Looks},
-    walk::{is_never_shown, is_void, lines},
+    walk::{is_never_shown, is_void, lines as block_lines},
 };
 
 /// The channels of an HTML body.

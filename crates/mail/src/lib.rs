@@ -36,7 +36,7 @@ pub use crate::{
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
-    html::{Color, Hiding, Looks, is_never_shown, is_void, lines},
+    html::{Color, Hiding, Looks, block_lines, is_never_shown, is_void},
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},

@@ -298,7 +298,7 @@ impl Walk {
         match name {
             b"br" if starts => self.line_end(),
             b"td" | b"th" => self.space = true,
-            _ => self.break_lines(mail::lines(name)),
+            _ => self.break_lines(mail::block_lines(name)),
         }
     }
 
@@ -308,7 +308,7 @@ impl Walk {
             b"li" => (b"li", &[b"ul", b"ol", b"menu"]),
             b"td" | b"th" => (b"td", &[b"table", b"tr"]),
             b"tr" => (b"tr", &[b"table"]),
-            _ if mail::lines(name) > 0 => (b"p", &[b"table", b"td", b"th", b"button"]),
+            _ if mail::block_lines(name) > 0 => (b"p", &[b"table", b"td", b"th", b"button"]),
             _ => return,
         };
         if !self.names.contains_key(ended) {
