@@ -9,6 +9,7 @@ mod check;
 mod classify;
 mod compose;
 mod custom;
+mod divergence;
 mod encoding;
 mod fields;
 mod html;
@@ -36,7 +37,7 @@ pub use crate::{
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
-    html::{Color, Hiding, Looks, block_lines, is_never_shown, is_void},
+    html::{Hiding, Sights, block_lines, is_void},
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
@@ -45,7 +46,7 @@ pub use crate::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
         mail_of_message_id, return_paths,
     },
-    surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
+    surface::{Attached, Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
     whole::{Flaw, MAX_CONTENT, Whole},
 };

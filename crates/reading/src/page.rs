@@ -46,7 +46,7 @@ pub(crate) struct Hidden {
 /// Reads a page. With `name`, a link's text is followed by what `name` makes of its target, and an
 /// image stands as what it makes of that.
 pub(crate) fn read(html: &str, name: Option<fn(&str) -> String>) -> Page {
-    let mut walk = walk::Walk::new(name);
+    let mut walk = walk::Walk::new(html, name);
     let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| {
         // A token ends the iteration below.
         (!walk.take(event)).then_some(())
@@ -103,7 +103,7 @@ mod tests {
             None,
         );
         let hidden: Vec<_> = page.hidden.iter().map(|it| (it.way, it.text.as_str())).collect();
-        assert_eq!(hidden, [(Hiding::Display, "bc"), (Hiding::Attribute, "d")]);
+        assert_eq!(hidden, [(Hiding::Display, "bc"), (Hiding::Display, "d")]);
         assert_eq!(page.lines.iter().map(|it| &*it.text).collect::<String>(), "af");
     }
 

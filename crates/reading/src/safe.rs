@@ -173,7 +173,6 @@ fn hidden(
 
 fn way_name(way: Hiding) -> &'static str {
     match way {
-        Hiding::Attribute => "hidden attribute",
         Hiding::Display => "display",
         Hiding::Visibility => "visibility",
         Hiding::Transparent => "transparent",

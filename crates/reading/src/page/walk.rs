@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use html5gum::emitters::callback::CallbackEvent;
-use mail::{Color, Hiding, Looks, is_never_shown, is_void};
+use mail::{Sights, block_lines, is_void};
 
 use super::{Anchor, Hidden, MAX_LISTED, Page, containers::mark};
 use crate::line::{Line, Mark};
@@ -11,11 +11,15 @@ const MAX_DEPTH: usize = 256;
 /// Octets of text, seen and hidden together, and of one attribute.
 const MAX_TEXT: usize = 2 * 1024 * 1024;
 const MAX_ATTRIBUTE: usize = 8 * 1024;
+/// Attributes of an element.
+const MAX_ATTRIBUTES: usize = 64;
 
 /// Follows the tokens of a page.
 pub(super) struct Walk {
     name: Option<fn(&str) -> String>,
     tag: Tag,
+    sights: Sights,
+    /// Those that are open in `sights` too.
     open: Vec<Element>,
     /// How many elements of each name are open, so that stray end tags cost nothing.
     names: HashMap<Vec<u8>, usize>,
@@ -35,28 +39,38 @@ pub(super) struct Walk {
 #[derive(Default)]
 struct Tag {
     name: Vec<u8>,
-    attribute: Vec<u8>,
-    looks: Looks,
-    class: String,
-    id: String,
-    kind: String,
-    href: String,
-    src: String,
+    attributes: Vec<(String, String)>,
+    /// The first `style`, which is the one that counts.
+    style: Option<String>,
+    in_style: bool,
+}
+
+impl Tag {
+    fn attribute(&self, name: &str) -> &str {
+        self.attributes.iter().find(|it| it.0 == name).map_or("", |it| it.1.trim())
+    }
+
+    /// What its container is for.
+    fn mark(&self) -> Mark {
+        let lower = |name| self.attribute(name).to_ascii_lowercase();
+        let is_signature = self.attributes.iter().any(|it| it.0 == "data-signatureblock");
+        let id = if is_signature { "signature".to_owned() } else { lower("id") };
+        mark(&self.name, &lower("class"), &id, &lower("type"))
+    }
 }
 
 struct Element {
     name: Vec<u8>,
-    hidden: Option<Hiding>,
-    background: Option<Color>,
     mark: Mark,
     depth: usize,
 }
 
 impl Walk {
-    pub(super) fn new(name: Option<fn(&str) -> String>) -> Walk {
+    pub(super) fn new(html: &str, name: Option<fn(&str) -> String>) -> Walk {
         Walk {
             name,
             tag: Tag::default(),
+            sights: Sights::of(html),
             open: Vec::new(),
             names: HashMap::new(),
             page: Page::default(),
@@ -75,14 +89,10 @@ impl Walk {
             CallbackEvent::OpenStartTag { name } => {
                 self.tag = Tag { name: name.to_vec(), ..Tag::default() };
             }
-            CallbackEvent::AttributeName { name } => {
-                self.tag.attribute = name.to_vec();
-                // An attribute without a value is all there is of `hidden`.
-                self.tag.looks.attribute(name, "");
-            }
+            CallbackEvent::AttributeName { name } => self.attribute(name),
             CallbackEvent::AttributeValue { value } => {
                 let value = &value[..value.len().min(MAX_ATTRIBUTE)];
-                self.attribute(&String::from_utf8_lossy(value));
+                self.value(String::from_utf8_lossy(value).into_owned());
             }
             CallbackEvent::CloseStartTag { .. } => self.start(),
             CallbackEvent::EndTag { name } => self.end(name),
@@ -101,75 +111,74 @@ impl Walk {
         self.page
     }
 
-    fn attribute(&mut self, value: &str) {
-        let Tag { attribute, looks, class, id, kind, href, src, .. } = &mut self.tag;
-        looks.attribute(attribute, value);
-        match attribute.as_slice() {
-            b"class" => *class = value.to_ascii_lowercase(),
-            b"id" => *id = value.to_ascii_lowercase(),
-            b"type" => *kind = value.to_ascii_lowercase(),
-            b"data-signatureblock" => "signature".clone_into(id),
-            b"href" => *href = value.trim().to_owned(),
-            b"src" => *src = value.trim().to_owned(),
-            _ => (),
+    fn attribute(&mut self, name: &[u8]) {
+        self.tag.in_style = name == b"style";
+        if !self.tag.in_style && self.tag.attributes.len() < MAX_ATTRIBUTES {
+            // Without a value it is all there is of `hidden`.
+            let name = String::from_utf8_lossy(name).into_owned();
+            self.tag.attributes.push((name, String::new()));
+        }
+    }
+
+    fn value(&mut self, value: String) {
+        if self.tag.in_style {
+            self.tag.style.get_or_insert(value);
+        } else if let Some(attribute) = self.tag.attributes.last_mut() {
+            attribute.1 = value;
         }
     }
 
     fn start(&mut self) {
         let tag = std::mem::take(&mut self.tag);
         self.close_implied(&tag.name);
-        let own = mark(&tag.name, &tag.class, &tag.id, &tag.kind);
-        let (background, hidden) = self.looks(&tag);
+        let own = tag.mark();
         let parent = self.open.last();
         let inherited = parent.map_or(Mark::None, |it| it.mark);
         // A quote that Gmail's users make themselves belongs to what they wrote.
-        let quotes =
-            tag.name == b"blockquote" && own == Mark::None && !tag.class.contains("gmail_quote");
+        let quotes = tag.name == b"blockquote"
+            && own == Mark::None
+            && !tag.attribute("class").to_ascii_lowercase().contains("gmail_quote");
         let depth = parent.map_or(0, |it| it.depth) + usize::from(quotes);
         self.rest |= own == Mark::Rest;
         let mark = if own == Mark::None { inherited } else { own };
-        let is_new = parent.and_then(|it| it.hidden).is_none();
-        if let Some(way) = hidden.filter(|_| is_new && self.page.hidden.len() < MAX_LISTED) {
-            self.page.hidden.push(Hidden { way, text: String::new() });
-        }
-        if hidden.is_none() {
-            self.lay_out(&tag.name, true);
-            if mark != inherited {
-                self.break_lines(1);
-            }
-            self.linked(&tag);
-        }
+        let was_hidden = self.sights.hiding().is_some();
         if !is_void(&tag.name) && self.open.len() < MAX_DEPTH {
             *self.names.entry(tag.name.clone()).or_default() += 1;
-            self.open.push(Element { name: tag.name, hidden, background, mark, depth });
+            self.sights.begin(&tag.name, tag.attributes.clone(), tag.style.as_deref());
+            self.open.push(Element { name: tag.name.clone(), mark, depth });
         }
-    }
-
-    fn looks(&self, tag: &Tag) -> (Option<Color>, Option<Hiding>) {
-        let parent = self.open.last();
-        let background = tag.looks.background.or(parent.and_then(|it| it.background));
-        let same_color = tag.looks.color.is_some() && tag.looks.color == background;
-        let hidden = parent
-            .and_then(|it| it.hidden)
-            .or(tag.looks.hidden)
-            .or(same_color.then_some(Hiding::SameColor))
-            .or(is_never_shown(&tag.name).then_some(Hiding::Element));
-        (background, hidden)
+        match self.sights.hiding() {
+            Some(way) if !was_hidden && self.page.hidden.len() < MAX_LISTED => {
+                self.page.hidden.push(Hidden { way, text: String::new() });
+            }
+            Some(_) => (),
+            None => {
+                self.lay_out(&tag.name, true);
+                if mark != inherited {
+                    self.break_lines(1);
+                }
+                self.linked(&tag);
+            }
+        }
     }
 
     fn linked(&mut self, tag: &Tag) {
         if tag.name == b"a" {
             self.close_anchor();
-            if !tag.href.is_empty() && !tag.href.starts_with('#') {
-                self.anchor = Some(Anchor { href: tag.href.clone(), ..Anchor::default() });
+            let href = tag.attribute("href").to_owned();
+            if !href.is_empty() && !href.starts_with('#') {
+                self.anchor = Some(Anchor { href, ..Anchor::default() });
             }
-        } else if tag.name == b"img" && !tag.src.is_empty() && !tag.src.starts_with("cid:") {
+            return;
+        }
+        let src = tag.attribute("src");
+        if tag.name == b"img" && !src.is_empty() && !src.starts_with("cid:") {
             if self.page.images.len() < MAX_LISTED {
-                self.page.images.push(tag.src.clone());
+                self.page.images.push(src.to_owned());
             }
             if let Some(name) = self.name {
                 self.space = true;
-                self.push(&name(&tag.src));
+                self.push(&name(src));
                 self.space = true;
             }
         }
@@ -195,9 +204,9 @@ impl Walk {
             self.close_anchor();
         }
         if self.names.contains_key(name) {
-            let hidden = self.open.last().and_then(|it| it.hidden);
+            let was_hidden = self.sights.hiding().is_some();
             while self.pop().is_some_and(|it| it.name != name) {}
-            if hidden.is_none() {
+            if !was_hidden {
                 self.lay_out(name, false);
             }
         }
@@ -210,7 +219,7 @@ impl Walk {
         }
         let text = &text[..text.floor_char_boundary(self.left)];
         self.left -= text.len().max(1);
-        if self.open.last().is_some_and(|it| it.hidden.is_some()) {
+        if self.sights.hiding().is_some() {
             if let Some(piece) = self.page.hidden.last_mut() {
                 piece.text.push_str(text);
             }
@@ -298,7 +307,7 @@ impl Walk {
         match name {
             b"br" if starts => self.line_end(),
             b"td" | b"th" => self.space = true,
-            _ => self.break_lines(mail::block_lines(name)),
+            _ => self.break_lines(block_lines(name)),
         }
     }
 
@@ -308,7 +317,7 @@ impl Walk {
             b"li" => (b"li", &[b"ul", b"ol", b"menu"]),
             b"td" | b"th" => (b"td", &[b"table", b"tr"]),
             b"tr" => (b"tr", &[b"table"]),
-            _ if mail::block_lines(name) > 0 => (b"p", &[b"table", b"td", b"th", b"button"]),
+            _ if block_lines(name) > 0 => (b"p", &[b"table", b"td", b"th", b"button"]),
             _ => return,
         };
         if !self.names.contains_key(ended) {
@@ -323,6 +332,7 @@ impl Walk {
 
     fn pop(&mut self) -> Option<Element> {
         let element = self.open.pop()?;
+        self.sights.end();
         if let Some(count) = self.names.get_mut(&element.name) {
             *count -= 1;
             if *count == 0 {
