@@ -37,6 +37,10 @@ leave-out by="source":
 train:
     cargo run --locked --release -p trainer -- train --out crates/injection/src/model.bin ../shared/injection-data/train.jsonl ../shared/injection-data/val.jsonl
 
+# How well replies, codes and links are read, on the corpora beside the checkout
+read-figures:
+    cargo test --locked -p reading --test it -- --nocapture
+
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings

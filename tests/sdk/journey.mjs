@@ -239,6 +239,18 @@ async function attachments(agent, inbox) {
   return email;
 }
 
+async function extraction(inbox) {
+  await receive(inbox, { subject: "Invoice", text: "Please pay $99.50 until 15 May 2026." });
+  const email = await inbox.waitForEmail({ filter: { subject: "Invoice" }, since: LONG_AGO });
+  const facts = await email.extract();
+  assert.deepEqual([facts.status, facts.modelUsed, facts.emailId], ["completed", "rules-1", email.id]);
+  assert.deepEqual([facts.amounts[0].value, facts.amounts[0].currency], [99.5, "USD"]);
+  assert.deepEqual([facts.dates[0].value, facts.dates[0].isEstimate], ["2026-05-15", false]);
+  assert.equal(facts.actions[0].type, "pay");
+  assert.deepEqual({ ...(await email.getExtraction()) }, { ...facts });
+  assert.equal((await email.waitForExtraction()).id, facts.id);
+}
+
 async function conversation(sarah, tom) {
   const octets = Buffer.from("PDF, as it were");
   const attachment = { filename: "offer.pdf", contentType: "application/pdf" };
@@ -353,6 +365,8 @@ async function strangers(other, inbox, email, threadId) {
     `/emails/${email.id}`,
     `/emails/${email.id}/raw`,
     `/emails/${email.id}/attachments/0`,
+    `/emails/${email.id}/extraction`,
+    `/emails/${email.id}/safe`,
     "/threads",
     `/threads/${threadId}`,
   ]) {
@@ -480,6 +494,7 @@ try {
   await step("search", () => searching(agent, sarah, tom));
   await step("the same key, one mail", () => idempotency(agent, sarah, tom));
   await step("mail that is a risk", () => risks(agent, tom));
+  await step("extraction", () => extraction(tom));
   const other = await step("another account", anotherAgent);
   await step("strangers find nothing", () => strangers(other, sarah, email, threadId));
   await step("a domain of one's own", () => domains(agent, other));

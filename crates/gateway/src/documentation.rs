@@ -16,10 +16,10 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, audit, canaries, deliveries, domains, emails, gateway::Gateway, holds,
-    inboxes, outbound_allow, outbound_policy, outbox, policy, poll, problem::ProblemBody,
-    quarantine, replies, reputation, resolve, reviews, search, send, senders, suppressions,
-    threads, unsubscribe, uploads,
+    accounts, attachments, audit, canaries, deliveries, domains, emails, extraction,
+    gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox, policy,
+    poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe, search,
+    send, senders, suppressions, threads, unsubscribe, uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -95,6 +95,8 @@ pub(crate) enum Errors {
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete, domains::rotate,
         emails::list, emails::read, emails::read_any, emails::raw, poll::poll,
+        safe::of_inbox, safe::of_email, extraction::extract, extraction::extraction,
+        labels::list, labels::update, labels::batch,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
@@ -180,6 +182,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (56, 56));
+        assert_eq!((ids.len(), count), (0, 0));
     }
 }

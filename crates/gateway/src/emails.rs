@@ -22,6 +22,7 @@ use crate::{
     params::{BaseUrl, Params, Segments},
     problem::Problem,
     quarantine,
+    reading::{self, ReadEmail, Readings},
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -60,6 +61,8 @@ pub(crate) fn unknown_to_account(email_id: &str) -> Problem {
         ("direction" = Option<String>, Query, description = "\"inbound\" or \"outbound\""),
         ("include" = Option<String>, Query,
             description = "\"quarantined\" for what is in quarantine as well"),
+        ("label" = Option<String>, Query, description = "Only what has this label"),
+        ("unread" = Option<bool>, Query, description = "Only what has not been read, or has"),
         ("cursor" = Option<String>, Query, description = "Of the page before"),
     ),
     responses((status = 200, description = "A page", body = Emails), Errors)
@@ -75,6 +78,8 @@ pub(crate) async fn list(
         since: params.moment("since")?,
         direction: params.direction()?,
         include_quarantined: params.choice("include", &[("quarantined", ())])?.is_some(),
+        label: params.text("label"),
+        is_read: params.choice("unread", &[("true", false), ("false", true)])?,
         cursor: params.text("cursor"),
     };
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
@@ -90,7 +95,7 @@ pub(crate) async fn list(
     get, path = "/v1/inboxes/{inboxId}/emails/{emailId}", operation_id = "getEmail",
     tag = "emails",
     params(("inboxId" = String, Path), ("emailId" = String, Path), quarantine::Wanted),
-    responses((status = 200, description = "The email", body = Email), Errors)
+    responses((status = 200, description = "The email", body = ReadEmail), Errors)
 )]
 pub(crate) async fn read(
     Caller(account): Caller,
@@ -99,12 +104,13 @@ pub(crate) async fn read(
     BaseUrl(base): BaseUrl,
     State(reader): State<Reader>,
     State(links): State<Links>,
-) -> Result<Json<Email>, Problem> {
+    State(readings): State<Readings>,
+) -> Result<Json<ReadEmail>, Problem> {
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
     let email = quarantine::readable(&reader, &inbox, &email_id, &params).await?;
     let mut email = email.ok_or_else(|| unknown(&email_id))?;
     attachments::link(&mut email, &account.id, &links, &base);
-    Ok(Json(email))
+    readings.with(&account.id, email, reading::read).await.map(Json)
 }
 
 /// One email, with its text, whichever inbox it is in
@@ -113,7 +119,7 @@ pub(crate) async fn read(
 #[utoipa::path(
     get, path = "/v1/emails/{emailId}", operation_id = "getAnyEmail", tag = "emails",
     params(("emailId" = String, Path), quarantine::Wanted),
-    responses((status = 200, description = "The email", body = Email), Errors)
+    responses((status = 200, description = "The email", body = ReadEmail), Errors)
 )]
 pub(crate) async fn read_any(
     Caller(account): Caller,
@@ -122,13 +128,25 @@ pub(crate) async fn read_any(
     BaseUrl(base): BaseUrl,
     State(reader): State<Reader>,
     State(links): State<Links>,
-) -> Result<Json<Email>, Problem> {
+    State(readings): State<Readings>,
+) -> Result<Json<ReadEmail>, Problem> {
     let unknown = || unknown_to_account(&email_id);
     let inbox = reader.inbox_of_email(&account.id, &email_id).await?.ok_or_else(unknown)?;
     let email = quarantine::readable(&reader, &inbox, &email_id, &params).await?;
     let mut email = email.ok_or_else(unknown)?;
     attachments::link(&mut email, &account.id, &links, &base);
-    Ok(Json(email))
+    readings.with(&account.id, email, reading::read).await.map(Json)
+}
+
+/// An email of the account, in whichever of its active inboxes.
+pub(crate) async fn find(
+    reader: &Reader,
+    account_id: &str,
+    email_id: &str,
+) -> Result<Email, Problem> {
+    let unknown = || unknown_to_account(email_id);
+    let inbox = reader.inbox_of_email(account_id, email_id).await?.ok_or_else(unknown)?;
+    reader.email(account_id, &inbox.id, email_id).await?.ok_or_else(unknown)
 }
 
 /// An email's original

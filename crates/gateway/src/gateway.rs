@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
-    domains, emails,
+    domains, emails, extraction,
     finish::finish,
-    holds, inboxes,
+    holds, inboxes, labels,
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
@@ -21,8 +21,9 @@ use crate::{
     policy, poll,
     problem::Problem,
     quarantine,
+    reading::Readings,
     repeats::Repeats,
-    replies, reputation, resolve, reviews, search, send, senders,
+    replies, reputation, resolve, reviews, safe, search, send, senders,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
@@ -48,6 +49,7 @@ pub(crate) struct Gateway {
     tokens: UnsubscribeTokens,
     waiters: Waiters,
     repeats: Repeats,
+    readings: Readings,
     metrics: Metrics,
     tiers: Tiers,
     domains: Domains,
@@ -75,6 +77,7 @@ impl Gateway {
     pub(crate) fn new(config: &Config, store: Store, bus: Bus, parts: Parts) -> Gateway {
         let Parts { links, tokens, vault, checker, metrics, stop } = parts;
         Gateway {
+            readings: Readings::new(store.reader.clone()),
             reader: store.reader,
             writer: store.writer,
             directory: bus.directory(),
@@ -110,6 +113,9 @@ impl Gateway {
             .merge(inboxes::routes())
             .merge(domains::routes())
             .merge(emails::routes())
+            .merge(extraction::routes())
+            .merge(labels::routes())
+            .merge(safe::routes())
             .merge(poll::routes())
             .merge(attachments::routes())
             .merge(deliveries::routes())

@@ -2,7 +2,7 @@
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
-//! tokens, inboxes, domains, policies and lists of senders.
+//! tokens, inboxes, domains, policies, lists of senders, and what agents note of their mail.
 
 mod accounts;
 mod attachments;
@@ -16,10 +16,12 @@ mod documentation;
 mod domain_check;
 mod domains;
 mod emails;
+mod extraction;
 mod finish;
 mod gateway;
 mod holds;
 mod inboxes;
+mod labels;
 mod links;
 mod local_part;
 mod metrics;
@@ -33,12 +35,14 @@ mod poll;
 mod precheck;
 mod problem;
 mod quarantine;
+mod reading;
 mod repeats;
 mod replies;
 mod reputation;
 mod resolve;
 mod resolver;
 mod reviews;
+mod safe;
 mod search;
 mod send;
 mod senders;

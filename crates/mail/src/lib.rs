@@ -4,6 +4,7 @@ mod address;
 mod answer;
 mod author;
 mod auto_reply;
+mod bodies;
 mod check;
 mod classify;
 mod compose;
@@ -34,11 +35,13 @@ pub use crate::{
         recipients, reply_subject,
     },
     auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, check_answer},
+    bodies::{Bodies, bodies},
     check::{
         MAX_RECIPIENTS, bare_id, check, check_attachment, check_size, forward_paths, on_unknown,
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    html::{Hiding, Sights, block_lines, is_void},
     impostor::{Acquaintances, IMPOSTOR_VERSION, Person, Sighting, suspicions},
     likeness::{Likeness, likeness, registrable},
     links::link_hosts,

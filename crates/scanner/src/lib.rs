@@ -45,6 +45,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let opener = Opener::new(&config, program, metrics.clone());
     let judge = judge::Judge { assessor, opener, budget, metrics };
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
+    let budget = Duration::from_secs(config.scan_seconds);
     let leaks = Leaks { secrets: Arc::new(Secrets::new()), budget };
     let submissions =
         SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge, leaks };

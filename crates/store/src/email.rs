@@ -9,7 +9,7 @@ use contract::{
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
-use crate::{Direction, Error, moment::rfc3339, screening::Screening, sql, threading};
+use crate::{Direction, Error, labels, moment::rfc3339, screening::Screening, sql, threading};
 
 /// All of an email but its body and recipients.
 pub(crate) const COLUMNS: &str = "e.id, e.mail_id, e.inbox_id, e.account_id, e.direction, e.status, \
@@ -59,8 +59,11 @@ pub(crate) async fn read(
         .map(|it| it.mail_id.clone())
         .collect();
     let mut recipients = recipients(connection, &sent).await?;
+    let email_ids: Vec<String> = emails.iter().map(|it| it.email.id.clone()).collect();
+    let mut labels = labels::of(connection, &email_ids).await?;
     for it in &mut emails {
         it.email.recipients = recipients.remove(&it.mail_id).unwrap_or_default();
+        it.email.labels = labels.remove(&it.email.id).unwrap_or_default();
     }
     Ok(emails)
 }
@@ -147,6 +150,7 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
         repeated: false,
         body_differs: false,
         auto_reply: None,
+        labels: Vec::new(),
         held_reason: optional("held_reason")?,
         held_until: moment("held_until")?.map(rfc3339),
         send_at: moment("send_at")?.map(rfc3339),

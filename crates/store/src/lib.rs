@@ -19,6 +19,7 @@ mod email;
 mod error;
 mod finding;
 mod hold;
+mod labels;
 mod ledger;
 mod migrations;
 mod model;
@@ -56,6 +57,7 @@ pub use crate::{
         Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
         OutboundPolicy, OutboundRules, RulesOf, Scrutiny, item,
     },
+    labels::{Change, Changed, MAX_LABEL, MAX_LABELS, MAX_LABELS_OF_EMAIL},
     ledger::request_digest,
     migrations::migrate,
     model::*,

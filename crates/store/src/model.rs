@@ -82,6 +82,10 @@ pub struct EmailFilter {
     pub direction: Option<Direction>,
     /// What is in quarantine as well.
     pub include_quarantined: bool,
+    /// Only what has this label.
+    pub label: Option<String>,
+    /// Only what has been read, or has not.
+    pub is_read: Option<bool>,
     pub cursor: Option<String>,
 }
 

@@ -848,6 +848,9 @@ pub struct Email {
     #[prost(message, optional, tag = "35")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: ::core::option::Option<Hold>,
+    /// What its account has put on it, in alphabetical order.
+    #[prost(string, repeated, tag = "38")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What was decided on a mail in quarantine.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]

@@ -6,6 +6,7 @@ use crate::{
     ArrivalFilter, Direction, EmailFilter, Emails, Error, Original, Page, Stored,
     cursor::Cursor,
     email::{self, ALL_TABLES, COLUMNS, Read, TABLES},
+    labels,
     sql::{self, Bound},
     writer::QUARANTINED,
 };
@@ -29,7 +30,9 @@ impl Reader {
         let statement = format!(
             "SELECT {COLUMNS} FROM {seen} AND e.inbox_id = $1 AND e.account_id = $2 \
              AND (e.created_at, e.id) < ($3, $4) AND e.created_at > $5 \
-             AND ($6 = '' OR e.direction = $6) ORDER BY e.created_at DESC, e.id DESC LIMIT $7"
+             AND ($6 = '' OR e.direction = $6) AND ($7 = '' OR {labelled}) \
+             AND ($8 < 0 OR e.is_read = $8) ORDER BY e.created_at DESC, e.id DESC LIMIT $9",
+            labelled = labels::on_email(7)
         );
         self.page_of_emails(&statement, filter.limit, |query| {
             query
@@ -39,6 +42,8 @@ impl Reader {
                 .bind(cursor.id)
                 .bind(filter.since.unwrap_or(i64::MIN))
                 .bind(filter.direction.map_or("", Direction::as_str))
+                .bind(sql::text(filter.label.as_deref().unwrap_or_default()))
+                .bind(filter.is_read.map_or(-1, i64::from))
                 .bind(filter.limit.saturating_add(1))
         })
         .await

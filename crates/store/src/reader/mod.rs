@@ -3,6 +3,7 @@ mod audit;
 pub(crate) mod domains;
 mod emails;
 mod guards;
+mod labels;
 mod outbound;
 mod outbox;
 mod reports;

@@ -9,6 +9,7 @@ mod findings;
 mod guards;
 mod holds;
 mod inboxes;
+mod labels;
 mod limits;
 mod mail;
 mod outbound;

@@ -11,6 +11,7 @@ mod fixture;
 mod guards;
 mod holds;
 mod inboxes;
+mod labels;
 mod loops;
 mod outbound;
 mod outbox;
