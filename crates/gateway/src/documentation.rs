@@ -17,9 +17,9 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, audit, canaries, deliveries, domains, emails, gateway::Gateway, holds,
-    inboxes, outbound_allow, outbound_policy, outbox, policy, poll, problem::ProblemBody, quarantine,
-    replies, reputation, resolve, reviews, search, send, senders, suppressions, threads, unsubscribe,
-    uploads,
+    inboxes, outbound_allow, outbound_policy, outbox, policy, poll, problem::ProblemBody,
+    quarantine, replies, reputation, resolve, reviews, search, send, senders, suppressions,
+    threads, unsubscribe, uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {

@@ -606,6 +606,9 @@ pub struct SendRequest {
     #[serde(with = "crate::base64")]
     #[schema(value_type = String, format = Byte)]
     pub content: ::prost::alloc::vec::Vec<u8>,
+    /// The received email that is passed on with this mail: what stands in it was asked for.
+    #[prost(string, tag = "23")]
+    pub forwards: ::prost::alloc::string::String,
 }
 /// A list that people are on: its mail says how to leave it (RFC 8058), and is not sent to who has.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -658,9 +661,10 @@ pub struct Event {
     /// The same for every copy of one occurrence.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// email.received, email.queued, email.held, email.sent, email.deferred, email.delivered, email.bounced,
-    /// email.expired, email.unknown, email.complained, email.suppressed, email.cancelled, email.rejected,
-    /// email.validated, email.unsubscribed, email.quarantined, email.released, email.refused.
+    /// email.received, email.queued, email.held, email.approved, email.declined, email.sent, email.deferred,
+    /// email.delivered, email.bounced, email.expired, email.unknown, email.complained, email.suppressed,
+    /// email.cancelled, email.rejected, email.validated, email.unsubscribed, email.quarantined,
+    /// email.released, email.refused.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -839,6 +843,11 @@ pub struct Email {
     #[prost(message, optional, tag = "32")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: ::core::option::Option<EmailDecision>,
+    /// Of a sent mail that somebody has, or had, to approve: why, and what was decided. Of a dry run: what
+    /// would hold it.
+    #[prost(message, optional, tag = "35")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: ::core::option::Option<Hold>,
 }
 /// What was decided on a mail in quarantine.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -851,11 +860,66 @@ pub struct EmailDecision {
     /// RFC 3339.
     #[prost(string, tag = "2")]
     pub decided_at: ::prost::alloc::string::String,
-    /// Names the token it was decided with.
+    /// Names the token it was decided with, as `posthouse token list` does.
     #[prost(string, tag = "3")]
     pub decided_by: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+}
+/// A sent mail that waits for somebody's decision, or did.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Hold {
+    /// waiting, approved, declined, expired or cancelled; in the answer to a dry run: none.
+    #[prost(string, tag = "1")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub reasons: ::prost::alloc::vec::Vec<HoldReason>,
+    /// SHA-256 of the mail's octets in hexadecimal: what is sent if it is approved.
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    /// RFC 3339. Nobody having decided by then, it is not sent.
+    #[prost(string, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_at: ::core::option::Option<::prost::alloc::string::String>,
+    /// The token that it was decided with, as `posthouse token list` names it.
+    #[prost(string, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: ::core::option::Option<::prost::alloc::string::String>,
+    /// What was said about the decision.
+    #[prost(string, optional, tag = "7")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// One thing that holds a mail.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldReason {
+    /// secret, canary, information_flow, injection or approval.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Of a secret, what it is; of a canary, its label; of information flow, what flows: recipient, domain,
+    /// link or token.
+    #[prost(string, tag = "2")]
+    pub detail: ::prost::alloc::string::String,
+    /// Where it stands, as in SecurityReason; empty where it is no part of the text.
+    #[prost(string, tag = "3")]
+    pub part: ::prost::alloc::string::String,
+    /// Masked, if it is a secret.
+    #[prost(string, tag = "4")]
+    pub excerpt: ::prost::alloc::string::String,
+    /// In plain words.
+    #[prost(string, tag = "5")]
+    pub explanation: ::prost::alloc::string::String,
+    /// Of information flow: the received email that it came with.
+    #[prost(string, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_id: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Whether a machine may answer a mail (RFC 3834).
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]

@@ -92,9 +92,7 @@ fn is_digit(it: char) -> bool {
 
 fn printable(octets: Vec<u8>) -> Option<String> {
     let is_shown = |it: &u8| it.is_ascii_graphic() || it.is_ascii_whitespace();
-    String::from_utf8(octets)
-        .ok()
-        .filter(|it| it.len() >= 8 && it.as_bytes().iter().all(is_shown))
+    String::from_utf8(octets).ok().filter(|it| it.len() >= 8 && it.as_bytes().iter().all(is_shown))
 }
 
 fn lenient() -> Encoding {

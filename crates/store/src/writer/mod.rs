@@ -1,6 +1,6 @@
 mod accounts;
-mod attachment_texts;
 mod acquaintances;
+mod attachment_texts;
 mod audit;
 mod brakes;
 mod domains;

@@ -4,10 +4,9 @@ use contract::{Email, EmailDecision, MailReviewed, Message, Review};
 use sqlx::{AnyConnection, Row as _};
 
 use super::{
-    attachment_texts,
     Writer,
     acquaintances::{self, Heard, pair},
-    audit, commit,
+    attachment_texts, audit, commit,
     emails::{self, EmailRow},
     screening_settings, threads,
 };
