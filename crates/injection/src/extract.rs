@@ -89,8 +89,8 @@ impl Extractor {
 
     fn reading<'a>(&self, kind: Kind, raw: &'a str, decoded: Option<&Decoded>) -> Reading<'a> {
         let view = View::new(raw);
-        let hits = self.lexicon.hits(&view);
-        Reading { kind, raw, view, hits, decoded: decoded.map(|it| it.how) }
+        let found = self.lexicon.find(&view);
+        Reading { kind, raw, view, found, decoded: decoded.map(|it| it.how) }
     }
 }
 

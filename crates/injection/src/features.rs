@@ -21,6 +21,9 @@ const ROW: usize = 3;
 /// A longer word is a key, a digest or the like.
 const MAX_WORD: usize = 40;
 
+/// Digits of an account's number.
+const MIN_ACCOUNT: usize = 8;
+
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A text as the model sees it.
@@ -141,7 +144,7 @@ fn place(reading: &Reading<'_>) -> u64 {
 /// The bits of each unit.
 fn concepts(reading: &Reading<'_>, units: &[usize]) -> Vec<u64> {
     let text = reading.view.text();
-    let mut hits = reading.hits.iter().peekable();
+    let mut hits = reading.found.hits.iter().peekable();
     let mut bits = Vec::with_capacity(units.len() - 1);
     for unit in units.windows(2) {
         let (start, end) = (unit[0], unit[1]);
@@ -181,22 +184,87 @@ fn opens(text: &str, start: usize, at: usize) -> bool {
 }
 
 fn structure(piece: &str) -> u64 {
-    let mut bits = 0;
-    let has = |list: &[&str]| list.iter().any(|it| piece.contains(it));
+    let Signs { mut bits, quotes, place } = signs(piece);
     let mut set = |it: bool, structure| bits |= if it { bit(structure) } else { 0 };
-    let url = has(&["http:", "https:", "www."]);
-    set(url, Structure::Url);
+    set(quotes >= 2, Structure::Cited);
+    set(piece.starts_with('>'), Structure::Quoted);
+    set(piece.len() < 60, Structure::Alone);
     set(piece.split(' ').any(is_address), Structure::Address);
     set(piece.split(' ').any(is_account), Structure::Account);
-    set(url && has(&["[", "{", "=data", "?d=", "?q=", "<"]), Structure::Place);
-    set(piece.contains(['?', '？', '؟']), Structure::Question);
-    set(piece.contains("!!") || piece.contains("***"), Structure::Shout);
-    set(has(&["{", "};", "==", "()", "::", "->", "diff --git", "</"]), Structure::Code);
-    set(piece.starts_with('>') || piece.contains(" > "), Structure::Quoted);
-    set(piece.matches(['"', '\'', '`']).count() >= 2, Structure::Cited);
-    set(has(&["<|", "[/", "###", "]]", "<<", "{\"", "{'"]), Structure::Markup);
-    set(piece.len() < 60, Structure::Alone);
+    if bits & bit(Structure::Url) != 0 && place {
+        bits |= bit(Structure::Place);
+    }
     bits
+}
+
+/// What single signs tell, in one look at each.
+#[derive(Default)]
+struct Signs {
+    bits: u64,
+    quotes: usize,
+    /// Something stands for data to be filled in, if in a link.
+    place: bool,
+}
+
+fn signs(piece: &str) -> Signs {
+    let mut signs = Signs::default();
+    let octets = piece.as_bytes();
+    for (at, it) in octets.iter().enumerate() {
+        if it.is_ascii_alphanumeric() && !matches!(it, b'd' | b'h' | b'w') || *it == b' ' {
+            continue;
+        }
+        let rest = &octets[at..];
+        let begins = |list: &[&str]| list.iter().any(|it| rest.starts_with(it.as_bytes()));
+        let mut set = |it: bool, structure| signs.bits |= if it { bit(structure) } else { 0 };
+        match it {
+            b'h' => set(begins(&["http:", "https:"]), Structure::Url),
+            b'w' => set(begins(&["www."]), Structure::Url),
+            b'd' => set(begins(&["diff --git"]), Structure::Code),
+            b'"' | b'\'' | b'`' => signs.quotes += 1,
+            b'?' => {
+                set(true, Structure::Question);
+                signs.place |= begins(&["?d=", "?q="]);
+            }
+            // The question marks of Chinese and Arabic.
+            0xef => set(begins(&["？"]), Structure::Question),
+            0xd8 => set(begins(&["؟"]), Structure::Question),
+            b'!' => set(begins(&["!!"]), Structure::Shout),
+            b'*' => set(begins(&["***"]), Structure::Shout),
+            b'=' => {
+                set(begins(&["=="]), Structure::Code);
+                signs.place |= begins(&["=data"]);
+            }
+            b'{' => {
+                signs.place = true;
+                set(true, Structure::Code);
+                set(begins(&["{\"", "{'"]), Structure::Markup);
+            }
+            b'}' => set(begins(&["};"]), Structure::Code),
+            b'(' => set(begins(&["()"]), Structure::Code),
+            b':' => set(begins(&["::"]), Structure::Code),
+            b'-' => set(begins(&["->"]), Structure::Code),
+            b'<' => {
+                signs.place = true;
+                set(begins(&["</"]), Structure::Code);
+                set(begins(&["<|", "<<"]), Structure::Markup);
+            }
+            b'>' => {
+                set(at > 0 && octets[at - 1] == b' ' && begins(&["> "]), Structure::Quoted);
+            }
+            b'[' => {
+                signs.place = true;
+                set(begins(&["[/"]), Structure::Markup);
+            }
+            b'#' => set(begins(&["###"]), Structure::Markup),
+            b']' => set(begins(&["]]"]), Structure::Markup),
+            _ => (),
+        }
+    }
+    signs
+}
+
+fn has_scheme(word: &str) -> bool {
+    word.match_indices(':').any(|it| word[it.0..].starts_with("://"))
 }
 
 fn is_address(word: &str) -> bool {
@@ -206,7 +274,7 @@ fn is_address(word: &str) -> bool {
 /// An account's number, or the beginning of one: an IBAN, an address of a wallet.
 fn is_account(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    digits >= 8 && digits * 2 >= word.len()
+    digits >= MIN_ACCOUNT && digits * 2 >= word.len()
 }
 
 /// The hashes of a text, and how many lie before each unit.
@@ -313,7 +381,7 @@ fn letters(text: &str) -> Vec<(usize, char)> {
     let mut at = 0;
     for word in text.split_inclusive(' ') {
         let bare = word.trim_end();
-        let sign = if bare.contains("://") || bare.starts_with("www.") {
+        let sign = if has_scheme(bare) || bare.starts_with("www.") {
             Some('\u{1}')
         } else if is_address(bare) {
             Some('\u{2}')

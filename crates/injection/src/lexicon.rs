@@ -5,9 +5,12 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use crate::view::{View, fold};
+use crate::{
+    detector::MARKS,
+    view::{View, fold},
+};
 
 /// What a word or phrase means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,7 +94,17 @@ pub(crate) fn ends_sentence(text: &str) -> bool {
 
 pub(crate) struct Lexicon {
     automaton: AhoCorasick,
+    /// Of the first patterns; those after them are the marks.
     concepts: Vec<Concept>,
+}
+
+/// What of the lexicon stands in a text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    /// In their order; overlapping ones all count.
+    pub(crate) hits: Vec<Hit>,
+    /// For each mark, where it stands first.
+    pub(crate) marks: Vec<Option<usize>>,
 }
 
 impl Lexicon {
@@ -104,24 +117,34 @@ impl Lexicon {
                 stems.push(fold(stem));
             }
         }
+        stems.extend(MARKS.iter().map(|it| it.0.to_owned()));
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::DFA))
             .build(&stems)
             .expect("the lexicon is small");
         Lexicon { automaton, concepts }
     }
 
-    /// The hits in their order; overlapping ones all count.
-    pub(crate) fn hits(&self, view: &View) -> Vec<Hit> {
+    pub(crate) fn find(&self, view: &View) -> Found {
         let text = view.text();
-        let mut hits: Vec<Hit> = self
-            .automaton
-            .find_overlapping_iter(text)
-            .filter(|it| begins_word(text, it.start()) && ends_short_word(text, it.range()))
-            .map(|it| Hit { concept: self.concepts[it.pattern()], range: it.range() })
-            .collect();
+        let mut hits = Vec::new();
+        let mut marks = vec![None; MARKS.len()];
+        for it in self.automaton.find_overlapping_iter(text) {
+            let pattern = it.pattern().as_usize();
+            match self.concepts.get(pattern) {
+                Some(concept) => {
+                    if begins_word(text, it.start()) && ends_short_word(text, it.range()) {
+                        hits.push(Hit { concept: *concept, range: it.range() });
+                    }
+                }
+                None => {
+                    marks[pattern - self.concepts.len()].get_or_insert(it.start());
+                }
+            }
+        }
         hits.sort_by_key(|it| it.range.start);
-        hits
+        Found { hits, marks }
     }
 }
 
@@ -184,7 +207,7 @@ mod tests {
     use super::*;
 
     fn concepts(text: &str) -> Vec<Concept> {
-        Lexicon::new().hits(&View::new(text)).into_iter().map(|it| it.concept).collect()
+        Lexicon::new().find(&View::new(text)).hits.into_iter().map(|it| it.concept).collect()
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Words whose letters are set apart or written as digits.
 
-use super::{Decoded, How};
+use super::{Decoded, How, runs::Octets};
 
 const MIN_SPACED: usize = 8;
+const MIN_LEET: usize = 4;
 
 /// Letters set apart by single spaces, dots or hyphens.
 pub(super) fn spaced(text: &str) -> Vec<Decoded> {
     let mut found = Vec::new();
+    if !has_spaced(text) {
+        return found;
+    }
     let mut run: Option<(usize, String)> = None;
     let mut letters = 0;
     let mut at = 0;
@@ -35,6 +39,26 @@ pub(super) fn spaced(text: &str) -> Vec<Decoded> {
     found
 }
 
+/// Whether enough letters may stand alone in a row; a quick look that errs on the side of yes.
+fn has_spaced(text: &str) -> bool {
+    const GAPS: Octets = Octets::of(b" .-_*");
+    let mut letters = 0;
+    let mut length = 0;
+    for it in text.bytes() {
+        if !GAPS.has(it) {
+            // What continues a character is no letter of its own.
+            length += usize::from(it & 0xc0 != 0x80);
+            continue;
+        }
+        letters = if length > 1 { 0 } else { letters + length };
+        length = 0;
+        if letters + 1 >= MIN_SPACED {
+            return true;
+        }
+    }
+    false
+}
+
 fn end_spaced(
     run: &mut Option<(usize, String)>,
     letters: &mut usize,
@@ -49,20 +73,44 @@ fn end_spaced(
     *letters = 0;
 }
 
-/// The text with digits read as letters, if enough of its words mix the two.
-pub(super) fn digits(text: &str) -> Option<Decoded> {
-    let mixed = text.split_whitespace().filter(|it| is_leet(it)).count();
-    if mixed < 4 {
-        return None;
+/// Passages with digits read as letters, where enough words mix the two.
+pub(super) fn digits(text: &str) -> Vec<Decoded> {
+    if !has_leet(text) {
+        return Vec::new();
     }
-    let read: String = text
-        .split_inclusive(char::is_whitespace)
+    let mut at = 0;
+    let words = text.split_inclusive(char::is_whitespace).filter_map(|word| {
+        let start = at;
+        at += word.len();
+        is_leet(word.trim_end()).then_some(start)
+    });
+    let passages = super::passages(text, words).into_iter();
+    let many = passages.filter(|it| it.count >= MIN_LEET);
+    many.map(|it| Decoded {
+        how: How::Digits,
+        text: lettered(&text[it.span.clone()]),
+        span: it.span,
+    })
+    .collect()
+}
+
+fn lettered(text: &str) -> String {
+    text.split_inclusive(char::is_whitespace)
         .flat_map(|word| {
             let leet = is_leet(word.trim_end());
             word.chars().map(move |it| if leet { letter(it) } else { it })
         })
-        .collect();
-    Some(Decoded { how: How::Digits, span: 0..text.len(), text: read })
+        .collect()
+}
+
+/// Whether enough digits stand between letters; a quick look that errs on the side of yes.
+fn has_leet(text: &str) -> bool {
+    const DIGITS: Octets = Octets::of(b"013457@$");
+    let octets = text.as_bytes();
+    let between = octets.windows(3).filter(|it| {
+        DIGITS.has(it[1]) && it[0].is_ascii_alphabetic() && it[2].is_ascii_alphabetic()
+    });
+    between.take(MIN_LEET).count() == MIN_LEET
 }
 
 /// A word whose digits stand between letters, as in no part number or length.

@@ -2,6 +2,7 @@
 
 mod codes;
 mod letters;
+mod runs;
 mod smuggled;
 mod turned;
 
@@ -49,6 +50,8 @@ pub(crate) enum How {
 
 /// More encoded texts in one are not looked at.
 const MAX_DECODED: usize = 64;
+/// Octets around an encoded place that are read with it.
+const AROUND: usize = 160;
 
 /// Everything found encoded in a text, and in what was decoded of it, in no particular order.
 pub(crate) fn decode(text: &str) -> Vec<Decoded> {
@@ -60,6 +63,33 @@ pub(crate) fn decode(text: &str) -> Vec<Decoded> {
     }
     nested.truncate(MAX_DECODED);
     found.extend(nested);
+    found
+}
+
+/// A stretch of text with several places that look encoded.
+struct Encoded {
+    span: Range<usize>,
+    /// Of such places.
+    count: usize,
+}
+
+/// Where places lie near each other, with what stands around them, so that a long text is not read
+/// again for a few.
+fn passages(text: &str, places: impl Iterator<Item = usize>) -> Vec<Encoded> {
+    let mut found: Vec<Encoded> = Vec::new();
+    for at in places {
+        let end = text.ceil_char_boundary((at + AROUND).min(text.len()));
+        match found.last_mut() {
+            Some(it) if at < it.span.end => {
+                it.span.end = end;
+                it.count += 1;
+            }
+            _ => {
+                let start = text.floor_char_boundary(at.saturating_sub(AROUND));
+                found.push(Encoded { span: start..end, count: 1 });
+            }
+        }
+    }
     found
 }
 

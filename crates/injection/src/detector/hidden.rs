@@ -30,15 +30,17 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let orders = ORDERS.iter().filter(|it| it.1 >= 0.2);
-    strongest(reading.hits.iter().filter(|hit| orders.clone().any(|it| it.0 == hit.concept)).map(
-        |hit| {
-            let around = ORDERS.iter().filter(|(concept, _)| {
-                hit.concept == *concept || reading.has_near(&hit.range, *concept, 200)
-            });
-            let sum: f64 = around.map(|it| it.1).sum();
-            reading.finding(Flag::HiddenText, &[&hit.range], sum.min(0.9), WHY)
-        },
-    ))
+    strongest(
+        reading.found.hits.iter().filter(|hit| orders.clone().any(|it| it.0 == hit.concept)).map(
+            |hit| {
+                let around = ORDERS.iter().filter(|(concept, _)| {
+                    hit.concept == *concept || reading.has_near(&hit.range, *concept, 200)
+                });
+                let sum: f64 = around.map(|it| it.1).sum();
+                reading.finding(Flag::HiddenText, &[&hit.range], sum.min(0.9), WHY)
+            },
+        ),
+    )
 }
 
 #[cfg(test)]
