@@ -24,6 +24,11 @@ const MAX_WORD: usize = 40;
 /// Digits of an account's number.
 const MIN_ACCOUNT: usize = 8;
 
+/// One sign in so many octets is more than sentences have.
+const NOISY: usize = 16;
+/// Signs that stand alone.
+const LONE: usize = 3;
+
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A text as the model sees it.
@@ -100,7 +105,7 @@ pub fn combinations(concepts: u64, mut each: impl FnMut(u32)) {
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Structure {
-    Url = 32,
+    Url = 34,
     Address,
     Account,
     Place,
@@ -118,6 +123,8 @@ enum Structure {
     Markup,
     Overridden,
     Alone,
+    /// Signs and letters of several scripts in no order, as a search for an answer leaves them.
+    Noise,
 }
 
 fn bit(structure: Structure) -> u64 {
@@ -184,17 +191,27 @@ fn opens(text: &str, start: usize, at: usize) -> bool {
 }
 
 fn structure(piece: &str) -> u64 {
-    let Signs { mut bits, quotes, place } = signs(piece);
+    let Signs { mut bits, quotes, place, strange } = signs(piece);
     let mut set = |it: bool, structure| bits |= if it { bit(structure) } else { 0 };
     set(quotes >= 2, Structure::Cited);
     set(piece.starts_with('>'), Structure::Quoted);
     set(piece.len() < 60, Structure::Alone);
+    set(strange * NOISY > piece.len() && is_mixed(piece), Structure::Noise);
     set(piece.split(' ').any(is_address), Structure::Address);
     set(piece.split(' ').any(is_account), Structure::Account);
     if bits & bit(Structure::Url) != 0 && place {
         bits |= bit(Structure::Place);
     }
     bits
+}
+
+/// Whether letters of several scripts, or none at all, stand between the signs.
+fn is_mixed(piece: &str) -> bool {
+    let ascii = piece.bytes().filter(u8::is_ascii_alphabetic).count();
+    let other = piece.chars().filter(|it| !it.is_ascii() && it.is_alphabetic()).count();
+    let lone =
+        piece.split(' ').filter(|it| it.len() == 1 && !it.as_bytes()[0].is_ascii_alphanumeric());
+    (ascii > 0 && other > 0) || lone.take(LONE).count() == LONE
 }
 
 /// What single signs tell, in one look at each.
@@ -204,6 +221,8 @@ struct Signs {
     quotes: usize,
     /// Something stands for data to be filled in, if in a link.
     place: bool,
+    /// Signs that are neither letters nor those that sentences need.
+    strange: usize,
 }
 
 fn signs(piece: &str) -> Signs {
@@ -216,6 +235,11 @@ fn signs(piece: &str) -> Signs {
         let rest = &octets[at..];
         let begins = |list: &[&str]| list.iter().any(|it| rest.starts_with(it.as_bytes()));
         let mut set = |it: bool, structure| signs.bits |= if it { bit(structure) } else { 0 };
+        signs.strange += usize::from(
+            !matches!(it, b'.' | b',' | b'-' | b'0'..=b'9')
+                && *it < 0x80
+                && !it.is_ascii_alphanumeric(),
+        );
         match it {
             b'h' => set(begins(&["http:", "https:"]), Structure::Url),
             b'w' => set(begins(&["www."]), Structure::Url),
@@ -285,7 +309,7 @@ fn grams(text: &str, units: &[usize]) -> (Vec<u32>, Vec<usize>) {
     let mut rows = Rows::new(&letters);
     let mut lately = Lately::default();
     for at in 0..letters.len() {
-        while starts.len() < units.len() && units[starts.len()] <= letters[at].0 {
+        while starts.len() < units.len() && units[starts.len()] <= letters[at].0 as usize {
             starts.push(grams.len());
         }
         rows.at(at, |it| lately.push(it, &mut grams));
@@ -308,21 +332,21 @@ fn grams(text: &str, units: &[usize]) -> (Vec<u32>, Vec<usize>) {
 #[derive(Default)]
 struct Lately {
     /// By the lower bits of a gram: the gram, and how many came before it.
-    seen: Vec<(u32, usize)>,
-    count: usize,
+    seen: Vec<(u32, u32)>,
+    count: u32,
 }
 
 impl Lately {
     const SLOTS: usize = 2048;
-    const SPAN: usize = 600;
+    const SPAN: u32 = 600;
 
     fn push(&mut self, gram: u32, grams: &mut Vec<u32>) {
         if self.seen.is_empty() {
             self.seen = vec![(u32::MAX, 0); Lately::SLOTS];
         }
-        self.count += 1;
+        self.count = self.count.wrapping_add(1);
         let slot = &mut self.seen[gram as usize % Lately::SLOTS];
-        if slot.0 != gram || self.count - slot.1 > Lately::SPAN {
+        if slot.0 != gram || self.count.wrapping_sub(slot.1) > Lately::SPAN {
             grams.push(gram);
         }
         *slot = (gram, self.count);
@@ -341,7 +365,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(letters: &[(usize, char)]) -> Rows {
+    fn new(letters: &[(u32, char)]) -> Rows {
         let mut words: Vec<(usize, u64)> = Vec::new();
         let mut within = false;
         for (at, (_, it)) in letters.iter().enumerate() {
@@ -376,7 +400,7 @@ impl Rows {
 
 /// The letters with their place. What tells one mail from another and not an attack from a mail is
 /// one sign each: addresses, links, keys, numbers.
-fn letters(text: &str) -> Vec<(usize, char)> {
+fn letters(text: &str) -> Vec<(u32, char)> {
     let mut letters = Vec::with_capacity(text.len());
     let mut at = 0;
     for word in text.split_inclusive(' ') {
@@ -391,14 +415,16 @@ fn letters(text: &str) -> Vec<(usize, char)> {
             None
         };
         match sign {
-            Some(sign) => letters.extend([(at, sign), (at + bare.len(), ' ')]),
+            Some(sign) => {
+                letters.extend([(at as u32, sign), ((at + bare.len()) as u32, ' ')]);
+            }
             None => {
                 let mut before = ' ';
                 for (offset, it) in word.char_indices() {
                     let it = if it.is_ascii_digit() { '0' } else { it };
                     let again = it == before && !it.is_alphabetic();
                     if !again {
-                        letters.push((at + offset, it));
+                        letters.push(((at + offset) as u32, it));
                     }
                     before = it;
                 }

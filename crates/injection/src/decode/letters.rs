@@ -17,12 +17,13 @@ pub(super) fn spaced(text: &str) -> Vec<Decoded> {
     // Wider gaps part the words of the spaced text.
     for token in text.split([' ', '.', '-', '_', '*']) {
         let mut chars = token.chars();
-        let alone = chars.next().filter(|it| it.is_alphanumeric() && chars.next().is_none());
+        let alone = chars.next().filter(|_| chars.next().is_none());
         match (alone, token.is_empty()) {
-            (Some(it), _) => {
+            // A sign begins no run, but does not end one either.
+            (Some(it), _) if it.is_alphanumeric() || (run.is_some() && !it.is_whitespace()) => {
                 let (_, word) = run.get_or_insert((at, String::new()));
                 word.push(it);
-                letters += 1;
+                letters += usize::from(it.is_alphanumeric());
             }
             (None, true) => {
                 if let Some((_, words)) = &mut run
@@ -31,7 +32,7 @@ pub(super) fn spaced(text: &str) -> Vec<Decoded> {
                     words.push(' ');
                 }
             }
-            (None, false) => end_spaced(&mut run, &mut letters, at, &mut found),
+            (Some(_), _) | (None, false) => end_spaced(&mut run, &mut letters, at, &mut found),
         }
         at += token.len() + 1;
     }
@@ -97,7 +98,7 @@ pub(super) fn digits(text: &str) -> Vec<Decoded> {
 fn lettered(text: &str) -> String {
     text.split_inclusive(char::is_whitespace)
         .flat_map(|word| {
-            let leet = is_leet(word.trim_end());
+            let leet = is_leet(word.trim_end()) || is_all_leet(word.trim_end());
             word.chars().map(move |it| if leet { letter(it) } else { it })
         })
         .collect()
@@ -124,6 +125,15 @@ fn is_leet(word: &str) -> bool {
         },
     );
     inside && word.len() <= 20 && letters + read == word.len()
+}
+
+/// A word that may be written so where others are: "7h15", "15".
+fn is_all_leet(word: &str) -> bool {
+    let word = word.trim_matches(|it: char| !it.is_alphanumeric() && !"@$".contains(it));
+    let read = word.chars().filter(|it| letter(*it) != *it).count();
+    let letters = word.chars().filter(char::is_ascii_alphabetic).count();
+    let plausible = letters > 0 || word.len() <= 3;
+    plausible && word.len() <= 20 && read > 0 && letters + read == word.len()
 }
 
 fn letter(it: char) -> char {
