@@ -77,7 +77,9 @@ impl Extractor {
                 truncated |= piece.len() < it.text.len();
                 let mut place = Place { part, kind: it.kind, start, encoded: None };
                 each(&place, &self.reading(it.kind, piece, None));
-                for decoded in decode(piece) {
+                let (decoded, more) = decode(piece);
+                truncated |= more;
+                for decoded in decoded {
                     let reading = self.reading(it.kind, &decoded.text, Some(&decoded));
                     place.encoded = Some(decoded.span.clone());
                     each(&place, &reading);

@@ -256,7 +256,7 @@ fn signs(piece: &str) -> Signs {
             b'*' => set(begins(&["***"]), Structure::Shout),
             b'=' => {
                 set(begins(&["=="]), Structure::Code);
-                signs.place |= begins(&["=data"]);
+                signs.place |= begins(&["=data", "=the ", "=all ", "=your ", "=my "]);
             }
             b'{' => {
                 signs.place = true;

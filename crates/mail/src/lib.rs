@@ -17,6 +17,7 @@ mod mime;
 mod notification;
 mod report;
 mod return_path;
+mod sample;
 mod surface;
 mod syntax;
 mod timing;

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use contract::{RISK_THRESHOLD, Reason, Verdict};
-use injection::{Assessment, Assessor, Kind, Part, Sample};
-use mail::{SurfaceKind, Surfaces};
+use injection::{Assessment, Assessor};
+use mail::Surfaces;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::metrics::Metrics;
@@ -50,9 +50,8 @@ pub fn judge(assessor: &Assessor, content: &[u8]) -> Verdict {
 }
 
 fn verdict(assessor: &Assessor, surfaces: Surfaces) -> Verdict {
-    let Surfaces { list, truncated } = surfaces;
-    let parts = list.into_iter().map(|it| Part { kind: kind(it.kind), text: it.text }).collect();
-    let assessment = assessor.assess(&Sample { parts });
+    let truncated = surfaces.truncated;
+    let assessment = assessor.assess(&surfaces.into());
     let partial = truncated || assessment.truncated;
     let mut verdict = told(assessment);
     if partial {
@@ -113,21 +112,6 @@ fn label(verdict: &Verdict) -> &'static str {
         "risk"
     } else {
         "clean"
-    }
-}
-
-fn kind(kind: SurfaceKind) -> Kind {
-    match kind {
-        SurfaceKind::Subject => Kind::Subject,
-        SurfaceKind::Name => Kind::Name,
-        SurfaceKind::Text => Kind::Text,
-        SurfaceKind::Html => Kind::Html,
-        SurfaceKind::Hidden => Kind::Hidden,
-        SurfaceKind::Attribute => Kind::Attribute,
-        SurfaceKind::Comment => Kind::Comment,
-        SurfaceKind::Link => Kind::Link,
-        SurfaceKind::Filename => Kind::Filename,
-        SurfaceKind::Attached => Kind::Attached,
     }
 }
 
