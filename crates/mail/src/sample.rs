@@ -25,6 +25,7 @@ impl From<SurfaceKind> for Kind {
             SurfaceKind::Link => Kind::Link,
             SurfaceKind::Filename => Kind::Filename,
             SurfaceKind::Attached => Kind::Attached,
+            SurfaceKind::Divergent => Kind::Divergent,
         }
     }
 }

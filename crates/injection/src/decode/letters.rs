@@ -104,14 +104,12 @@ fn lettered(text: &str) -> String {
         .collect()
 }
 
-/// Whether enough digits stand between letters; a quick look that errs on the side of yes.
+/// Whether enough digits stand after letters; a quick look that errs on the side of yes.
 fn has_leet(text: &str) -> bool {
     const DIGITS: Octets = Octets::of(b"013457@$");
     let octets = text.as_bytes();
-    let between = octets.windows(3).filter(|it| {
-        DIGITS.has(it[1]) && it[0].is_ascii_alphabetic() && it[2].is_ascii_alphabetic()
-    });
-    between.take(MIN_LEET).count() == MIN_LEET
+    let begun = octets.windows(2).filter(|it| it[0].is_ascii_alphabetic() && DIGITS.has(it[1]));
+    begun.take(MIN_LEET).count() == MIN_LEET
 }
 
 /// A word whose digits stand between letters, as in no part number or length.
@@ -119,11 +117,8 @@ fn is_leet(word: &str) -> bool {
     let word = word.trim_matches(|it: char| !it.is_alphanumeric() && !"@$".contains(it));
     let letters = word.chars().filter(char::is_ascii_alphabetic).count();
     let read = word.chars().filter(|it| letter(*it) != *it).count();
-    let inside = word.chars().zip(word.chars().skip(1)).zip(word.chars().skip(2)).any(
-        |((before, it), after)| {
-            letter(it) != it && before.is_ascii_alphabetic() && after.is_ascii_alphabetic()
-        },
-    );
+    let mut after = word.chars().skip_while(|it| !it.is_ascii_alphabetic());
+    let inside = after.any(|it| letter(it) != it) && after.any(|it| it.is_ascii_alphabetic());
     inside && word.len() <= 20 && letters + read == word.len()
 }
 
