@@ -35,7 +35,11 @@ leave-out by="source":
 
 # Learns the model anew; the same data give the same octets
 train:
-    cargo run --locked --release -p trainer -- train --out crates/injection/src/model.bin ../shared/injection-data/train.jsonl ../shared/injection-data/val.jsonl
+    cargo run --locked --release -p trainer -- train --out crates/injection/src/model.bin ../shared/injection-data/train.jsonl
+
+# Feeds a crate with what breaks it, for so many seconds
+fuzz crate="injection" seconds="600":
+    tests/fuzz {{crate}} {{seconds}}
 
 # How well replies, codes and links are read, on the corpora beside the checkout
 read-figures:

@@ -2,6 +2,7 @@ use std::{borrow::Cow, collections::HashSet, ops::Range};
 
 use crate::{
     Assessment, Flag, Kind, Reason, Sample, VERSION,
+    decode::How,
     detector::{DETECTORS, Finding, Reading},
     extract::{Extractor, Place},
     features::Features,
@@ -18,6 +19,9 @@ const MIN_WEIGHT: f64 = 0.3;
 const RISK: f64 = 0.5;
 /// Rules that are as sure as this need no second opinion: no person writes what they look for.
 const CERTAIN: f64 = 0.8;
+/// In a code that nobody reads by accident, less will do. Where a code may be an oddity of a program or of
+/// a writer, and stands among plain text, it will not.
+const EVIDENT: f64 = 0.7;
 
 const MODEL_WHY: &str = "By its words and by what they mean together, this passage is like those that steer assistants.";
 
@@ -42,8 +46,12 @@ impl Assessor {
         let mut reasons = Vec::new();
         let mut signals = Signals::default();
         let mut loudest: Option<Reason> = None;
+        let mut certain = 0.0f64;
         let truncated = self.extractor.read(sample, |place, reading| {
-            reasons.extend(found(place, reading));
+            let told = found(place, reading);
+            let hard = told.iter().filter(|it| is_hard(it, reading));
+            certain = hard.map(|it| it.weight).fold(certain, f64::max);
+            reasons.extend(told);
             if reading.kind == Kind::Divergent {
                 return;
             }
@@ -56,8 +64,7 @@ impl Assessor {
             }
         });
         signals.rules = Signals::of_rules(together(&mut reasons));
-        let certain = reasons.iter().filter(|it| is_hard(it)).map(|it| it.weight);
-        let score = self.model.score(self.model.sum(&signals)).max(certain.fold(0.0, f64::max));
+        let score = self.model.score(self.model.sum(&signals)).max(certain);
         reasons.extend(loudest.filter(|it| it.weight >= MIN_WEIGHT || score >= RISK).map(|it| {
             // Where the rules say something too, the passage alone says less than the whole.
             let shown = if score >= RISK { MIN_WEIGHT } else { 0.0 };
@@ -127,9 +134,11 @@ fn spot(place: &Place, span: Range<usize>) -> Range<usize> {
     place.start + span.start..place.start + span.end
 }
 
-/// Written by machines for machines: smuggled text, the ends of fences.
-fn is_hard(reason: &Reason) -> bool {
-    reason.weight >= CERTAIN && matches!(reason.flag, Flag::UnicodeSmuggling | Flag::FenceEscape)
+/// Written by machines for machines: smuggled text, the ends of fences, evident orders in a code.
+fn is_hard(reason: &Reason, reading: &Reading<'_>) -> bool {
+    let machine = matches!(reason.flag, Flag::UnicodeSmuggling | Flag::FenceEscape);
+    let plain = matches!(reading.decoded, None | Some(How::Digits | How::Entities));
+    (machine && reason.weight >= CERTAIN) || (!plain && reason.weight >= EVIDENT)
 }
 
 /// What the rules say together, the weightiest first: reasons of different detectors add up, those of

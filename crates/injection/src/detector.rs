@@ -13,10 +13,12 @@ mod smuggling;
 
 use std::ops::Range;
 
+pub(crate) use fence::MARKS;
+
 use crate::{
     Flag, Kind,
     decode::How,
-    lexicon::{Concept, Hit},
+    lexicon::{Concept, Found, Hit},
     view::View,
 };
 
@@ -29,7 +31,7 @@ pub(crate) struct Reading<'a> {
     /// As it stands in the mail, or as it was decoded.
     pub(crate) raw: &'a str,
     pub(crate) view: View,
-    pub(crate) hits: Vec<Hit>,
+    pub(crate) found: Found,
     /// How it was decoded; `None` for a text as it stands.
     pub(crate) decoded: Option<How>,
 }
@@ -65,7 +67,7 @@ pub(crate) const DETECTORS: &[Detector] = &[
 
 impl Reading<'_> {
     pub(crate) fn of(&self, concept: Concept) -> impl Iterator<Item = &Hit> {
-        self.hits.iter().filter(move |it| it.concept == concept)
+        self.found.hits.iter().filter(move |it| it.concept == concept)
     }
 
     /// The nearest word of that meaning within so many octets of the folded text, on either side.
@@ -76,8 +78,8 @@ impl Reading<'_> {
         reach: usize,
     ) -> Option<&Hit> {
         let from = range.start.saturating_sub(reach);
-        let first = self.hits.partition_point(|it| it.range.start < from);
-        self.hits[first..]
+        let first = self.found.hits.partition_point(|it| it.range.start < from);
+        self.found.hits[first..]
             .iter()
             .take_while(|it| it.range.start <= range.end + reach)
             .find(|it| it.concept == concept && !overlap(&it.range, range))
@@ -122,8 +124,8 @@ mod testing {
     /// The weight of what a detector finds in a text.
     pub(super) fn weight(detect: fn(&Reading<'_>) -> Vec<Finding>, kind: Kind, text: &str) -> f64 {
         let view = View::new(text);
-        let hits = Lexicon::new().hits(&view);
-        let reading = Reading { kind, raw: text, view, hits, decoded: None };
+        let found = Lexicon::new().find(&view);
+        let reading = Reading { kind, raw: text, view, found, decoded: None };
         detect(&reading).into_iter().map(|it| it.weight).fold(0.0, f64::max)
     }
 

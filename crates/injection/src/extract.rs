@@ -80,7 +80,9 @@ impl Extractor {
                 truncated |= piece.len() < it.text.len();
                 let mut place = Place { part, kind: it.kind, start, encoded: None };
                 each(&place, &self.reading(it.kind, piece, None));
-                for decoded in decode(piece) {
+                let (decoded, more) = decode(piece);
+                truncated |= more;
+                for decoded in decoded {
                     let reading = self.reading(it.kind, &decoded.text, Some(&decoded));
                     place.encoded = Some(decoded.span.clone());
                     each(&place, &reading);
@@ -92,8 +94,8 @@ impl Extractor {
 
     fn reading<'a>(&self, kind: Kind, raw: &'a str, decoded: Option<&Decoded>) -> Reading<'a> {
         let view = View::new(raw);
-        let hits = self.lexicon.hits(&view);
-        Reading { kind, raw, view, hits, decoded: decoded.map(|it| it.how) }
+        let found = self.lexicon.find(&view);
+        Reading { kind, raw, view, found, decoded: decoded.map(|it| it.how) }
     }
 }
 

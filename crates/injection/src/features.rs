@@ -21,6 +21,14 @@ const ROW: usize = 3;
 /// A longer word is a key, a digest or the like.
 const MAX_WORD: usize = 40;
 
+/// Digits of an account's number.
+const MIN_ACCOUNT: usize = 8;
+
+/// One sign in so many octets is more than sentences have.
+const NOISY: usize = 16;
+/// Signs that stand alone.
+const LONE: usize = 3;
+
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A text as the model sees it.
@@ -97,7 +105,7 @@ pub fn combinations(concepts: u64, mut each: impl FnMut(u32)) {
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Structure {
-    Url = 32,
+    Url = 34,
     Address,
     Account,
     Place,
@@ -115,6 +123,8 @@ enum Structure {
     Markup,
     Overridden,
     Alone,
+    /// Signs and letters of several scripts in no order, as a search for an answer leaves them.
+    Noise,
 }
 
 fn bit(structure: Structure) -> u64 {
@@ -141,7 +151,7 @@ fn place(reading: &Reading<'_>) -> u64 {
 /// The bits of each unit.
 fn concepts(reading: &Reading<'_>, units: &[usize]) -> Vec<u64> {
     let text = reading.view.text();
-    let mut hits = reading.hits.iter().peekable();
+    let mut hits = reading.found.hits.iter().peekable();
     let mut bits = Vec::with_capacity(units.len() - 1);
     for unit in units.windows(2) {
         let (start, end) = (unit[0], unit[1]);
@@ -181,22 +191,104 @@ fn opens(text: &str, start: usize, at: usize) -> bool {
 }
 
 fn structure(piece: &str) -> u64 {
-    let mut bits = 0;
-    let has = |list: &[&str]| list.iter().any(|it| piece.contains(it));
+    let Signs { mut bits, quotes, place, strange } = signs(piece);
     let mut set = |it: bool, structure| bits |= if it { bit(structure) } else { 0 };
-    let url = has(&["http:", "https:", "www."]);
-    set(url, Structure::Url);
+    set(quotes >= 2, Structure::Cited);
+    set(piece.starts_with('>'), Structure::Quoted);
+    set(piece.len() < 60, Structure::Alone);
+    set(strange * NOISY > piece.len() && is_mixed(piece), Structure::Noise);
     set(piece.split(' ').any(is_address), Structure::Address);
     set(piece.split(' ').any(is_account), Structure::Account);
-    set(url && has(&["[", "{", "=data", "?d=", "?q=", "<"]), Structure::Place);
-    set(piece.contains(['?', '？', '؟']), Structure::Question);
-    set(piece.contains("!!") || piece.contains("***"), Structure::Shout);
-    set(has(&["{", "};", "==", "()", "::", "->", "diff --git", "</"]), Structure::Code);
-    set(piece.starts_with('>') || piece.contains(" > "), Structure::Quoted);
-    set(piece.matches(['"', '\'', '`']).count() >= 2, Structure::Cited);
-    set(has(&["<|", "[/", "###", "]]", "<<", "{\"", "{'"]), Structure::Markup);
-    set(piece.len() < 60, Structure::Alone);
+    if bits & bit(Structure::Url) != 0 && place {
+        bits |= bit(Structure::Place);
+    }
     bits
+}
+
+/// Whether letters of several scripts, or none at all, stand between the signs.
+fn is_mixed(piece: &str) -> bool {
+    let ascii = piece.bytes().filter(u8::is_ascii_alphabetic).count();
+    let other = piece.chars().filter(|it| !it.is_ascii() && it.is_alphabetic()).count();
+    let lone =
+        piece.split(' ').filter(|it| it.len() == 1 && !it.as_bytes()[0].is_ascii_alphanumeric());
+    (ascii > 0 && other > 0) || lone.take(LONE).count() == LONE
+}
+
+/// What single signs tell, in one look at each.
+#[derive(Default)]
+struct Signs {
+    bits: u64,
+    quotes: usize,
+    /// Something stands for data to be filled in, if in a link.
+    place: bool,
+    /// Signs that are neither letters nor those that sentences need.
+    strange: usize,
+}
+
+fn signs(piece: &str) -> Signs {
+    let mut signs = Signs::default();
+    let octets = piece.as_bytes();
+    for (at, it) in octets.iter().enumerate() {
+        if it.is_ascii_alphanumeric() && !matches!(it, b'd' | b'h' | b'w') || *it == b' ' {
+            continue;
+        }
+        let rest = &octets[at..];
+        let begins = |list: &[&str]| list.iter().any(|it| rest.starts_with(it.as_bytes()));
+        let mut set = |it: bool, structure| signs.bits |= if it { bit(structure) } else { 0 };
+        signs.strange += usize::from(
+            !matches!(it, b'.' | b',' | b'-' | b'0'..=b'9')
+                && *it < 0x80
+                && !it.is_ascii_alphanumeric(),
+        );
+        match it {
+            b'h' => set(begins(&["http:", "https:"]), Structure::Url),
+            b'w' => set(begins(&["www."]), Structure::Url),
+            b'd' => set(begins(&["diff --git"]), Structure::Code),
+            b'"' | b'\'' | b'`' => signs.quotes += 1,
+            b'?' => {
+                set(true, Structure::Question);
+                signs.place |= begins(&["?d=", "?q="]);
+            }
+            // The question marks of Chinese and Arabic.
+            0xef => set(begins(&["？"]), Structure::Question),
+            0xd8 => set(begins(&["؟"]), Structure::Question),
+            b'!' => set(begins(&["!!"]), Structure::Shout),
+            b'*' => set(begins(&["***"]), Structure::Shout),
+            b'=' => {
+                set(begins(&["=="]), Structure::Code);
+                signs.place |= begins(&["=data", "=the ", "=all ", "=your ", "=my "]);
+            }
+            b'{' => {
+                signs.place = true;
+                set(true, Structure::Code);
+                set(begins(&["{\"", "{'"]), Structure::Markup);
+            }
+            b'}' => set(begins(&["};"]), Structure::Code),
+            b'(' => set(begins(&["()"]), Structure::Code),
+            b':' => set(begins(&["::"]), Structure::Code),
+            b'-' => set(begins(&["->"]), Structure::Code),
+            b'<' => {
+                signs.place = true;
+                set(begins(&["</"]), Structure::Code);
+                set(begins(&["<|", "<<"]), Structure::Markup);
+            }
+            b'>' => {
+                set(at > 0 && octets[at - 1] == b' ' && begins(&["> "]), Structure::Quoted);
+            }
+            b'[' => {
+                signs.place = true;
+                set(begins(&["[/"]), Structure::Markup);
+            }
+            b'#' => set(begins(&["###"]), Structure::Markup),
+            b']' => set(begins(&["]]"]), Structure::Markup),
+            _ => (),
+        }
+    }
+    signs
+}
+
+fn has_scheme(word: &str) -> bool {
+    word.match_indices(':').any(|it| word[it.0..].starts_with("://"))
 }
 
 fn is_address(word: &str) -> bool {
@@ -206,7 +298,7 @@ fn is_address(word: &str) -> bool {
 /// An account's number, or the beginning of one: an IBAN, an address of a wallet.
 fn is_account(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    digits >= 8 && digits * 2 >= word.len()
+    digits >= MIN_ACCOUNT && digits * 2 >= word.len()
 }
 
 /// The hashes of a text, and how many lie before each unit.
@@ -217,7 +309,7 @@ fn grams(text: &str, units: &[usize]) -> (Vec<u32>, Vec<usize>) {
     let mut rows = Rows::new(&letters);
     let mut lately = Lately::default();
     for at in 0..letters.len() {
-        while starts.len() < units.len() && units[starts.len()] <= letters[at].0 {
+        while starts.len() < units.len() && units[starts.len()] <= letters[at].0 as usize {
             starts.push(grams.len());
         }
         rows.at(at, |it| lately.push(it, &mut grams));
@@ -240,21 +332,21 @@ fn grams(text: &str, units: &[usize]) -> (Vec<u32>, Vec<usize>) {
 #[derive(Default)]
 struct Lately {
     /// By the lower bits of a gram: the gram, and how many came before it.
-    seen: Vec<(u32, usize)>,
-    count: usize,
+    seen: Vec<(u32, u32)>,
+    count: u32,
 }
 
 impl Lately {
     const SLOTS: usize = 2048;
-    const SPAN: usize = 600;
+    const SPAN: u32 = 600;
 
     fn push(&mut self, gram: u32, grams: &mut Vec<u32>) {
         if self.seen.is_empty() {
             self.seen = vec![(u32::MAX, 0); Lately::SLOTS];
         }
-        self.count += 1;
+        self.count = self.count.wrapping_add(1);
         let slot = &mut self.seen[gram as usize % Lately::SLOTS];
-        if slot.0 != gram || self.count - slot.1 > Lately::SPAN {
+        if slot.0 != gram || self.count.wrapping_sub(slot.1) > Lately::SPAN {
             grams.push(gram);
         }
         *slot = (gram, self.count);
@@ -273,7 +365,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(letters: &[(usize, char)]) -> Rows {
+    fn new(letters: &[(u32, char)]) -> Rows {
         let mut words: Vec<(usize, u64)> = Vec::new();
         let mut within = false;
         for (at, (_, it)) in letters.iter().enumerate() {
@@ -308,12 +400,12 @@ impl Rows {
 
 /// The letters with their place. What tells one mail from another and not an attack from a mail is
 /// one sign each: addresses, links, keys, numbers.
-fn letters(text: &str) -> Vec<(usize, char)> {
+fn letters(text: &str) -> Vec<(u32, char)> {
     let mut letters = Vec::with_capacity(text.len());
     let mut at = 0;
     for word in text.split_inclusive(' ') {
         let bare = word.trim_end();
-        let sign = if bare.contains("://") || bare.starts_with("www.") {
+        let sign = if has_scheme(bare) || bare.starts_with("www.") {
             Some('\u{1}')
         } else if is_address(bare) {
             Some('\u{2}')
@@ -323,14 +415,16 @@ fn letters(text: &str) -> Vec<(usize, char)> {
             None
         };
         match sign {
-            Some(sign) => letters.extend([(at, sign), (at + bare.len(), ' ')]),
+            Some(sign) => {
+                letters.extend([(at as u32, sign), ((at + bare.len()) as u32, ' ')]);
+            }
             None => {
                 let mut before = ' ';
                 for (offset, it) in word.char_indices() {
                     let it = if it.is_ascii_digit() { '0' } else { it };
                     let again = it == before && !it.is_alphabetic();
                     if !again {
-                        letters.push((at + offset, it));
+                        letters.push(((at + offset) as u32, it));
                     }
                     before = it;
                 }

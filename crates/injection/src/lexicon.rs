@@ -7,7 +7,10 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use crate::view::{View, fold};
+use crate::{
+    detector::MARKS,
+    view::{View, fold},
+};
 
 /// What a word or phrase means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +76,14 @@ pub(crate) enum Concept {
     Notice,
     /// A person's own errand.
     Errand,
+    /// What a model is asked to do to show that it obeys: trivia, poems, translations.
+    Chore,
+    /// What no model should help with.
+    Harm,
+    /// What an owner has and a stranger may want.
+    Asset,
+    /// That what follows goes before everything else.
+    Trigger,
 }
 
 use Concept::*;
@@ -90,46 +101,100 @@ pub(crate) fn ends_sentence(text: &str) -> bool {
 }
 
 pub(crate) struct Lexicon {
-    automaton: AhoCorasick,
-    concepts: Vec<Concept>,
+    stems: Stems,
+    marks: AhoCorasick,
+}
+
+/// What of the lexicon stands in a text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    /// In their order; overlapping ones all count.
+    pub(crate) hits: Vec<Hit>,
+    /// For each mark, where it stands first.
+    pub(crate) marks: Vec<Option<usize>>,
 }
 
 impl Lexicon {
     pub(crate) fn new() -> Lexicon {
-        let mut concepts = Vec::new();
-        let mut stems = Vec::new();
-        for (concept, list) in STEMS {
-            for stem in list.lines() {
-                concepts.push(*concept);
-                stems.push(fold(stem));
-            }
-        }
-        let automaton = AhoCorasick::builder()
+        let marks = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
-            .build(&stems)
-            .expect("the lexicon is small");
-        Lexicon { automaton, concepts }
+            .build(MARKS.iter().map(|it| it.0))
+            .expect("the marks are few");
+        Lexicon { stems: Stems::new(), marks }
     }
 
-    /// The hits in their order; overlapping ones all count.
-    pub(crate) fn hits(&self, view: &View) -> Vec<Hit> {
+    pub(crate) fn find(&self, view: &View) -> Found {
         let text = view.text();
-        let mut hits: Vec<Hit> = self
-            .automaton
-            .find_overlapping_iter(text)
-            .filter(|it| begins_word(text, it.start()) && ends_short_word(text, it.range()))
-            .map(|it| Hit { concept: self.concepts[it.pattern()], range: it.range() })
-            .collect();
-        hits.sort_by_key(|it| it.range.start);
+        let mut marks = vec![None; MARKS.len()];
+        for it in self.marks.find_overlapping_iter(text) {
+            marks[it.pattern().as_usize()].get_or_insert(it.start());
+        }
+        Found { hits: self.stems.find(text), marks }
+    }
+}
+
+/// Stems by how they begin: few places of a text are the beginning of one, and most are told from it by
+/// their first octets.
+struct Stems {
+    all: Vec<(String, Concept)>,
+    /// For each hash of a beginning, which of them; shorter ones first.
+    slots: Vec<Vec<u16>>,
+    /// What octets they begin with.
+    first: [bool; 256],
+}
+
+/// Octets of a stem that are hashed, where it has so many.
+const BEGINNING: usize = 4;
+const SHORTEST: usize = 1;
+const SLOT_BITS: u32 = 14;
+
+impl Stems {
+    fn new() -> Stems {
+        let lists = STEMS.iter().flat_map(|(concept, list)| list.lines().map(|it| (it, *concept)));
+        let mut all: Vec<(String, Concept)> =
+            lists.map(|(stem, concept)| (fold(stem), concept)).collect();
+        all.retain(|it| it.0.len() >= SHORTEST);
+        all.sort_by_key(|it| it.0.len());
+        let mut slots = vec![Vec::new(); 1 << SLOT_BITS];
+        let mut first = [false; 256];
+        for (at, (stem, _)) in all.iter().enumerate() {
+            let octets = stem.as_bytes();
+            first[usize::from(octets[0])] = true;
+            slots[slot(&octets[..octets.len().min(BEGINNING)])].push(at as u16);
+        }
+        Stems { all, slots, first }
+    }
+
+    fn find(&self, text: &str) -> Vec<Hit> {
+        let octets = text.as_bytes();
+        let mut hits = Vec::new();
+        let mut within = false;
+        for (start, it) in text.char_indices() {
+            let begins = !(within && parts_words(it));
+            within = it.is_alphanumeric();
+            if !begins || !self.first[usize::from(octets[start])] {
+                continue;
+            }
+            for length in SHORTEST..=BEGINNING {
+                let Some(beginning) = octets.get(start..start + length) else { break };
+                for at in &self.slots[slot(beginning)] {
+                    let (stem, concept) = &self.all[usize::from(*at)];
+                    let range = start..start + stem.len();
+                    let same = stem.len().min(BEGINNING) == length
+                        && octets[start..].starts_with(stem.as_bytes());
+                    if same && ends_short_word(text, range.clone()) {
+                        hits.push(Hit { concept: *concept, range });
+                    }
+                }
+            }
+        }
         hits
     }
 }
 
-/// Whether a word may begin here: after anything but a letter or digit of a script with gaps.
-fn begins_word(text: &str, at: usize) -> bool {
-    let before = text[..at].chars().next_back();
-    let first = text[at..].chars().next();
-    !(before.is_some_and(char::is_alphanumeric) && first.is_some_and(parts_words))
+fn slot(beginning: &[u8]) -> usize {
+    let key = beginning.iter().fold(1u32, |key, it| key << 8 | u32::from(*it));
+    (key.wrapping_mul(0x9e37_79b1) >> (32 - SLOT_BITS)) as usize
 }
 
 /// A stem of three letters is too short to begin a longer word: "bot", but not "both".
@@ -139,6 +204,7 @@ fn ends_short_word(text: &str, range: Range<usize>) -> bool {
     !short || !after.is_some_and(char::is_alphanumeric)
 }
 
+/// Whether words in the script of this letter begin after a gap.
 fn parts_words(it: char) -> bool {
     // Arabic and Hebrew glue articles and prepositions on; Han, Kana and Hangul have no gaps.
     !matches!(it, '\u{590}'..='\u{6ff}' | '\u{900}'..='\u{97f}' | '\u{1100}'..='\u{11ff}'
@@ -177,6 +243,10 @@ const STEMS: &[(Concept, &str)] = &[
     (Verdict, include_str!("lexicon/verdict.txt")),
     (Notice, include_str!("lexicon/notice.txt")),
     (Errand, include_str!("lexicon/errand.txt")),
+    (Chore, include_str!("lexicon/chore.txt")),
+    (Harm, include_str!("lexicon/harm.txt")),
+    (Asset, include_str!("lexicon/asset.txt")),
+    (Trigger, include_str!("lexicon/trigger.txt")),
 ];
 
 #[cfg(test)]
@@ -184,7 +254,7 @@ mod tests {
     use super::*;
 
     fn concepts(text: &str) -> Vec<Concept> {
-        Lexicon::new().hits(&View::new(text)).into_iter().map(|it| it.concept).collect()
+        Lexicon::new().find(&View::new(text)).hits.into_iter().map(|it| it.concept).collect()
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use model::{Model, SIGNALS, Signals, Table};
 pub use view::fold;
 
 /// The version of detectors and model as a whole; it changes whenever an assessment may.
-pub const VERSION: &str = "2";
+pub const VERSION: &str = "3";
 
 /// What to assess.
 #[derive(Clone, Debug, Default, PartialEq)]

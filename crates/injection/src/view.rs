@@ -33,6 +33,8 @@ pub(crate) struct Break {
 impl View {
     pub(crate) fn new(original: &str) -> View {
         let mut view = View { original: original.len(), ..View::default() };
+        view.text.reserve(original.len());
+        view.origins.reserve(original.len());
         let latin = !original.is_ascii() && is_mostly_latin(original);
         for (start, word) in words(original) {
             let mixed = is_disguised(word, latin);
@@ -67,6 +69,11 @@ impl View {
     }
 
     fn push(&mut self, at: usize, it: char, mixed: bool) {
+        if it.is_ascii_graphic() {
+            self.text.push(it.to_ascii_lowercase());
+            self.origins.push(at as u32);
+            return;
+        }
         if is_invisible(it) {
             return;
         }
@@ -77,10 +84,6 @@ impl View {
             if matches!(it, '\n' | '\u{2028}' | '\u{2029}') {
                 self.push_break();
             }
-            return;
-        }
-        if it.is_ascii() {
-            self.push_folded(at, it.to_ascii_lowercase());
             return;
         }
         for it in std::iter::once(it).nfkd().filter(|it| !is_accent(*it)) {

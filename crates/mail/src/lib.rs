@@ -23,6 +23,7 @@ mod notification;
 mod outgoing;
 mod report;
 mod return_path;
+mod sample;
 mod surface;
 mod syntax;
 mod timing;

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use contract::{Attachment, Reason};
 use documents::{Call, Extracted, Format, Kind as Channel, Limits, Unreadable};
 use injection::{Kind, Part};
-use mail::{Attached, SurfaceKind, Surfaces};
+use mail::{Attached, Surfaces};
 use tokio::time::{Instant, timeout_at};
 
 use self::pool::{Failed, Pool};
@@ -140,7 +140,7 @@ impl Opened {
     pub(crate) fn unread(surfaces: Surfaces) -> Opened {
         let Surfaces { list, attachments, truncated } = surfaces;
         let sources = list.into_iter().map(|it| Source {
-            part: Part { kind: kind(it.kind), text: it.text },
+            part: Part { kind: it.kind.into(), text: it.text },
             attachment: it.attachment,
         });
         Opened {
@@ -251,21 +251,5 @@ fn outcome(read: &Result<Extracted, Failed>) -> &'static str {
         Err(Failed::Slow) => "slow",
         Err(Failed::Died) => "died",
         Err(Failed::Unavailable) => "unavailable",
-    }
-}
-
-pub(crate) fn kind(kind: SurfaceKind) -> Kind {
-    match kind {
-        SurfaceKind::Subject => Kind::Subject,
-        SurfaceKind::Name => Kind::Name,
-        SurfaceKind::Text => Kind::Text,
-        SurfaceKind::Html => Kind::Html,
-        SurfaceKind::Hidden => Kind::Hidden,
-        SurfaceKind::Attribute => Kind::Attribute,
-        SurfaceKind::Comment => Kind::Comment,
-        SurfaceKind::Link => Kind::Link,
-        SurfaceKind::Filename => Kind::Filename,
-        SurfaceKind::Attached => Kind::Attached,
-        SurfaceKind::Divergent => Kind::Divergent,
     }
 }

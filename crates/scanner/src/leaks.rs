@@ -11,7 +11,6 @@ use injection::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-use crate::attachments::kind;
 
 /// The octets of text that are searched.
 const MAX_TEXT: usize = 16 * 1024 * 1024;
@@ -57,7 +56,7 @@ impl Leaks {
 
 fn search(secrets: &Secrets, request: &SendRequest, limit: usize) -> Vec<Reason> {
     let texts = mail::outgoing_texts(request, limit);
-    let parts = texts.list.into_iter().map(|it| Part { kind: kind(it.kind), text: it.text });
+    let parts = texts.list.into_iter().map(|it| Part { kind: it.kind.into(), text: it.text });
     let parts: Vec<Part> = parts.collect();
     let found = secrets.find(&parts).into_iter();
     let mut reasons: Vec<Reason> = found.map(|it| reason(it, &parts)).collect();

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use contract::Mailbox;
-use injection::{Kind, Part, Sample};
-use mail::SurfaceKind;
+use injection::Sample;
 use serde::Deserialize;
 
 /// The octets of text that are read of a mail, as the scanner does.
@@ -62,23 +61,5 @@ impl Line {
 
 /// What the scanner would have assessed of a content.
 pub(crate) fn sample(content: &[u8]) -> Sample {
-    let surfaces = mail::surfaces(content, MAX_TEXT).list;
-    let parts = surfaces.into_iter().map(|it| Part { kind: kind(it.kind), text: it.text });
-    Sample { parts: parts.collect() }
-}
-
-fn kind(kind: SurfaceKind) -> Kind {
-    match kind {
-        SurfaceKind::Subject => Kind::Subject,
-        SurfaceKind::Name => Kind::Name,
-        SurfaceKind::Text => Kind::Text,
-        SurfaceKind::Html => Kind::Html,
-        SurfaceKind::Hidden => Kind::Hidden,
-        SurfaceKind::Attribute => Kind::Attribute,
-        SurfaceKind::Comment => Kind::Comment,
-        SurfaceKind::Link => Kind::Link,
-        SurfaceKind::Filename => Kind::Filename,
-        SurfaceKind::Attached => Kind::Attached,
-        SurfaceKind::Divergent => Kind::Divergent,
-    }
+    mail::surfaces(content, MAX_TEXT).into()
 }

@@ -2,7 +2,10 @@
 
 use data_encoding::{Encoding, HEXLOWER_PERMISSIVE, Specification};
 
-use super::{Decoded, How};
+use super::{
+    Decoded, How,
+    runs::{Octets, runs},
+};
 
 const MIN_BASE64: usize = 24;
 const MIN_HEX: usize = 24;
@@ -13,11 +16,28 @@ const MIN_ESCAPES: usize = 8;
 /// Morse letters in a row.
 const MIN_MORSE: usize = 10;
 
-/// A text with numbered characters, as HTML has them; in plain text nobody reads those.
-pub(super) fn entities(text: &str) -> Option<Decoded> {
-    if text.matches("&#").take(MIN_ENTITIES).count() < MIN_ENTITIES {
-        return None;
-    }
+const BASE64: Octets =
+    Octets::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=");
+const HEX: Octets = Octets::of(b"0123456789abcdefABCDEF :\\x,");
+const BINARY: Octets = Octets::of(b"01 \n");
+/// The octets of all signs; some other characters are made of these too.
+const MORSE: Octets = Octets::of(".-/ \u{b7}\u{2022}\u{2013}\u{2212}".as_bytes());
+
+/// Passages with numbered characters, as HTML has them; in plain text nobody reads those.
+pub(super) fn entities(text: &str) -> Vec<Decoded> {
+    let marks = text.match_indices('&').map(|it| it.0);
+    let marks = marks.filter(|it| text[*it..].starts_with("&#"));
+    let passages = super::passages(text, marks).into_iter();
+    let many = passages.filter(|it| it.count >= MIN_ENTITIES);
+    many.map(|it| Decoded {
+        how: How::Entities,
+        text: unnumbered(&text[it.span.clone()]),
+        span: it.span,
+    })
+    .collect()
+}
+
+fn unnumbered(text: &str) -> String {
     let mut read = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("&#") {
@@ -35,7 +55,7 @@ pub(super) fn entities(text: &str) -> Option<Decoded> {
         }
     }
     read.push_str(rest);
-    Some(Decoded { how: How::Entities, span: 0..text.len(), text: read })
+    read
 }
 
 fn numbered(number: &str) -> Option<char> {
@@ -48,27 +68,17 @@ fn numbered(number: &str) -> Option<char> {
 
 /// Runs of base64 digits that decode to text.
 pub(super) fn base64(text: &str) -> Vec<Decoded> {
-    let encoding = lenient_base64();
     let mut found = Vec::new();
-    let mut start = 0;
-    for run in text.split(|it: char| !is_base64(it)) {
-        let span = start..start + run.len();
-        // One octet parts the runs if it is ASCII; other characters are longer.
-        start = span.end + text[span.end..].chars().next().map_or(0, char::len_utf8);
-        if run.len() < MIN_BASE64 {
-            continue;
-        }
-        let digits = run.trim_end_matches('=');
+    let mut encoding = None;
+    for span in runs(text, &BASE64, MIN_BASE64) {
+        let digits = text[span.clone()].trim_end_matches('=');
+        let encoding = encoding.get_or_insert_with(lenient_base64);
         let decoded = encoding.decode(digits.as_bytes()).unwrap_or_default();
         if let Some(text) = as_text(decoded) {
             found.push(Decoded { how: How::Base64, span, text });
         }
     }
     found
-}
-
-fn is_base64(it: char) -> bool {
-    it.is_ascii_alphanumeric() || matches!(it, '+' | '/' | '=')
 }
 
 fn lenient_base64() -> Encoding {
@@ -83,16 +93,8 @@ fn lenient_base64() -> Encoding {
 /// Runs of hex digits, in pairs that may be set apart by spaces, colons or `\\x`.
 pub(super) fn hex(text: &str) -> Vec<Decoded> {
     let mut found = Vec::new();
-    let mut start = 0;
-    for run in text
-        .split(|it: char| !(it.is_ascii_hexdigit() || matches!(it, ' ' | ':' | '\\' | 'x' | ',')))
-    {
-        let span = start..start + run.len();
-        start = span.end + text[span.end..].chars().next().map_or(0, char::len_utf8);
-        if run.len() < MIN_HEX {
-            continue;
-        }
-        let run = run.replace("0x", "").replace("\\x", "");
+    for span in runs(text, &HEX, MIN_HEX) {
+        let run = text[span.clone()].replace("0x", "").replace("\\x", "");
         for word in hex_words(&run) {
             let decoded = HEXLOWER_PERMISSIVE.decode(word.as_bytes()).unwrap_or_default();
             if let Some(text) = as_text(decoded) {
@@ -118,14 +120,9 @@ fn hex_words(run: &str) -> Vec<String> {
 /// Runs of octets in ones and zeros.
 pub(super) fn binary(text: &str) -> Vec<Decoded> {
     let mut found = Vec::new();
-    let mut start = 0;
-    for run in text.split(|it: char| !matches!(it, '0' | '1' | ' ' | '\n')) {
-        let span = start..start + run.len();
-        start = span.end + text[span.end..].chars().next().map_or(0, char::len_utf8);
-        if run.len() < MIN_LETTERS * 8 {
-            continue;
-        }
-        let digits = run.bytes().filter(|it| matches!(it, b'0' | b'1')).map(|it| it & 1);
+    for span in runs(text, &BINARY, MIN_LETTERS * 8) {
+        let digits =
+            text[span.clone()].bytes().filter(|it| matches!(it, b'0' | b'1')).map(|it| it & 1);
         let digits: Vec<u8> = digits.collect();
         let octets = digits.chunks_exact(8).map(|it| it.iter().fold(0, |all, it| all << 1 | it));
         if let Some(text) = as_text(octets.collect()).filter(|it| is_wordy(it)) {
@@ -147,6 +144,9 @@ pub(super) fn escapes(text: &str) -> Vec<Decoded> {
 fn words_with(text: &str, sign: char, how: How) -> Vec<Decoded> {
     let mut found = Vec::new();
     let mut start = 0;
+    if !text.contains(sign) {
+        return found;
+    }
     for piece in text.split_inclusive('\n') {
         let span = start..start + piece.len();
         start = span.end;
@@ -163,8 +163,10 @@ fn words_with(text: &str, sign: char, how: How) -> Vec<Decoded> {
 
 /// The octets, and how many of ASCII were escaped without need.
 fn unescaped(text: &str, sign: char) -> Option<(Vec<u8>, usize)> {
-    text.contains(sign).then_some(())?;
     let octets = text.as_bytes();
+    if octets.iter().filter(|it| **it == sign as u8).count() < MIN_ESCAPES {
+        return None;
+    }
     let mut read = Vec::with_capacity(octets.len());
     let mut count = 0;
     let mut at = 0;
@@ -188,16 +190,18 @@ fn unescaped(text: &str, sign: char) -> Option<(Vec<u8>, usize)> {
 /// Runs of dots and dashes.
 pub(super) fn morse(text: &str) -> Vec<Decoded> {
     let mut found = Vec::new();
-    let mut start = 0;
     let sign = |it: char| {
         matches!(it, '.' | '-' | '/' | ' ' | '\u{b7}' | '\u{2022}' | '\u{2013}' | '\u{2212}')
     };
-    for run in text.split(|it: char| !sign(it)) {
-        let span = start..start + run.len();
-        start = span.end + text[span.end..].chars().next().map_or(0, char::len_utf8);
-        if run.len() < MIN_MORSE * 2 {
-            continue;
-        }
+    let runs = runs(text, &MORSE, MIN_MORSE * 2).flat_map(|run| {
+        let mut start = run.start;
+        text[run].split(move |it: char| !sign(it)).map(move |piece| {
+            let span = start..start + piece.len();
+            start = span.end + text[span.end..].chars().next().map_or(0, char::len_utf8);
+            (span, piece)
+        })
+    });
+    for (span, run) in runs.filter(|it| it.1.len() >= MIN_MORSE * 2) {
         let words =
             run.split('/').map(|word| word.split(' ').filter_map(letter).collect::<String>());
         let text = words.collect::<Vec<_>>().join(" ");
@@ -256,5 +260,5 @@ fn as_text(octets: Vec<u8>) -> Option<String> {
 
 /// Another code in turn.
 fn is_digits(text: &str) -> bool {
-    text.len() >= MIN_BASE64 && text.trim_end().bytes().all(|it| is_base64(char::from(it)))
+    text.len() >= MIN_BASE64 && text.trim_end().bytes().all(|it| BASE64.has(it))
 }

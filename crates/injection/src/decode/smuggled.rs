@@ -11,6 +11,10 @@ const MIN_SELECTORS: usize = 8;
 /// Runs of tags and of variation selectors.
 pub(super) fn smuggled(text: &str) -> Vec<Decoded> {
     let mut found = Vec::new();
+    // All of them begin with one of these in UTF-8.
+    if !text.bytes().any(|it| matches!(it, 0xef | 0xf3)) {
+        return found;
+    }
     let mut run = Run::default();
     let mut before = ' ';
     for (at, it) in text.char_indices() {
@@ -50,6 +54,9 @@ impl Run {
     }
 
     fn end(&mut self, found: &mut Vec<Decoded>) {
+        if self.how.is_none() && !self.flag {
+            return;
+        }
         let Run { how, span, text, .. } = std::mem::take(self);
         let Some(how) = how else { return };
         let least = if how == How::Tags { MIN_TAGS } else { MIN_SELECTORS };
@@ -91,6 +98,9 @@ pub(super) fn reversed(text: &str) -> Vec<Decoded> {
 /// How many invisible characters stand between two letters of ASCII, where none has a use.
 pub(crate) fn split_letters(text: &str) -> Vec<usize> {
     let mut places = Vec::new();
+    if text.is_ascii() {
+        return places;
+    }
     let mut before = None;
     let mut pending = None;
     for (at, it) in text.char_indices() {

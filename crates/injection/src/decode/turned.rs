@@ -1,5 +1,7 @@
 //! Lines whose letters are turned by thirteen places, or written backwards.
 
+use std::ops::RangeInclusive;
+
 use super::{Decoded, How};
 
 /// So many small words have to appear by turning, and three for each that was there.
@@ -12,8 +14,12 @@ const SMALL: &[&str] = &[
     "des", "que", "une", "est", "los", "las", "por", "para", "con", "het", "een", "van",
 ];
 
+/// Of the small words, in octets.
+const LENGTHS: RangeInclusive<usize> = 2..=5;
+
 pub(super) fn turned(text: &str) -> Vec<Decoded> {
     let mut found = Vec::new();
+    let small = Small::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let span = start..start + line.len();
@@ -21,11 +27,11 @@ pub(super) fn turned(text: &str) -> Vec<Decoded> {
         let mut plain = 0;
         let mut rotated = 0;
         let mut backward = 0;
-        for word in line.split(|it: char| !it.is_ascii_alphabetic()) {
-            let Some(word) = Word::new(word) else { continue };
-            plain += usize::from(word.is_small(|it| it));
-            rotated += usize::from(word.is_small(rot13));
-            backward += usize::from(word.reversed().is_small(|it| it));
+        for word in line.as_bytes().split(|it| !it.is_ascii_alphabetic()) {
+            let Some(read) = small.read(word) else { continue };
+            plain += usize::from(read & PLAIN != 0);
+            rotated += usize::from(read & ROTATED != 0);
+            backward += usize::from(read & BACKWARD != 0);
         }
         if rotated >= MIN_GAIN && rotated > plain * 3 {
             let text =
@@ -43,31 +49,45 @@ pub(super) fn turned(text: &str) -> Vec<Decoded> {
     found
 }
 
-/// A short word, in lower case.
-#[derive(Clone, Copy)]
-struct Word {
-    letters: [u8; 5],
-    len: usize,
+const PLAIN: u8 = 1;
+const ROTATED: u8 = 2;
+const BACKWARD: u8 = 4;
+
+/// The small words as they are written, turned and backwards, in order.
+struct Small(Vec<(u64, u8)>);
+
+impl Small {
+    fn new() -> Small {
+        let mut all = Vec::with_capacity(SMALL.len() * 3);
+        for it in SMALL {
+            let word = it.bytes();
+            all.push((key(word.clone()), PLAIN));
+            all.push((key(word.clone().map(rot13)), ROTATED));
+            all.push((key(word.rev()), BACKWARD));
+        }
+        all.sort_unstable();
+        all.dedup_by(|next, it| {
+            let same = next.0 == it.0;
+            it.1 |= if same { next.1 } else { 0 };
+            same
+        });
+        Small(all)
+    }
+
+    /// As what a word can be read, if as any.
+    fn read(&self, word: &[u8]) -> Option<u8> {
+        if !LENGTHS.contains(&word.len()) {
+            return None;
+        }
+        let key = key(word.iter().map(u8::to_ascii_lowercase));
+        let at = self.0.binary_search_by_key(&key, |it| it.0).ok()?;
+        Some(self.0[at].1)
+    }
 }
 
-impl Word {
-    fn new(word: &str) -> Option<Word> {
-        let mut letters = [0; 5];
-        let own = letters.get_mut(..word.len()).filter(|it| it.len() >= 2)?;
-        own.copy_from_slice(word.as_bytes());
-        own.make_ascii_lowercase();
-        Some(Word { letters, len: word.len() })
-    }
-
-    fn is_small(&self, turn: fn(u8) -> u8) -> bool {
-        let turned = self.letters.map(turn);
-        SMALL.iter().any(|it| it.as_bytes() == &turned[..self.len])
-    }
-
-    fn reversed(mut self) -> Word {
-        self.letters[..self.len].reverse();
-        self
-    }
+/// A word of no more than eight octets as a number.
+fn key(word: impl Iterator<Item = u8>) -> u64 {
+    word.fold(0, |key, it| key << 8 | u64::from(it))
 }
 
 fn rot13(it: u8) -> u8 {

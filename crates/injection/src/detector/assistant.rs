@@ -59,8 +59,8 @@ fn is_addressed(reading: &Reading<'_>, range: &Range<usize>) -> bool {
         return true;
     }
     let from = text.floor_char_boundary(range.start.saturating_sub(60));
-    let first = reading.hits.partition_point(|it| it.range.start < from);
-    reading.hits[first..]
+    let first = reading.found.hits.partition_point(|it| it.range.start < from);
+    reading.found.hits[first..]
         .iter()
         .take_while(|it| it.range.start <= range.end + 50)
         .filter(|it| it.concept == Concept::Vocative)

@@ -23,7 +23,7 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
                 | Concept::Assistant
         )
     };
-    let hits = reading.hits.iter().filter(|it| to_machines(it.concept));
+    let hits = reading.found.hits.iter().filter(|it| to_machines(it.concept));
     strongest(hits.map(|hit| {
         let weight = hidden::orders(reading, hit) * SHARE;
         reading.finding(Flag::DivergentParts, &[&hit.range], weight, WHY)

@@ -54,7 +54,8 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         let start = at + found;
         let url = url(&text[start..]);
         at = start + url.len();
-        let place = PLACES.iter().any(|it| url.contains(it));
+        let open = url.contains(['[', '{', '<', '%']);
+        let place = open && PLACES.iter().any(|it| url.contains(it));
         let image = is_markdown_image(&text[..start]);
         let query = url.contains(['?', '=']);
         let range = start..start + url.len();

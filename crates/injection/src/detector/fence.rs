@@ -4,7 +4,7 @@ use super::{Finding, Reading, strongest};
 use crate::Flag;
 
 /// In folded form. The first are those that clients put around the text of a mail.
-const MARKS: &[(&str, f64)] = &[
+pub(crate) const MARKS: &[(&str, f64)] = &[
     ("--- begin untrusted email data ---", 0.9),
     ("--- end untrusted email data ---", 0.9),
     ("[email_content_start]", 0.9),
@@ -58,9 +58,8 @@ const MARKS: &[(&str, f64)] = &[
 ];
 
 pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
-    let text = reading.view.text();
-    strongest(MARKS.iter().filter_map(|(mark, weight)| {
-        let start = text.find(mark)?;
+    strongest(MARKS.iter().zip(&reading.found.marks).filter_map(|((mark, weight), start)| {
+        let start = (*start)?;
         let why = "A mark stands here that ends the fence around a mail or begins a chat turn.";
         Some(reading.finding(Flag::FenceEscape, &[&(start..start + mark.len())], *weight, why))
     }))

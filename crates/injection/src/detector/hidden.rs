@@ -33,7 +33,7 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let orders = ORDERS.iter().filter(|it| it.1 >= 0.2);
-    let hits = reading.hits.iter().filter(|hit| orders.clone().any(|it| it.0 == hit.concept));
+    let hits = reading.found.hits.iter().filter(|hit| orders.clone().any(|it| it.0 == hit.concept));
     strongest(hits.map(|hit| {
         reading.finding(Flag::HiddenText, &[&hit.range], self::orders(reading, hit), WHY)
     }))

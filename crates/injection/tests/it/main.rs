@@ -4,6 +4,7 @@
 mod hostile;
 mod invariances;
 mod languages;
+mod requests;
 mod techniques;
 
 use injection::{Assessment, Assessor, Kind, Part, Sample};
