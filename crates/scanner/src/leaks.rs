@@ -11,7 +11,6 @@ use injection::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-
 /// The octets of text that are searched.
 const MAX_TEXT: usize = 16 * 1024 * 1024;
 
