@@ -61,6 +61,14 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
     },
+    // Apart from SCANNED, so that a replay of a million mails stands in nobody's way.
+    Stream {
+        name: "REJUDGED",
+        subjects: &["inbound.rejudged"],
+        keeps: Keeps::UntilDone,
+        deduplicates: true,
+        schedules: false,
+    },
     // JetStream deduplicates per stream, not per subject: two agents that chose the same key would
     // lose mail. The ledger compares keys within their inbox.
     Stream {
@@ -112,6 +120,7 @@ pub const STREAMS: &[Stream] = &[
 pub const CONSUMERS: &[Consumer] = &[
     Consumer { durable: "scanner", stream: "INBOUND", filter: "inbound.received" },
     Consumer { durable: "storage", stream: "SCANNED", filter: "inbound.scanned" },
+    Consumer { durable: "rejudger", stream: "REJUDGED", filter: "inbound.rejudged" },
     Consumer { durable: "submission-scanner", stream: "SUBMISSIONS", filter: "mail.v1.send.*.*" },
     Consumer { durable: "ledger", stream: "OUTBOUND", filter: "outbound.scanned" },
     Consumer { durable: "router", stream: "ACCEPTED", filter: "outbound.accepted" },

@@ -18,7 +18,7 @@ use utoipa::{
 use crate::{
     accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, outbox, poll,
     problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
-    unsubscribe, uploads,
+    unsubscribe, uploads, verdicts,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -99,6 +99,7 @@ pub(crate) enum Errors {
         outbox::cancel, search::search,
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
+        verdicts::list,
         health, describe,
     ),
     components(schemas(ProblemBody)),

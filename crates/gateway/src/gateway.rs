@@ -25,7 +25,7 @@ use crate::{
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
-    unsubscribe, uploads,
+    unsubscribe, uploads, verdicts,
     waiters::Waiters,
 };
 
@@ -120,6 +120,7 @@ impl Gateway {
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
+            .merge(verdicts::routes())
             .merge(reputation::routes())
             .merge(search::routes())
             .merge(documentation::routes())

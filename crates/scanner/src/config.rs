@@ -3,6 +3,8 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use service::{Configuration, LogFormat};
 
+use crate::opinion::OpinionConfig;
+
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     /// How long the search for injections in one mail may take. A mail that takes longer is marked
     /// "not_scanned".
     pub scan_seconds: u64,
+    /// The second opinion of a local transformer.
+    pub opinion: OpinionConfig,
 }
 
 impl Default for Config {
@@ -33,6 +37,7 @@ impl Default for Config {
             dns: Vec::new(),
             authentication_seconds: 5,
             scan_seconds: 10,
+            opinion: OpinionConfig::default(),
         }
     }
 }
@@ -60,7 +65,7 @@ impl Configuration for Config {
                 return Err(format!("{key}: {seconds} is not between 1 and 60"));
             }
         }
-        Ok(())
+        self.opinion.check().map_err(|err| format!("opinion.{err}"))
     }
 }
 
@@ -81,15 +86,21 @@ mod tests {
         let lines = SAMPLE.lines().map(|it| it.strip_prefix("#: ").unwrap_or(it));
         let config: Config = toml::from_str(&lines.collect::<Vec<_>>().join("\n")).expect("read");
         config.check().expect("valid");
-        assert!(config.admin.is_some());
+        assert!(config.admin.is_some() && config.opinion.model.is_some());
     }
 
     #[test]
     fn what_cannot_work_is_named() {
+        let opinion = |opinion| Config { opinion, ..Config::default() };
+        let default = OpinionConfig::default;
         for (config, key) in [
             (Config { hostname: "a b".to_owned(), ..Config::default() }, "hostname"),
             (Config { authentication_seconds: 0, ..Config::default() }, "authentication_seconds"),
             (Config { scan_seconds: 600, ..Config::default() }, "scan_seconds"),
+            (opinion(OpinionConfig { from: 0.9, ..default() }), "opinion.from"),
+            (opinion(OpinionConfig { to: 1.5, ..default() }), "opinion.to"),
+            (opinion(OpinionConfig { budget_ms: 0, ..default() }), "opinion.budget_ms"),
+            (opinion(OpinionConfig { threads: 0, ..default() }), "opinion.threads"),
         ] {
             let err = config.check().expect_err(key);
             assert!(err.starts_with(key), "{err}");

@@ -1,14 +1,19 @@
 //! From what stands in a mail to a verdict.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use contract::{RISK_THRESHOLD, Reason, Verdict};
 use injection::{Assessment, Assessor, Kind, Part, Sample};
 use mail::{SurfaceKind, Surfaces};
+use prometheus::Registry;
 use tokio::{task::spawn_blocking, time::timeout};
 
-use crate::metrics::Metrics;
+use crate::{
+    config::Config,
+    metrics::Metrics,
+    opinion::{Question, SecondOpinion},
+};
 
 /// The octets of text that are searched. More than any person reads, and than the API hands out at
 /// once.
@@ -16,44 +21,102 @@ const MAX_TEXT: usize = 4 * 1024 * 1024;
 
 const NOT_SCANNED: &str = "not_scanned";
 
-/// Judges within a time budget.
+/// Judges within a time budget. Cloning shares what it needs.
 #[derive(Clone)]
-pub(crate) struct Judge {
+pub struct Judge {
     pub(crate) assessor: Arc<Assessor>,
+    pub(crate) opinion: Option<SecondOpinion>,
     pub(crate) budget: Duration,
     pub(crate) metrics: Metrics,
 }
 
+/// What came of a mail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    pub verdict: Verdict,
+    /// Everybody who was to be heard was, in time: judged again, it comes out the same.
+    pub is_settled: bool,
+}
+
+/// What the first reader says, and what a second one is to read, if one is to be asked.
+struct First {
+    verdict: Verdict,
+    question: Option<Question>,
+}
+
+/// The scores that a second reader is asked about.
+type Band = RangeInclusive<f64>;
+
 impl Judge {
-    /// The verdict on what `read` finds, both away from the threads that do I/O.
+    /// As the scanner judges by this configuration, with metrics that nobody reads.
+    pub async fn alone(config: &Config) -> anyhow::Result<Judge> {
+        Judge::open(config, Metrics::register(&Registry::new())?).await
+    }
+
+    pub(crate) async fn open(config: &Config, metrics: Metrics) -> anyhow::Result<Judge> {
+        Ok(Judge {
+            assessor: Arc::new(Assessor::new()),
+            opinion: SecondOpinion::open(&config.opinion, &metrics).await?,
+            budget: Duration::from_secs(config.scan_seconds),
+            metrics,
+        })
+    }
+
+    /// The verdict on a mail from outside. What DNS knows of its sender is not in it.
+    pub async fn mail(&self, content: impl AsRef<[u8]> + Send + 'static) -> anyhow::Result<Judged> {
+        let read = move |limit| mail::surfaces(content.as_ref(), limit);
+        let band = self.opinion.as_ref().map(SecondOpinion::band);
+        let Some(First { verdict, question }) = self.first(read, band).await? else {
+            return Ok(Judged { verdict: self.note(late()), is_settled: false });
+        };
+        let (verdict, is_settled) = match (&self.opinion, question) {
+            (Some(opinion), Some(question)) => opinion.join(verdict, question).await,
+            _ => (verdict, true),
+        };
+        Ok(Judged { verdict: self.note(verdict), is_settled })
+    }
+
+    /// The verdict on what `read` finds; nobody else is asked.
     pub(crate) async fn verdict(
         &self,
         read: impl FnOnce(usize) -> Surfaces + Send + 'static,
     ) -> anyhow::Result<Verdict> {
+        let first = self.first(read, None).await?;
+        Ok(self.note(first.map_or_else(late, |it| it.verdict)))
+    }
+
+    /// Reads and judges away from the threads that do I/O. `None` if it took too long.
+    async fn first(
+        &self,
+        read: impl FnOnce(usize) -> Surfaces + Send + 'static,
+        band: Option<Band>,
+    ) -> anyhow::Result<Option<First>> {
         let assessor = self.assessor.clone();
-        let timer = self.metrics.duration.start_timer();
-        let judged = spawn_blocking(move || verdict(&assessor, read(MAX_TEXT)));
+        let _timer = self.metrics.duration.start_timer();
+        let judged = spawn_blocking(move || first(&assessor, read(MAX_TEXT), band));
         // A search that is over its time is left alone: what it reads is bounded, so it ends.
-        let verdict = match timeout(self.budget, judged).await {
-            Ok(judged) => judged.context("search for injections")?,
-            Err(_) => not_scanned("The search took longer than its time."),
-        };
-        timer.observe_duration();
+        let first = timeout(self.budget, judged).await.ok();
+        first.transpose().context("search for injections")
+    }
+
+    fn note(&self, verdict: Verdict) -> Verdict {
         self.metrics.verdicts.with_label_values(&[label(&verdict)]).inc();
-        Ok(verdict)
+        verdict
     }
 }
 
 /// The verdict on a content.
 pub fn judge(assessor: &Assessor, content: &[u8]) -> Verdict {
-    verdict(assessor, mail::surfaces(content, MAX_TEXT))
+    first(assessor, mail::surfaces(content, MAX_TEXT), None).verdict
 }
 
-fn verdict(assessor: &Assessor, surfaces: Surfaces) -> Verdict {
+fn first(assessor: &Assessor, surfaces: Surfaces, band: Option<Band>) -> First {
     let Surfaces { list, truncated } = surfaces;
     let parts = list.into_iter().map(|it| Part { kind: kind(it.kind), text: it.text }).collect();
-    let assessment = assessor.assess(&Sample { parts });
+    let sample = Sample { parts };
+    let assessment = assessor.assess(&sample);
     let partial = truncated || assessment.truncated;
+    let suspects: HashSet<usize> = assessment.reasons.iter().map(|it| it.part).collect();
     let mut verdict = told(assessment);
     if partial {
         let why = "There is more text than is searched.";
@@ -62,7 +125,9 @@ fn verdict(assessor: &Assessor, surfaces: Surfaces) -> Verdict {
         verdict.flags.extend(unread.flags);
         verdict.reasons.extend(unread.reasons);
     }
-    verdict
+    let is_asked = band.is_some_and(|it| it.contains(&verdict.score));
+    let question = is_asked.then(|| Question::of(&sample, &suspects, partial));
+    First { verdict, question }
 }
 
 fn told(assessment: Assessment) -> Verdict {
@@ -87,6 +152,10 @@ fn reason(reason: injection::Reason) -> Reason {
         explanation: reason.explanation.to_owned(),
         weight: reason.weight,
     }
+}
+
+fn late() -> Verdict {
+    not_scanned("The search took longer than its time.")
 }
 
 /// Not clean: nobody knows what stands there.
@@ -133,8 +202,6 @@ fn kind(kind: SurfaceKind) -> Kind {
 
 #[cfg(test)]
 mod tests {
-    use prometheus::Registry;
-
     use super::*;
 
     fn judged(content: &str) -> Verdict {
@@ -175,6 +242,7 @@ mod tests {
         let metrics = Metrics::register(&Registry::new()).expect("register");
         let judge = |budget| Judge {
             assessor: Arc::new(Assessor::new()),
+            opinion: None,
             budget,
             metrics: metrics.clone(),
         };

@@ -9,21 +9,22 @@ mod config;
 mod judge;
 mod mail_scanner;
 mod metrics;
+mod opinion;
 mod resolver;
 mod results;
 mod signatures;
 mod submission_scanner;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bus::Bus;
-use injection::Assessor;
 use service::Process;
 
 pub use crate::{
     authenticate::{Authenticated, Authenticator},
     config::Config,
-    judge::judge,
+    judge::{Judge, Judged, judge},
+    opinion::OpinionConfig,
 };
 use crate::{mail_scanner::MailScanner, metrics::Metrics, submission_scanner::SubmissionScanner};
 
@@ -31,10 +32,8 @@ use crate::{mail_scanner::MailScanner, metrics::Metrics, submission_scanner::Sub
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let metrics = Metrics::register(&process.metrics.registry("scanner")?)?;
     let authenticator = Arc::new(Authenticator::new(&config)?);
+    let judge = Judge::open(&config, metrics).await?;
     let bus = Bus::connect(&config.nats, "scanner", &process).await?;
-    let assessor = Arc::new(Assessor::new());
-    let budget = Duration::from_secs(config.scan_seconds);
-    let judge = judge::Judge { assessor, budget, metrics };
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
     let submissions = SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge };
     tokio::try_join!(bus.run(mails), bus.run(submissions))?;

@@ -35,18 +35,15 @@ impl Stage for MailScanner {
             let octets = octets.clone();
             move || mail::parse(&octets, TEXT_LIMIT)
         });
-        let verdict = self.judge.verdict({
-            let octets = octets.clone();
-            move |limit| mail::surfaces(&octets, limit)
-        });
+        let judged = self.judge.mail(octets.clone());
         let envelope = mail.envelope.as_ref();
         let authentication = self.authenticator.authenticate(
             mail.peer.clone().unwrap_or_default(),
             envelope.map(|it| it.reverse_path.clone()).unwrap_or_default(),
             octets,
         );
-        let (parsed, verdict, authentication) = tokio::join!(parsed, verdict, authentication);
-        let mut verdict = verdict?;
+        let (parsed, judged, authentication) = tokio::join!(parsed, judged, authentication);
+        let mut verdict = judged?.verdict;
         if authentication.spoofed {
             flag_spoofed(&mut verdict, &authentication.results);
         }

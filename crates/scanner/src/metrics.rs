@@ -6,6 +6,9 @@ pub(crate) struct Metrics {
     /// By verdict: clean, risk, not_scanned.
     pub(crate) verdicts: IntCounterVec,
     pub(crate) duration: Histogram,
+    /// By what they did: raised, lowered, same, missing.
+    pub(crate) opinions: IntCounterVec,
+    pub(crate) opinion_duration: Histogram,
 }
 
 impl Metrics {
@@ -20,10 +23,27 @@ impl Metrics {
                 "mail_scan_duration_seconds",
                 "Time the search for injections took, without DNS.",
             )
+            .buckets(buckets.clone()),
+        )?;
+        let opinions = IntCounterVec::new(
+            Opts::new(
+                "mail_scan_opinions_total",
+                "Second opinions, by what they did to the score.",
+            ),
+            &["outcome"],
+        )?;
+        let opinion_duration = Histogram::with_opts(
+            HistogramOpts::new(
+                "mail_scan_opinion_duration_seconds",
+                "Time a second opinion took, the wait for its turn included.",
+            )
             .buckets(buckets),
         )?;
-        registry.register(Box::new(verdicts.clone())).context("register metric")?;
-        registry.register(Box::new(duration.clone())).context("register metric")?;
-        Ok(Metrics { verdicts, duration })
+        let metrics = Metrics { verdicts, duration, opinions, opinion_duration };
+        registry.register(Box::new(metrics.verdicts.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.duration.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.opinions.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.opinion_duration.clone())).context("register metric")?;
+        Ok(metrics)
     }
 }

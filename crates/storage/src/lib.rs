@@ -1,6 +1,6 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
 //! and the outbox, and from there `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports
-//! that come as mail → statuses. Each announces events on `mail.v1.event.>`, after the commit that makes
+//! that come as mail → statuses; `inbound.rejudged` → verdicts. Each announces events on `mail.v1.event.>`, after the commit that makes
 //! them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
@@ -18,6 +18,7 @@ mod matching;
 mod metrics;
 mod notices;
 mod portions;
+mod rejudger;
 mod release;
 mod reporter;
 mod reports;
@@ -43,6 +44,7 @@ use crate::{
     lists::Lists,
     metrics::{Metrics, OutboxMetrics},
     notices::Notices,
+    rejudger::Rejudger,
     release::Release,
     reporter::Reporter,
     reports::Reports,
@@ -100,6 +102,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         wake,
         shutdown: process.shutdown.clone(),
     };
+    let rejudger = Rejudger { writer: store.writer.clone(), metrics: metrics.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
     let announcer =
@@ -114,6 +117,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
+        bus.run(rejudger),
         bus.run(resolver),
         release.keep(),
         house.keep(),

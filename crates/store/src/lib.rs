@@ -31,6 +31,7 @@ mod suppression;
 mod threading;
 mod unsubscribe;
 mod vault;
+mod verdict;
 mod wait;
 mod words;
 mod writer;
@@ -61,6 +62,9 @@ pub use crate::{
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
+    verdict::{
+        JudgedMail, Rejudged, ReplayFilter, VerdictAt, is_same_judgement, is_same_verdict, rejudged,
+    },
     wait::Schema,
     writer::{Switched, Writer},
 };

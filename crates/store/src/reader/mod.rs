@@ -9,6 +9,7 @@ mod suppressions;
 mod threads;
 mod tokens;
 mod unsubscriptions;
+mod verdicts;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 
