@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 5] = [
         "service",
         "local-nats",
         "test-dns",
+        "test-model",
         "test-peer",
         "codegen",
     ],

@@ -122,7 +122,7 @@ impl SecondOpinion {
         self.from..=self.to
     }
 
-    /// The first verdict with what the model says, and whether it said something.
+    /// The first verdict with what the model says, and whether it has said all it would.
     pub(crate) async fn join(&self, first: Verdict, question: Question) -> (Verdict, bool) {
         let timer = self.metrics.opinion_duration.start_timer();
         let question = Arc::new(question);
@@ -144,7 +144,8 @@ impl SecondOpinion {
             Err(why) => (joined::without(first, why.explanation(), version), "missing"),
         };
         self.metrics.opinions.with_label_values(&[outcome]).inc();
-        (verdict, asked.is_ok())
+        let is_settled = asked.is_ok_and(|it| it.is_none_or(|it| it.is_complete()));
+        (verdict, is_settled)
     }
 
     async fn ask(&self, question: Arc<Question>) -> Result<Option<Opinion>, Missing> {
@@ -163,6 +164,8 @@ impl SecondOpinion {
             // In time, and still nothing: the text has no words.
             Ok((Ok(None), true)) => Ok(None),
             Ok((Ok(None), false)) => Err(Missing::Time),
+            // Half a mail without an attack is no mail without an attack.
+            Ok((Ok(Some(it)), _)) if !it.is_complete() && !is_attack(&it) => Err(Missing::Time),
             Ok((Ok(Some(opinion)), _)) => Ok(Some(opinion)),
             Ok((Err(err), _)) => {
                 warn!("no second opinion: {:#}", anyhow::Error::new(err));
@@ -174,6 +177,10 @@ impl SecondOpinion {
             }
         }
     }
+}
+
+fn is_attack(opinion: &Opinion) -> bool {
+    opinion.probability >= 0.5
 }
 
 impl Missing {

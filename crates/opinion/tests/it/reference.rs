@@ -1,9 +1,11 @@
 //! Random weights, computed a second time as the papers and Hugging Face's code have it: in loops, in
 //! 64 bits, without a library.
 
-use crate::fixture::{
+use test_model::{
     BUCKETS, Fixture, HEADS, HIDDEN, INTERMEDIATE, LAYERS, LOCAL, POSITIONS, WORDS, Weights,
 };
+
+use crate::load;
 
 type Row = Vec<f64>;
 type Rows = Vec<Row>;
@@ -206,7 +208,7 @@ fn rotated(x: &[f64], position: usize, theta: f64) -> Row {
 
 #[track_caller]
 fn check(fixture: &Fixture, compute: impl Fn(&Reference<'_>, &[usize]) -> f64) {
-    let model = fixture.load().expect("load");
+    let model = load(fixture).expect("load");
     let reference = Reference(&fixture.weights);
     for text in [
         "lunch",

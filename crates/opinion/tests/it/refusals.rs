@@ -2,8 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
+use test_model::Fixture;
 
-use crate::fixture::{Fixture, load};
+use crate::{load, load_from};
 
 fn told(err: &dyn std::error::Error) -> String {
     let source = err.source().map(|it| format!(": {it}")).unwrap_or_default();
@@ -12,7 +13,7 @@ fn told(err: &dyn std::error::Error) -> String {
 
 #[track_caller]
 fn refused(fixture: &Fixture, words: &[&str]) {
-    let err = told(&fixture.load().err().expect("refuse"));
+    let err = told(&load(fixture).err().expect("refuse"));
     for word in words {
         assert!(err.contains(word), "{word:?} is missing in: {err}");
     }
@@ -29,10 +30,10 @@ fn every_file_is_needed() {
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
         let folder = Fixture::deberta().write();
         std::fs::remove_file(folder.path().join(name)).expect("remove");
-        let err = told(&load(folder.path()).err().expect("refuse"));
+        let err = told(&load_from(folder.path()).err().expect("refuse"));
         assert!(err.contains(&format!("/{name}")) && err.contains("Hugging Face"), "{err}");
     }
-    let err = told(&load("/nowhere/model".as_ref()).err().expect("refuse"));
+    let err = told(&load_from("/nowhere/model".as_ref()).err().expect("refuse"));
     assert!(err.contains("/nowhere/model/config.json"), "{err}");
 }
 
@@ -43,7 +44,7 @@ fn damaged_files_are_named() {
         let path = folder.path().join(name);
         let octets = std::fs::read(&path).expect("read");
         std::fs::write(&path, &octets[..octets.len() / 2]).expect("cut");
-        let err = told(&load(folder.path()).err().expect("refuse"));
+        let err = told(&load_from(folder.path()).err().expect("refuse"));
         assert!(err.contains(&format!("/{name}")), "{err}");
     }
 }
@@ -105,13 +106,13 @@ fn weights_that_are_no_numbers_are_found_at_the_start() {
 #[test]
 fn newer_configurations_are_read() {
     let mut fixture = Fixture::modernbert();
-    let before = fixture.load().expect("load").judge("lunch at noon", || true).expect("compute");
+    let before = load(&fixture).expect("load").judge("lunch at noon", || true).expect("compute");
     let config = fixture.config.as_object_mut().expect("object");
     let global = config.remove("global_rope_theta").expect("there");
     let local = config.remove("local_rope_theta").expect("there");
     fixture.config["rope_parameters"] = json!({
         "full_attention": { "rope_theta": global }, "sliding_attention": { "rope_theta": local },
     });
-    let after = fixture.load().expect("load").judge("lunch at noon", || true).expect("compute");
+    let after = load(&fixture).expect("load").judge("lunch at noon", || true).expect("compute");
     assert_eq!(before, after);
 }

@@ -7,7 +7,7 @@
 use contract::{RISK_THRESHOLD, Reason, Verdict};
 use opinion::Opinion;
 
-use super::question::Question;
+use super::{is_attack, question::Question};
 
 /// The width of a step. A probability of 0.5 moves nothing, 0 and 1 move all of it.
 const STEP: f64 = 0.3;
@@ -46,7 +46,7 @@ pub(super) fn joined(
         first.score
     };
     let mut verdict = Verdict { score, ..first.clone() };
-    let is_attack = opinion.probability >= 0.5;
+    let is_attack = is_attack(opinion);
     if is_attack && score >= RISK_THRESHOLD && !verdict.flags.iter().any(|it| it == INJECTION) {
         verdict.flags.push(INJECTION.to_owned());
     }
@@ -82,11 +82,10 @@ fn reason(opinion: &Opinion, question: &Question, version: &str, explanation: &s
         Some((kind, span)) => (kind.name(), span),
         None => ("", 0..0),
     };
-    let is_attack = opinion.probability >= 0.5;
     Reason {
         detector: DETECTOR.to_owned(),
         version: version.to_owned(),
-        flag: if is_attack { INJECTION.to_owned() } else { String::new() },
+        flag: if is_attack(opinion) { INJECTION.to_owned() } else { String::new() },
         part: part.to_owned(),
         start: octets(span.start),
         end: octets(span.end),
@@ -128,7 +127,10 @@ mod tests {
     }
 
     fn question() -> Question {
-        Question { text: "Hi\n".to_owned(), is_whole: true, ..Question::default() }
+        let mut question = Question::default();
+        question.text.push_str("Hi\n");
+        question.is_whole = true;
+        question
     }
 
     #[track_caller]
@@ -171,7 +173,8 @@ mod tests {
     fn what_was_not_read_is_not_cleared() {
         let partial = Opinion { read: 2, ..said(0.0) };
         assert_eq!(joined(&first(0.6, &[]), &partial, &question(), "m").score, 0.6);
-        let cut = Question { is_whole: false, ..question() };
+        let mut cut = question();
+        cut.is_whole = false;
         assert_eq!(joined(&first(0.6, &[]), &said(0.0), &cut, "m").score, 0.6);
         let partial = Opinion { read: 2, ..said(1.0) };
         assert!(joined(&first(0.6, &[]), &partial, &cut, "m").score > 0.8, "an attack is one");

@@ -3,4 +3,5 @@
 mod authentication;
 mod corpora;
 mod hidden;
+mod opinion;
 mod pipeline;

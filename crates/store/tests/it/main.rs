@@ -22,3 +22,4 @@ mod search;
 mod standings;
 mod suppressions;
 mod threads;
+mod verdicts;

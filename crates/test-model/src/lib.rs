@@ -1,9 +1,9 @@
-//! A folder with a model of sixteen dimensions and two layers.
+//! Models for tests, as small as they get and written as Hugging Face writes them: sixteen dimensions, two
+//! layers, nine words. What cannot be written panics.
 
-use std::{collections::HashMap, path::Path};
+use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, safetensors};
-use opinion::{Error, Model};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokenizers::{
@@ -11,29 +11,34 @@ use tokenizers::{
     processors::template::TemplateProcessing,
 };
 
-pub(crate) const HIDDEN: usize = 16;
-pub(crate) const INTERMEDIATE: usize = 24;
-pub(crate) const LAYERS: usize = 2;
-pub(crate) const HEADS: usize = 2;
+pub const HIDDEN: usize = 16;
+pub const INTERMEDIATE: usize = 24;
+pub const LAYERS: usize = 2;
+pub const HEADS: usize = 2;
 /// Of position embeddings, so windows are this long.
-pub(crate) const POSITIONS: usize = 32;
-pub(crate) const BUCKETS: usize = 8;
+pub const POSITIONS: usize = 32;
+pub const BUCKETS: usize = 8;
 /// ModernBERT's sliding window.
-pub(crate) const LOCAL: usize = 6;
+pub const LOCAL: usize = 6;
 
-pub(crate) const WORDS: [&str; 9] =
+pub const WORDS: [&str; 9] =
     ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "lunch", "at", "noon", "ignore", "orders"];
 
-pub(crate) type Weights = HashMap<String, Tensor>;
+/// A text without the word has this logit against it.
+pub const BIAS: f32 = -3.0;
 
-pub(crate) struct Fixture {
-    pub(crate) config: Value,
-    pub(crate) weights: Weights,
-    pub(crate) tokenizer: Tokenizer,
+pub type Weights = HashMap<String, Tensor>;
+
+/// What makes a model; everything can be changed before it is written.
+pub struct Fixture {
+    pub config: Value,
+    pub weights: Weights,
+    pub tokenizer: Tokenizer,
 }
 
 impl Fixture {
-    pub(crate) fn deberta() -> Fixture {
+    /// Random weights; so has the other.
+    pub fn deberta() -> Fixture {
         let config = json!({
             "model_type": "deberta-v2",
             "architectures": ["DebertaV2ForSequenceClassification"],
@@ -50,7 +55,7 @@ impl Fixture {
         Fixture { config, weights: random(&deberta_shapes()), tokenizer: tokenizer() }
     }
 
-    pub(crate) fn modernbert() -> Fixture {
+    pub fn modernbert() -> Fixture {
         let config = json!({
             "model_type": "modernbert",
             "architectures": ["ModernBertForSequenceClassification"],
@@ -64,11 +69,58 @@ impl Fixture {
         Fixture { config, weights: random(&modernbert_shapes()), tokenizer: tokenizer() }
     }
 
-    pub(crate) fn both() -> [Fixture; 2] {
+    pub fn both() -> [Fixture; 2] {
         [Fixture::deberta(), Fixture::modernbert()]
     }
 
-    pub(crate) fn write(&self) -> TempDir {
+    /// All words are 0 but one, which is (1, -1, 0, …). Every position passes the mean of all on to the first,
+    /// norms bring that to its full size, and the head looks at its first number.
+    pub fn driven_by(mut self, word: &str) -> Fixture {
+        let at = WORDS.iter().position(|it| *it == word).expect("a word");
+        for (name, tensor) in &mut self.weights {
+            let shape = tensor.dims().to_vec();
+            let diagonal = |from: usize, value: f32| {
+                let columns = shape[1];
+                let number =
+                    move |n: usize| if n / columns == from + n % columns { value } else { 0.0 };
+                (0..shape[0] * columns).map(number).collect::<Vec<f32>>()
+            };
+            let count: usize = shape.iter().product();
+            let numbers = match name.as_str() {
+                "classifier.bias" => vec![0.0, BIAS],
+                "classifier.weight" => {
+                    (0..count).map(|n| if n == HIDDEN { 10.0 } else { 0.0 }).collect()
+                }
+                it if it.contains("orm.weight") => vec![1.0; count],
+                it if it.contains("word_embeddings") || it.contains("tok_embeddings") => {
+                    let first = at * HIDDEN;
+                    let number = |n| {
+                        [(first, 1.0), (first + 1, -1.0)]
+                            .iter()
+                            .find(|it| it.0 == n)
+                            .map_or(0.0, |it| it.1)
+                    };
+                    (0..count).map(number).collect()
+                }
+                // Values, which come third.
+                it if it.contains("Wqkv") => diagonal(2 * HIDDEN, 1.0),
+                it if it.contains("value_proj.weight")
+                    || it.contains("attention.output.dense.weight")
+                    || it.contains("attn.Wo")
+                    || it.contains("pooler.dense.weight")
+                    || it.contains("head.dense") =>
+                {
+                    diagonal(0, 1.0)
+                }
+                _ => vec![0.0; count],
+            };
+            *tensor = Tensor::from_vec(numbers, shape.as_slice(), &Device::Cpu).expect("tensor");
+        }
+        self
+    }
+
+    /// Into a folder that goes away with what is returned.
+    pub fn write(&self) -> TempDir {
         let folder = tempfile::Builder::new().prefix("tiny-guard").tempdir().expect("folder");
         let config = serde_json::to_vec(&self.config).expect("JSON");
         std::fs::write(folder.path().join("config.json"), config).expect("write");
@@ -76,14 +128,6 @@ impl Fixture {
         self.tokenizer.save(folder.path().join("tokenizer.json"), false).expect("save");
         folder
     }
-
-    pub(crate) fn load(&self) -> Result<Model, Error> {
-        load(self.write().path())
-    }
-}
-
-pub(crate) fn load(folder: &Path) -> Result<Model, Error> {
-    Model::load(folder, &[], 2)
 }
 
 /// Words and their numbers, each text between the tokens for its begin and its end.
