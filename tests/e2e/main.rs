@@ -16,6 +16,7 @@ mod operator;
 mod pipeline_in;
 mod pipeline_out;
 mod quiet_inbox;
+mod replay;
 mod sdk;
 mod send_later;
 mod signatures;

@@ -171,8 +171,9 @@ impl SecondOpinion {
                 warn!("no second opinion: {:#}", anyhow::Error::new(err));
                 Err(Missing::Failed)
             }
+            // What a panic says may be what stands in the mail.
             Err(err) => {
-                warn!("no second opinion: {err}");
+                warn!(panicked = err.is_panic(), "no second opinion");
                 Err(Missing::Failed)
             }
         }
