@@ -1,14 +1,21 @@
 //! Stored mail is judged anew: listed, and applied when told to.
 
-use std::{fs, path::Path};
+use std::{fs, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use async_nats::jetstream;
+use bus::Bus;
+use contract::{MailRejudged, Verdict};
 use e2e::{Agent, Cluster, Inbox, Load, Program, SOON, binary, eventually, operate};
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
+use service::Process;
+use store::{JudgedMail, ReplayFilter, Store};
 use tempfile::TempDir;
 use test_model::Fixture;
+
+/// How long hundreds of mails may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const CHANGED: &str = "mail.v1.event.*.*.email.verdict.changed";
 
@@ -158,59 +165,74 @@ async fn the_event_carries_the_email_as_it_is_now() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_and_run_again_it_ends_the_same() -> anyhow::Result<()> {
-    // More than a page has.
-    const MAILS: usize = 260;
+    // Two pages.
+    const MAILS: usize = 400;
     let mut cluster = Cluster::start().await?;
     let agent = cluster.api()?.sign_up().await?;
     let inbox = agent.inbox().await?;
     Load::start(&cluster.smtp(), &inbox.address, 4, MAILS / 4).finish().await?;
-    eventually(SOON, "all mail to be stored", async || {
-        Ok((agent.emails(&inbox).await?.len() == MAILS).then_some(()))
+    let before = eventually(SOON, "all mail to be stored", async || {
+        Ok(Some(stored(&cluster).await?).filter(|it| it.len() == MAILS))
     })
     .await?;
-    let newer = Newer::new()?;
-    kill_after_the_first_page(&cluster, &newer).await?;
+    judge_otherwise(&cluster, &before).await?;
+    eventually(PATIENCE, "other verdicts", async || {
+        Ok((events(&cluster).await? == MAILS).then_some(()))
+    })
+    .await?;
+
+    kill_after_the_first_page(&cluster).await?;
     // Storage dies over what it was given, too.
     cluster.kill("storage-1").await?;
     cluster.restart("storage-1").await?;
-    let rest = replay(&cluster, &["--config", &newer.config, "--apply"]).await?;
-    let totals = rest.last().context("totals")?;
-    assert_eq!(totals["totals"]["mails"], MAILS, "{totals}");
-    eventually(SOON, "all events", async || Ok((events(&cluster).await? >= MAILS).then_some(())))
-        .await?;
-    let after = replay(&cluster, &["--config", &newer.config, "--apply"]).await?;
-    assert_eq!(after[0]["totals"]["changed"], 0, "{:?}", after[0]);
-    assert_eq!(events(&cluster).await?, MAILS, "one event for each change");
-    for email in agent.emails(&inbox).await?.iter().step_by(37) {
-        assert_eq!(verdicts(&agent, email).await?.len(), 2, "{email}");
+    let rest = replay(&cluster, &["--apply"]).await?;
+    assert_eq!(rest.last().context("totals")?["totals"]["mails"], MAILS);
+    eventually(PATIENCE, "the verdicts of before", async || {
+        Ok((stored(&cluster).await? == before).then_some(()))
+    })
+    .await?;
+    let again = replay(&cluster, &["--apply"]).await?;
+    assert_eq!(again[0]["totals"]["changed"], 0, "{:?}", again[0]);
+    eventually(PATIENCE, "all events", async || {
+        Ok((events(&cluster).await? >= 2 * MAILS).then_some(()))
+    })
+    .await?;
+    assert_eq!(events(&cluster).await?, 2 * MAILS, "one event for each change");
+    for email in agent.emails(&inbox).await?.iter().step_by(67) {
+        assert_eq!(verdicts(&agent, email).await?.len(), 3, "{email}");
     }
     cluster.stop().await
 }
 
-async fn kill_after_the_first_page(cluster: &Cluster, newer: &Newer) -> anyhow::Result<()> {
+async fn stored(cluster: &Cluster) -> anyhow::Result<Vec<JudgedMail>> {
+    let store = Store::open(&cluster.database).await?;
+    let mails = store.reader.judged_mails(&ReplayFilter::default(), "", 1_000).await?;
+    store.close().await;
+    Ok(mails)
+}
+
+/// As by detectors that find something in every mail.
+async fn judge_otherwise(cluster: &Cluster, mails: &[JudgedMail]) -> anyhow::Result<()> {
+    let bus = Bus::connect(&cluster.nats.url, "test", &Process::default()).await?;
+    let judged = mails.iter().zip(1..).map(|(it, rejudged_at_micros)| MailRejudged {
+        mail_id: it.mail_id.clone(),
+        verdict: Some(Verdict { score: 0.9, version: "0".to_owned(), ..Verdict::default() }),
+        rejudged_at_micros,
+    });
+    Ok(bus.publish(judged.collect::<Vec<_>>()).await?)
+}
+
+/// Dies between publishing and the end, most likely in the second page.
+async fn kill_after_the_first_page(cluster: &Cluster) -> anyhow::Result<()> {
     let folder = TempDir::new()?;
-    let mut program = start(cluster, newer, folder.path())?;
-    eventually(SOON, "the first lines", async || {
+    let (database, nats) = (cluster.database.as_str(), cluster.nats.url.as_str());
+    let arguments = ["replay", "--json", "--apply", "--database", database, "--nats", nats];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let mut program = Program::start("replay", binary("posthouse")?, arguments, folder.path())?;
+    eventually(PATIENCE, "the first lines", async || {
+        program.ensure_running()?;
         Ok((program.output().lines().count() > 0).then_some(()))
     })
     .await?;
-    program.kill().await?;
-    ensure!(!program.output().contains("totals"), "it had ended already");
-    Ok(())
-}
-
-fn start(cluster: &Cluster, newer: &Newer, folder: &Path) -> anyhow::Result<Program> {
-    let arguments = [
-        "replay",
-        "--json",
-        "--apply",
-        "--config",
-        &newer.config,
-        "--database",
-        &cluster.database,
-        "--nats",
-        &cluster.nats.url,
-    ];
-    let arguments = arguments.map(str::to_owned).to_vec();
-    Program::start("replay", binary("posthouse")?, arguments, folder)
+    program.kill().await
 }
