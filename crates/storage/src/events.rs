@@ -11,6 +11,9 @@ use store::{
 };
 use uuid::Uuid;
 
+/// Of mail whose time was over.
+pub(crate) const EXPIRED: &str = "email.expired";
+
 pub(crate) fn received(stored: Stored) -> Event {
     let parts = [stored.email.id.as_str(), "email.received"];
     let timestamp = stored.email.created_at.clone();
@@ -118,7 +121,7 @@ pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
         "email.sent",
         "email.deferred",
         "email.bounced",
-        "email.expired",
+        EXPIRED,
         "email.suppressed",
         "email.unknown",
     ];
@@ -149,7 +152,7 @@ fn event_of(recipient: &RecipientReport) -> Option<&'static str> {
         Action::Delayed => Some("email.deferred"),
         Action::Unknown => Some("email.unknown"),
         Action::Failed if recipient.suppressed => Some("email.suppressed"),
-        Action::Failed if recipient.status == GIVEN_UP => Some("email.expired"),
+        Action::Failed if recipient.status == GIVEN_UP => Some(EXPIRED),
         Action::Failed => Some("email.bounced"),
         Action::Unspecified => None,
     }

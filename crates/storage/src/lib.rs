@@ -98,6 +98,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus: bus.clone(),
         store: store.clone(),
         return_paths: return_paths.clone(),
+        notices: notices.clone(),
         metrics: outbox,
         wake,
         shutdown: process.shutdown.clone(),

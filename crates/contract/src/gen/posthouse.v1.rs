@@ -926,3 +926,19 @@ pub struct EmailError {
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
 }
+/// Several messages of one subject, published as one with the header field Mail-Bundle: one synced
+/// write for all of them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Bundle {
+    #[prost(message, repeated, tag = "1")]
+    pub messages: ::prost::alloc::vec::Vec<BundledMessage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BundledMessage {
+    /// What Nats-Msg-Id would be if it had been published by itself.
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    /// A message of the subject's type.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub payload: ::prost::bytes::Bytes,
+}
