@@ -74,6 +74,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::UntilDone,
         deduplicates: true,
         schedules: false,
+        bundles: false,
     },
     // JetStream deduplicates per stream, not per subject: two agents that chose the same key would
     // lose mail. The ledger compares keys within their inbox.

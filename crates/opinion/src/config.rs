@@ -21,7 +21,7 @@ pub(crate) struct Config {
 }
 
 pub(crate) enum Kind {
-    Deberta(debertav2::Config),
+    Deberta(Box<debertav2::Config>),
     ModernBert(modernbert::Config),
 }
 
@@ -56,7 +56,7 @@ impl Config {
             ));
         }
         let kind = match head.model_type.as_str() {
-            "deberta-v2" => Kind::Deberta(deberta(folder, whole)?),
+            "deberta-v2" => Kind::Deberta(Box::new(deberta(folder, whole)?)),
             "modernbert" => Kind::ModernBert(modernbert(folder, whole, &head)?),
             other => {
                 return Err(unsuitable(format!(
