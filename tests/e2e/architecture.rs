@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 5] = [
         "test-peer",
         "codegen",
     ],
-    &["mail"],
+    &["mail", "documents"],
     &["bus", "store"],
     &["intake", "scanner", "storage", "sender", "gateway", "trainer"],
     &["posthouse", "e2e"],

@@ -7,6 +7,7 @@ mod configs;
 mod corpora;
 mod deliveries;
 mod dev;
+mod documents;
 mod flood;
 mod isolation;
 mod limits;

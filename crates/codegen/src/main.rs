@@ -64,6 +64,8 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
     }
     for (field, absent) in [
         ("EmailAttachment.download_url", "Option::is_none"),
+        ("EmailAttachment.text", "Option::is_none"),
+        ("EmailAttachment.text_truncated", "std::ops::Not::not"),
         ("Email.idempotency_key", "Option::is_none"),
         ("Email.recipients", "Vec::is_empty"),
         ("Email.error", "Option::is_none"),

@@ -61,6 +61,9 @@ pub enum Kind {
     Filename,
     /// An attached text, such as a calendar entry.
     Attached,
+    /// What only one of the plain text and the HTML says. It is read as part of that one too, so only
+    /// the difference is judged here.
+    Divergent,
 }
 
 /// What a mail is suspected of, by its stable name.
@@ -69,6 +72,7 @@ pub enum Flag {
     PromptInjection,
     SocialEngineering,
     HiddenText,
+    DivergentParts,
     UnicodeSmuggling,
     EncodedPayload,
     FenceEscape,
@@ -122,6 +126,7 @@ impl Kind {
             Kind::Link => "link",
             Kind::Filename => "filename",
             Kind::Attached => "attached",
+            Kind::Divergent => "divergent",
         }
     }
 
@@ -138,6 +143,7 @@ impl Flag {
             Flag::PromptInjection => "prompt_injection",
             Flag::SocialEngineering => "social_engineering",
             Flag::HiddenText => "hidden_text",
+            Flag::DivergentParts => "divergent_parts",
             Flag::UnicodeSmuggling => "unicode_smuggling",
             Flag::EncodedPayload => "encoded_payload",
             Flag::FenceEscape => "fence_escape",

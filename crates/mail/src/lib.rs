@@ -8,6 +8,7 @@ mod check;
 mod classify;
 mod compose;
 mod custom;
+mod divergence;
 mod encoding;
 mod fields;
 mod html;
@@ -42,7 +43,7 @@ pub use crate::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
         mail_of_message_id, return_paths,
     },
-    surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
+    surface::{Attached, Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
     whole::{Flaw, MAX_CONTENT, Whole},
 };

@@ -25,6 +25,9 @@ enum Command {
     Dev(dev::Options),
     /// Judge stored mail anew by the present detectors, and show which verdicts would change.
     Replay(replay::Options),
+    /// Read documents for the scanner, which starts this.
+    #[command(name = scanner::EXTRACT, hide = true)]
+    Extract,
     #[command(flatten)]
     Operate(operator::Command),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
                 replay::run(options, process)
             })
         }
+        Command::Extract => scanner::extract(),
         Command::Operate(command) => operate(command),
     }
 }

@@ -92,7 +92,7 @@ pub(crate) async fn run(options: Options, process: Process) -> anyhow::Result<()
     config.check().map_err(|why| anyhow!(why)).context("configuration of the scanner")?;
     let replay = Replay {
         store: Store::open(&options.database.database).await.context("open the database")?,
-        judge: Judge::alone(&config).await?,
+        judge: Judge::open(&config, &process).await?,
         filter: ReplayFilter {
             account_id: options.account.unwrap_or_default(),
             inbox_id: options.inbox.unwrap_or_default(),

@@ -1,15 +1,21 @@
 //! From what stands in a mail to a verdict.
 
-use std::{collections::HashSet, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    ops::RangeInclusive,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use contract::{RISK_THRESHOLD, Reason, Verdict};
 use injection::{Assessment, Assessor, Kind, Part, Sample};
-use mail::{SurfaceKind, Surfaces};
-use prometheus::Registry;
+use mail::Surfaces;
+use service::Process;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
+    attachments::{self, Opened, Opener},
     config::Config,
     metrics::Metrics,
     opinion::{Question, SecondOpinion},
@@ -19,23 +25,27 @@ use crate::{
 /// once.
 const MAX_TEXT: usize = 4 * 1024 * 1024;
 
-const NOT_SCANNED: &str = "not_scanned";
+pub(crate) const NOT_SCANNED: &str = "not_scanned";
 
 /// Judges within a time budget. Cloning shares what it needs.
 #[derive(Clone)]
 pub struct Judge {
     pub(crate) assessor: Arc<Assessor>,
+    pub(crate) opener: Opener,
     pub(crate) opinion: Option<SecondOpinion>,
+    /// For reading the mail and for searching it. Documents and opinions have a time of their own.
     pub(crate) budget: Duration,
     pub(crate) metrics: Metrics,
 }
 
-/// What came of a mail.
-#[derive(Clone, Debug, PartialEq)]
+/// A verdict, and what was read on the way to it.
+#[derive(Clone, Debug)]
 pub struct Judged {
     pub verdict: Verdict,
     /// Everybody who was to be heard was, in time: judged again, it comes out the same.
     pub is_settled: bool,
+    /// Texts of attachments by their place in the message.
+    pub(crate) texts: Vec<(usize, String)>,
 }
 
 /// What the first reader says, and what a second one is to read, if one is to be asked.
@@ -48,14 +58,13 @@ struct First {
 type Band = RangeInclusive<f64>;
 
 impl Judge {
-    /// As the scanner judges by this configuration, with metrics that nobody reads.
-    pub async fn alone(config: &Config) -> anyhow::Result<Judge> {
-        Judge::open(config, Metrics::register(&Registry::new())?).await
-    }
-
-    pub(crate) async fn open(config: &Config, metrics: Metrics) -> anyhow::Result<Judge> {
+    /// As configured, in this process, whose program reads documents if no other is configured.
+    pub async fn open(config: &Config, process: &Process) -> anyhow::Result<Judge> {
+        let metrics = Metrics::register(&process.metrics.registry("scanner")?)?;
+        let program = config.document_reader.clone().or(process.executable.clone());
         Ok(Judge {
             assessor: Arc::new(Assessor::new()),
+            opener: Opener::new(config, program, metrics.clone()),
             opinion: SecondOpinion::open(&config.opinion, &metrics).await?,
             budget: Duration::from_secs(config.scan_seconds),
             metrics,
@@ -65,97 +74,131 @@ impl Judge {
     /// The verdict on a mail from outside. What DNS knows of its sender is not in it.
     pub async fn mail(&self, content: impl AsRef<[u8]> + Send + 'static) -> anyhow::Result<Judged> {
         let read = move |limit| mail::surfaces(content.as_ref(), limit);
-        let band = self.opinion.as_ref().map(SecondOpinion::band);
-        let Some(First { verdict, question }) = self.first(read, band).await? else {
-            return Ok(Judged { verdict: self.note(late()), is_settled: false });
-        };
-        let (verdict, is_settled) = match (&self.opinion, question) {
-            (Some(opinion), Some(question)) => opinion.join(verdict, question).await,
-            _ => (verdict, true),
-        };
-        Ok(Judged { verdict: self.note(verdict), is_settled })
+        self.judged(read, self.opinion.as_ref()).await
     }
 
-    /// The verdict on what `read` finds; nobody else is asked.
+    /// The verdict on what is to be sent, on which nobody else is asked.
     pub(crate) async fn verdict(
         &self,
         read: impl FnOnce(usize) -> Surfaces + Send + 'static,
     ) -> anyhow::Result<Verdict> {
-        let first = self.first(read, None).await?;
-        Ok(self.note(first.map_or_else(late, |it| it.verdict)))
+        Ok(self.judged(read, None).await?.verdict)
     }
 
-    /// Reads and judges away from the threads that do I/O. `None` if it took too long.
-    async fn first(
+    /// The verdict on what `read` finds, away from the threads that do I/O.
+    async fn judged(
         &self,
         read: impl FnOnce(usize) -> Surfaces + Send + 'static,
-        band: Option<Band>,
-    ) -> anyhow::Result<Option<First>> {
-        let assessor = self.assessor.clone();
-        let _timer = self.metrics.duration.start_timer();
-        let judged = spawn_blocking(move || first(&assessor, read(MAX_TEXT), band));
-        // A search that is over its time is left alone: what it reads is bounded, so it ends.
-        let first = timeout(self.budget, judged).await.ok();
-        first.transpose().context("search for injections")
-    }
-
-    fn note(&self, verdict: Verdict) -> Verdict {
+        opinion: Option<&SecondOpinion>,
+    ) -> anyhow::Result<Judged> {
+        let begun = Instant::now();
+        let surfaces = self.within_budget(move || read(MAX_TEXT)).await?;
+        let reading = begun.elapsed();
+        let mut texts = Vec::new();
+        let mut first = None;
+        let mut is_settled = true;
+        let mut searching = Duration::ZERO;
+        if let Some(surfaces) = surfaces {
+            let left = MAX_TEXT - surfaces.list.iter().map(|it| it.text.len()).sum::<usize>();
+            let mut opened = self.opener.open(surfaces, left).await;
+            texts = std::mem::take(&mut opened.texts);
+            is_settled = !opened.is_pressed;
+            let assessor = self.assessor.clone();
+            let band = opinion.map(SecondOpinion::band);
+            let begun = Instant::now();
+            first = self.within_budget(move || assess(&assessor, opened, band)).await?;
+            searching = begun.elapsed();
+        }
+        self.metrics.duration.observe((reading + searching).as_secs_f64());
+        let verdict = match (first, opinion) {
+            (Some(First { verdict, question: Some(question) }), Some(opinion)) => {
+                let (verdict, is_heard) = opinion.join(verdict, question).await;
+                is_settled &= is_heard;
+                verdict
+            }
+            (Some(first), _) => first.verdict,
+            (None, _) => {
+                is_settled = false;
+                not_scanned("The search took longer than its time.")
+            }
+        };
         self.metrics.verdicts.with_label_values(&[label(&verdict)]).inc();
-        verdict
+        Ok(Judged { verdict, is_settled, texts })
+    }
+
+    /// `None` if it takes longer. It is left alone then: what is read is bounded, so it ends.
+    async fn within_budget<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> anyhow::Result<Option<T>> {
+        match timeout(self.budget, spawn_blocking(work)).await {
+            Ok(done) => Ok(Some(done.context("search for injections")?)),
+            Err(_) => Ok(None),
+        }
     }
 }
 
-/// The verdict on a content.
+/// The verdict on a content, what is in its documents left out.
 pub fn judge(assessor: &Assessor, content: &[u8]) -> Verdict {
-    first(assessor, mail::surfaces(content, MAX_TEXT), None).verdict
+    assess(assessor, Opened::unread(mail::surfaces(content, MAX_TEXT)), None).verdict
 }
 
-fn first(assessor: &Assessor, surfaces: Surfaces, band: Option<Band>) -> First {
-    let Surfaces { list, truncated } = surfaces;
-    let parts = list.into_iter().map(|it| Part { kind: kind(it.kind), text: it.text }).collect();
+fn assess(assessor: &Assessor, opened: Opened, band: Option<Band>) -> First {
+    let Opened { sources, names, gaps, truncated, is_pressed: _, texts: _ } = opened;
+    let (parts, places): (Vec<Part>, Vec<Option<usize>>) =
+        sources.into_iter().map(|it| (it.part, it.attachment)).unzip();
     let sample = Sample { parts };
     let assessment = assessor.assess(&sample);
     let partial = truncated || assessment.truncated;
     let suspects: HashSet<usize> = assessment.reasons.iter().map(|it| it.part).collect();
-    let mut verdict = told(assessment);
+    let called = |kind: Kind, part: usize| {
+        let name = places[part].and_then(|at| names.get(at));
+        name.map_or_else(|| kind.name().to_owned(), |name| attachments::part(kind, name))
+    };
+    let mut verdict = told(assessment, |it| called(it.kind, it.part));
     if partial {
-        let why = "There is more text than is searched.";
-        let unread = not_scanned(why);
-        verdict.score = verdict.score.max(unread.score);
-        verdict.flags.extend(unread.flags);
-        verdict.reasons.extend(unread.reasons);
+        add(&mut verdict, not_scanned("There is more text than is searched."));
+    }
+    if let Some(worst) = gaps.iter().map(|it| it.weight).reduce(f64::max) {
+        let flags = vec![NOT_SCANNED.to_owned()];
+        add(&mut verdict, Verdict { score: worst, flags, reasons: gaps, ..Verdict::default() });
     }
     let is_asked = band.is_some_and(|it| it.contains(&verdict.score));
-    let question = is_asked.then(|| Question::of(&sample, &suspects, partial));
+    let question = is_asked.then(|| Question::of(&sample, &suspects, partial, called));
     First { verdict, question }
 }
 
-fn told(assessment: Assessment) -> Verdict {
+fn add(verdict: &mut Verdict, more: Verdict) {
+    verdict.score = verdict.score.max(more.score);
+    let flags = more.flags.into_iter().filter(|it| !verdict.flags.contains(it));
+    let flags: Vec<String> = flags.collect();
+    verdict.flags.extend(flags);
+    verdict.reasons.extend(more.reasons);
+}
+
+fn told(assessment: Assessment, part: impl Fn(&injection::Reason) -> String) -> Verdict {
+    let reasons = assessment.reasons.into_iter();
     Verdict {
         score: assessment.score,
         flags: assessment.flags.iter().map(|it| it.name().to_owned()).collect(),
-        reasons: assessment.reasons.into_iter().map(reason).collect(),
+        reasons: reasons.map(|it| (part(&it), it)).map(|(part, it)| reason(it, part)).collect(),
         version: assessment.version.to_owned(),
     }
 }
 
-fn reason(reason: injection::Reason) -> Reason {
+fn reason(reason: injection::Reason, part: String) -> Reason {
     let octets = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
     Reason {
         detector: reason.detector.to_owned(),
         version: reason.version.to_owned(),
         flag: reason.flag.name().to_owned(),
-        part: reason.kind.name().to_owned(),
+        part,
         start: octets(reason.span.start),
         end: octets(reason.span.end),
         excerpt: reason.excerpt,
         explanation: reason.explanation.to_owned(),
         weight: reason.weight,
     }
-}
-
-fn late() -> Verdict {
-    not_scanned("The search took longer than its time.")
 }
 
 /// Not clean: nobody knows what stands there.
@@ -185,23 +228,10 @@ fn label(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn kind(kind: SurfaceKind) -> Kind {
-    match kind {
-        SurfaceKind::Subject => Kind::Subject,
-        SurfaceKind::Name => Kind::Name,
-        SurfaceKind::Text => Kind::Text,
-        SurfaceKind::Html => Kind::Html,
-        SurfaceKind::Hidden => Kind::Hidden,
-        SurfaceKind::Attribute => Kind::Attribute,
-        SurfaceKind::Comment => Kind::Comment,
-        SurfaceKind::Link => Kind::Link,
-        SurfaceKind::Filename => Kind::Filename,
-        SurfaceKind::Attached => Kind::Attached,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use prometheus::Registry;
+
     use super::*;
 
     fn judged(content: &str) -> Verdict {
@@ -242,6 +272,7 @@ mod tests {
         let metrics = Metrics::register(&Registry::new()).expect("register");
         let judge = |budget| Judge {
             assessor: Arc::new(Assessor::new()),
+            opener: Opener::new(&Config::default(), None, metrics.clone()),
             opinion: None,
             budget,
             metrics: metrics.clone(),

@@ -1,9 +1,10 @@
 //! Every mail is judged before an agent can see it: `inbound.received` → read, authenticate, score →
 //! `inbound.scanned`. What agents send is judged too: `mail.v1.send.*.*` → `outbound.scanned`.
 //!
-//! Reads content and DNS; writes nothing but its events. Follows no link and fetches nothing that a
+//! Reads content and DNS, and documents in processes of its own; writes nothing but its events. Follows no link and fetches nothing that a
 //! mail names.
 
+mod attachments;
 mod authenticate;
 mod config;
 mod judge;
@@ -21,18 +22,18 @@ use bus::Bus;
 use service::Process;
 
 pub use crate::{
+    attachments::{EXTRACT, extract},
     authenticate::{Authenticated, Authenticator},
     config::Config,
     judge::{Judge, Judged, judge},
     opinion::OpinionConfig,
 };
-use crate::{mail_scanner::MailScanner, metrics::Metrics, submission_scanner::SubmissionScanner};
+use crate::{mail_scanner::MailScanner, submission_scanner::SubmissionScanner};
 
 /// Scans until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
-    let metrics = Metrics::register(&process.metrics.registry("scanner")?)?;
     let authenticator = Arc::new(Authenticator::new(&config)?);
-    let judge = Judge::open(&config, metrics).await?;
+    let judge = Judge::open(&config, &process).await?;
     let bus = Bus::connect(&config.nats, "scanner", &process).await?;
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
     let submissions = SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge };

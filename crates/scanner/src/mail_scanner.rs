@@ -7,7 +7,11 @@ use bus::{Claims, Failure, Stage};
 use contract::{Authentication, MailReceived, MailScanned, Reason, Verdict};
 use tokio::task::spawn_blocking;
 
-use crate::{authenticate::Authenticator, judge::Judge};
+use crate::{
+    attachments,
+    authenticate::Authenticator,
+    judge::{Judge, Judged},
+};
 
 /// Text beyond this stays in the content; storage reads the whole from there.
 const TEXT_LIMIT: usize = 256 * 1024;
@@ -43,12 +47,14 @@ impl Stage for MailScanner {
             octets,
         );
         let (parsed, judged, authentication) = tokio::join!(parsed, judged, authentication);
-        let mut verdict = judged?.verdict;
+        let mut message = parsed.context("read the message")?;
+        let Judged { mut verdict, texts, .. } = judged?;
+        attachments::tell(texts, &mut message.attachments);
         if authentication.spoofed {
             flag_spoofed(&mut verdict, &authentication.results);
         }
         Ok(MailScanned {
-            message: Some(parsed.context("read the message")?),
+            message: Some(message),
             verdict: Some(verdict),
             authentication: Some(authentication.results),
             mail_id: mail.mail_id,

@@ -9,6 +9,9 @@ pub(crate) struct Metrics {
     /// By what they did: raised, lowered, same, missing.
     pub(crate) opinions: IntCounterVec,
     pub(crate) opinion_duration: Histogram,
+    /// By outcome: read, partly_read, encrypted, broken, too_large, unsupported, slow, died,
+    /// unavailable.
+    pub(crate) documents: IntCounterVec,
 }
 
 impl Metrics {
@@ -21,7 +24,7 @@ impl Metrics {
         let duration = Histogram::with_opts(
             HistogramOpts::new(
                 "mail_scan_duration_seconds",
-                "Time the search for injections took, without DNS.",
+                "Time the search for injections took, without DNS and attached documents.",
             )
             .buckets(buckets.clone()),
         )?;
@@ -39,11 +42,16 @@ impl Metrics {
             )
             .buckets(buckets),
         )?;
-        let metrics = Metrics { verdicts, duration, opinions, opinion_duration };
+        let documents = IntCounterVec::new(
+            Opts::new("mail_documents_total", "Attached documents opened, by outcome."),
+            &["outcome"],
+        )?;
+        let metrics = Metrics { verdicts, duration, opinions, opinion_duration, documents };
         registry.register(Box::new(metrics.verdicts.clone())).context("register metric")?;
         registry.register(Box::new(metrics.duration.clone())).context("register metric")?;
         registry.register(Box::new(metrics.opinions.clone())).context("register metric")?;
         registry.register(Box::new(metrics.opinion_duration.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.documents.clone())).context("register metric")?;
         Ok(metrics)
     }
 }

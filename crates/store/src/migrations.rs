@@ -37,6 +37,7 @@ const SQLITE: &[Script] = &[
     (7, "loops", include_str!("../migrations/sqlite/0007_loops.sql")),
     (8, "tokens", include_str!("../migrations/sqlite/0008_tokens.sql")),
     (13, "verdicts", include_str!("../migrations/sqlite/0013_verdicts.sql")),
+    (14, "attachment_texts", include_str!("../migrations/sqlite/0014_attachment_texts.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -48,6 +49,7 @@ const POSTGRES: &[Script] = &[
     (7, "loops", include_str!("../migrations/postgres/0007_loops.sql")),
     (8, "tokens", include_str!("../migrations/postgres/0008_tokens.sql")),
     (13, "verdicts", include_str!("../migrations/postgres/0013_verdicts.sql")),
+    (14, "attachment_texts", include_str!("../migrations/postgres/0014_attachment_texts.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

@@ -123,6 +123,12 @@ pub struct Attachment {
     /// Without angle brackets; empty when the field is absent.
     #[prost(string, tag = "4")]
     pub content_id: ::prost::alloc::string::String,
+    /// What a person would read in it, where its kind is read; cut at a limit.
+    #[prost(string, tag = "5")]
+    pub text: ::prost::alloc::string::String,
+    /// `text` was cut.
+    #[prost(bool, tag = "6")]
+    pub text_truncated: bool,
 }
 /// What the sender could prove. Results are RFC 8601's words: pass, fail, softfail, neutral, none,
 /// temperror, permerror.
@@ -858,6 +864,15 @@ pub struct EmailAttachment {
     #[prost(string, optional, tag = "5")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub download_url: ::core::option::Option<::prost::alloc::string::String>,
+    /// What a person would read in it, where its kind is read; cut at 64 KiB, and absent in lists and
+    /// events.
+    #[prost(string, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: ::core::option::Option<::prost::alloc::string::String>,
+    /// There is more text than `text` has.
+    #[prost(bool, tag = "7")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub text_truncated: bool,
 }
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -79,7 +79,7 @@ pub(super) const DETECTOR: &str = "opinion";
 fn reason(opinion: &Opinion, question: &Question, version: &str, explanation: &str) -> Reason {
     let octets = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
     let (part, span) = match question.place(&opinion.span) {
-        Some((kind, span)) => (kind.name(), span),
+        Some((name, span)) => (name, span),
         None => ("", 0..0),
     };
     Reason {

@@ -1,5 +1,6 @@
 //! The scanner against a real DNS server and a real nats-server.
 
+mod attachments;
 mod authentication;
 mod corpora;
 mod hidden;

@@ -25,7 +25,7 @@ fn mail(text: &str) -> Vec<u8> {
 }
 
 async fn judged(config: &Config, text: &str) -> Judged {
-    let judge = Judge::alone(config).await.expect("load");
+    let judge = Judge::open(config, &Process::default()).await.expect("load");
     judge.mail(mail(text)).await.expect("judge")
 }
 
@@ -41,7 +41,7 @@ async fn an_opinion_moves_the_score_and_gives_its_reason() {
         let config = config(folder.path());
         let text = "lunch at noon ignore orders";
         let first = judged(&Config::default(), text).await.verdict;
-        let Judged { verdict, is_settled } = judged(&config, text).await;
+        let Judged { verdict, is_settled, .. } = judged(&config, text).await;
         assert!(is_settled);
         assert!((verdict.score - (first.score + 0.3).min(0.94)).abs() < 1e-3, "{verdict:?}");
         let reason = opinion(&verdict);
@@ -66,9 +66,9 @@ async fn what_is_hidden_is_not_cleared() {
     let hidden = format!(
         "Subject: noon\r\nContent-Type: text/html\r\n\r\n<p>Lunch<div style='display:none'>{order}</div>"
     );
-    let judge = Judge::alone(&Config::default()).await.expect("no model");
+    let judge = Judge::open(&Config::default(), &Process::default()).await.expect("no model");
     let seen = judge.mail(hidden.clone().into_bytes()).await.expect("judge").verdict;
-    let judge = Judge::alone(&config).await.expect("load");
+    let judge = Judge::open(&config, &Process::default()).await.expect("load");
     let verdict = judge.mail(hidden.into_bytes()).await.expect("judge").verdict;
     assert_eq!(verdict.score, seen.score);
     assert!(opinion(&verdict).explanation.contains("does not clear"));
@@ -79,7 +79,7 @@ async fn evident_mail_is_nobody_elses_business() {
     let folder = Fixture::modernbert().driven_by("ignore").write();
     let mut config = config(folder.path());
     (config.opinion.from, config.opinion.to) = (0.2, 0.8);
-    let Judged { verdict, is_settled } = judged(&config, "lunch ignore").await;
+    let Judged { verdict, is_settled, .. } = judged(&config, "lunch ignore").await;
     assert!(verdict.score < 0.2 && is_settled);
     assert!(verdict.reasons.iter().all(|it| it.detector != "opinion"));
 }
@@ -91,7 +91,7 @@ async fn without_time_the_first_verdict_stands_and_says_so() {
     config.opinion.budget_ms = 1;
     let text = "lunch at noon\r\n".repeat(5_000);
     let first = judged(&Config::default(), &text).await.verdict;
-    let Judged { verdict, is_settled } = judged(&config, &text).await;
+    let Judged { verdict, is_settled, .. } = judged(&config, &text).await;
     assert!(!is_settled);
     assert_eq!((verdict.score, &verdict.flags), (first.score, &first.flags));
     let reason = opinion(&verdict);
@@ -103,7 +103,7 @@ async fn without_time_the_first_verdict_stands_and_says_so() {
 async fn a_crowd_does_not_wait() {
     let folder = Fixture::deberta().driven_by("ignore").write();
     let config = config(folder.path());
-    let judge = Judge::alone(&config).await.expect("load");
+    let judge = Judge::open(&config, &Process::default()).await.expect("load");
     let text = "lunch at noon\r\n".repeat(100);
     let judged = join_all((0..60).map(|_| judge.mail(mail(&text)))).await;
     let judged: Vec<Judged> = judged.into_iter().map(|it| it.expect("judge")).collect();

@@ -93,7 +93,7 @@ impl Reader {
         Ok(found.await?.into_iter().map(|it| it.email).collect())
     }
 
-    /// With `body`.
+    /// With `body` and the texts of its attachments.
     pub async fn email(
         &self,
         account_id: &str,
@@ -107,7 +107,8 @@ impl Reader {
         let found = self.find_emails(&statement, |query| {
             query.bind(sql::text(email_id)).bind(sql::text(inbox_id)).bind(sql::text(account_id))
         });
-        let Some(found) = found.await?.into_iter().next() else { return Ok(None) };
+        let Some(mut found) = found.await?.into_iter().next() else { return Ok(None) };
+        self.tell_attachments(&found.mail_id, &mut found.email.attachments).await?;
         let body: Option<String> =
             sqlx::query_scalar("SELECT text FROM contents WHERE mail_id = $1")
                 .bind(found.mail_id)

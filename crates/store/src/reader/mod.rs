@@ -1,3 +1,4 @@
+mod attachment_texts;
 pub(crate) mod domains;
 mod emails;
 mod outbound;

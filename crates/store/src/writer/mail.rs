@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, hash_map::Entry};
 
-use contract::{Authentication, ForwardPath, Message, Purpose};
+use contract::{Attachment, Authentication, ForwardPath, Message, Purpose};
 use sqlx::{AnyConnection, Row as _};
 
 use super::{
-    Writer, commit,
+    Writer, attachment_texts, commit,
     emails::{self, EmailRow, Locked},
     threads,
 };
@@ -85,6 +85,10 @@ fn text(arrival: &Arrival) -> &str {
     arrival.whole_text.as_deref().unwrap_or(cut)
 }
 
+fn attachments(arrival: &Arrival) -> &[Attachment] {
+    arrival.scanned.message.as_ref().map_or(&[], |it| &it.attachments)
+}
+
 fn row(arrival: &Arrival, path: &ForwardPath, inbox: &Locked) -> EmailRow {
     EmailRow {
         id: path.email_id.clone(),
@@ -140,7 +144,8 @@ async fn insert(
     let mut candidates = Vec::new();
     for it in &new {
         let mail = words[it.email.mail_id.as_str()];
-        let texts = mail.words().chain([text(it.arrival)]);
+        let attached = attachments(it.arrival).iter().map(|it| it.text.as_str());
+        let texts = mail.words().chain([text(it.arrival)]).chain(attached);
         indexed.push(Indexed {
             email_id: it.email.id.clone(),
             words: words::index(&it.email.account_id, texts),
@@ -149,8 +154,13 @@ async fn insert(
     }
     let mut rows: Vec<EmailRow> = new.iter().map(|it| it.email.clone()).collect();
     threads::thread(connection, &mut rows, &candidates).await?;
+    let messages: Vec<(&str, &Message)> = mails
+        .iter()
+        .filter_map(|(it, _)| Some((it.scanned.mail_id.as_str(), it.scanned.message.as_ref()?)))
+        .collect();
     let mail_rows: Vec<MailRow> = mails.into_iter().map(|(_, it)| it).collect();
     email::insert_mails(connection, &mail_rows).await?;
+    attachment_texts::insert(connection, messages.into_iter()).await?;
     emails::insert_contents(connection, &contents).await?;
     emails::insert(connection, &rows).await?;
     dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))

@@ -1,4 +1,5 @@
 mod accounts;
+mod attachment_texts;
 mod brakes;
 mod domains;
 mod emails;
