@@ -40,6 +40,7 @@ inputs! {
     "inbound.received" => MailReceived;
     "inbound.scanned" => MailScanned;
     "inbound.rejudged" => MailRejudged;
+    "inbound.reviewed" => MailReviewed;
     "outbound.scanned" => SubmissionScanned;
     "outbound.accepted" => SubmissionAccepted;
     "outbound.due" => DeliveryDue;

@@ -76,6 +76,14 @@ pub const STREAMS: &[Stream] = &[
         schedules: false,
         bundles: false,
     },
+    Stream {
+        name: "REVIEWS",
+        subjects: &["inbound.reviewed"],
+        keeps: Keeps::UntilDone,
+        deduplicates: true,
+        schedules: false,
+        bundles: false,
+    },
     // JetStream deduplicates per stream, not per subject: two agents that chose the same key would
     // lose mail. The ledger compares keys within their inbox.
     Stream {
@@ -134,6 +142,7 @@ pub const CONSUMERS: &[Consumer] = &[
     Consumer { durable: "scanner", stream: "INBOUND", filter: "inbound.received" },
     Consumer { durable: "storage", stream: "SCANNED", filter: "inbound.scanned" },
     Consumer { durable: "rejudger", stream: "REJUDGED", filter: "inbound.rejudged" },
+    Consumer { durable: "reviewer", stream: "REVIEWS", filter: "inbound.reviewed" },
     Consumer { durable: "submission-scanner", stream: "SUBMISSIONS", filter: "mail.v1.send.*.*" },
     Consumer { durable: "ledger", stream: "OUTBOUND", filter: "outbound.scanned" },
     Consumer { durable: "router", stream: "ACCEPTED", filter: "outbound.accepted" },

@@ -6,8 +6,10 @@
 
 mod attachments;
 mod authenticate;
+mod author;
 mod config;
 mod judge;
+mod leaks;
 mod mail_scanner;
 mod metrics;
 mod opinion;
@@ -16,9 +18,10 @@ mod results;
 mod signatures;
 mod submission_scanner;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bus::Bus;
+use injection::secrets::Secrets;
 use service::Process;
 
 pub use crate::{
@@ -28,7 +31,7 @@ pub use crate::{
     judge::{Judge, Judged, judge},
     opinion::OpinionConfig,
 };
-use crate::{mail_scanner::MailScanner, submission_scanner::SubmissionScanner};
+use crate::{leaks::Leaks, mail_scanner::MailScanner, submission_scanner::SubmissionScanner};
 
 /// Scans until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
@@ -36,7 +39,10 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let judge = Judge::open(&config, &process).await?;
     let bus = Bus::connect(&config.nats, "scanner", &process).await?;
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
-    let submissions = SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge };
+    let budget = Duration::from_secs(config.scan_seconds);
+    let leaks = Leaks { secrets: Arc::new(Secrets::new()), budget };
+    let submissions =
+        SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge, leaks };
     tokio::try_join!(bus.run(mails), bus.run(submissions))?;
     Ok(())
 }

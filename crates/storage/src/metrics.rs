@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
+use contract::Hold;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry,
@@ -25,6 +28,10 @@ pub(crate) struct Metrics {
     stopped: IntGauge,
     /// Stored verdicts that were replaced by newer ones.
     pub(crate) rejudged: IntCounter,
+    /// Received mail, by what its inboxes' policies made of it.
+    screened: IntCounterVec,
+    /// Decisions on mail in quarantine.
+    reviews: IntCounterVec,
 }
 
 impl Metrics {
@@ -76,6 +83,19 @@ impl Metrics {
             "Stored verdicts that were replaced because the mail was judged anew.",
         )?;
         registry.register(Box::new(rejudged.clone())).context("register metric")?;
+        let screened = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_screened_total",
+                "Copies of received mail, by what their inboxes' policies made of them.",
+            ),
+            &["action"],
+        )?;
+        let reviews = IntCounterVec::new(
+            Opts::new("mail_storage_reviews_total", "Decisions on mail in quarantine."),
+            &["decision"],
+        )?;
+        registry.register(Box::new(screened.clone())).context("register metric")?;
+        registry.register(Box::new(reviews.clone())).context("register metric")?;
         registry.register(Box::new(rejections.clone())).context("register metric")?;
         registry.register(Box::new(breakers.clone())).context("register metric")?;
         registry.register(Box::new(warned.clone())).context("register metric")?;
@@ -95,6 +115,8 @@ impl Metrics {
             warned,
             stopped,
             rejudged,
+            screened,
+            reviews,
         })
     }
 
@@ -133,6 +155,14 @@ impl Metrics {
         self.repeats.with_label_values(&[stage]).inc_by(repeats as u64);
     }
 
+    pub(crate) fn note_screened(&self, action: Option<&str>) {
+        self.screened.with_label_values(&[action.unwrap_or("delivered")]).inc();
+    }
+
+    pub(crate) fn note_review(&self, decision: &str) {
+        self.reviews.with_label_values(&[decision]).inc();
+    }
+
     pub(crate) fn note_report(&self, outcome: &str) {
         self.reports.with_label_values(&[outcome]).inc();
     }
@@ -143,6 +173,8 @@ impl Metrics {
 pub(crate) struct OutboxMetrics {
     /// Mails that turned out to have to wait for a limit, by limit.
     held: IntCounterVec,
+    /// Mails that somebody has to approve, by kind of reason.
+    holds: IntCounterVec,
     /// Mails handed to the sender that had waited.
     pub(crate) released: IntCounter,
     /// Mails published again because nobody knew whether they were.
@@ -160,6 +192,13 @@ impl OutboxMetrics {
                 Opts::new("mail_storage_held_total", "Mails that had to wait for a limit."),
                 &["limit"],
             )?,
+            holds: IntCounterVec::new(
+                Opts::new(
+                    "mail_storage_holds_total",
+                    "Mails that wait for approval, by kind of reason; one with two kinds counts in both.",
+                ),
+                &["kind"],
+            )?,
             released: IntCounter::new(
                 "mail_storage_released_total",
                 "Mails handed to the sender after they had waited.",
@@ -175,11 +214,17 @@ impl OutboxMetrics {
             )?,
         };
         registry.register(Box::new(metrics.held.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.holds.clone())).context("register metric")?;
         registry.register(Box::new(metrics.released.clone())).context("register metric")?;
         registry.register(Box::new(metrics.republished.clone())).context("register metric")?;
         registry.register(Box::new(metrics.waiting.clone())).context("register metric")?;
         registry.register(Box::new(metrics.oldest.clone())).context("register metric")?;
         Ok(metrics)
+    }
+
+    pub(crate) fn hold(&self, hold: &Hold) {
+        let kinds: BTreeSet<&str> = hold.reasons.iter().map(|it| &*it.kind).collect();
+        kinds.into_iter().for_each(|it| self.holds.with_label_values(&[it]).inc());
     }
 
     pub(crate) fn held(&self, limit: Limit) {

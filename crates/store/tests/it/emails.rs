@@ -65,6 +65,9 @@ async fn a_stored_mail_can_be_read() {
                 ..SecurityReason::default()
             }],
             version: "1".to_owned(),
+            action: Some("warned".to_owned()),
+            rules: vec!["warnAt".to_owned()],
+            first_contact: Some(true),
         };
         assert_eq!(email.security, Some(expected));
         let mut listed = email.clone();
