@@ -6,7 +6,17 @@ use serde_json::Value;
 
 /// Lowest first: a crate depends only on crates of lower lines. The second and third are one layer.
 const LAYERS: [&[&str]; 5] = [
-    &["contract", "injection", "service", "local-nats", "test-dns", "test-peer", "codegen"],
+    &[
+        "contract",
+        "injection",
+        "opinion",
+        "service",
+        "local-nats",
+        "test-dns",
+        "test-model",
+        "test-peer",
+        "codegen",
+    ],
     &["mail", "documents"],
     &["bus", "store", "reading"],
     &["intake", "scanner", "storage", "sender", "gateway", "trainer"],

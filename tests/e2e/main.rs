@@ -20,6 +20,7 @@ mod pipeline_in;
 mod pipeline_out;
 mod quiet_inbox;
 mod reading;
+mod replay;
 mod screening;
 mod sdk;
 mod send_later;

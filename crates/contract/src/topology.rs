@@ -67,6 +67,15 @@ pub const STREAMS: &[Stream] = &[
         schedules: false,
         bundles: true,
     },
+    // Apart from SCANNED, so that a replay of a million mails stands in nobody's way.
+    Stream {
+        name: "REJUDGED",
+        subjects: &["inbound.rejudged"],
+        keeps: Keeps::UntilDone,
+        deduplicates: true,
+        schedules: false,
+        bundles: false,
+    },
     Stream {
         name: "REVIEWS",
         subjects: &["inbound.reviewed"],
@@ -132,6 +141,7 @@ pub const STREAMS: &[Stream] = &[
 pub const CONSUMERS: &[Consumer] = &[
     Consumer { durable: "scanner", stream: "INBOUND", filter: "inbound.received" },
     Consumer { durable: "storage", stream: "SCANNED", filter: "inbound.scanned" },
+    Consumer { durable: "rejudger", stream: "REJUDGED", filter: "inbound.rejudged" },
     Consumer { durable: "reviewer", stream: "REVIEWS", filter: "inbound.reviewed" },
     Consumer { durable: "submission-scanner", stream: "SUBMISSIONS", filter: "mail.v1.send.*.*" },
     Consumer { durable: "ledger", stream: "OUTBOUND", filter: "outbound.scanned" },

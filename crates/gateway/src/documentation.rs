@@ -19,7 +19,7 @@ use crate::{
     accounts, attachments, audit, canaries, deliveries, domains, emails, extraction,
     gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox, policy,
     poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe, search,
-    send, senders, suppressions, threads, unsubscribe, uploads,
+    send, senders, suppressions, threads, unsubscribe, uploads, verdicts,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -113,6 +113,7 @@ pub(crate) enum Errors {
         canaries::list, canaries::add, canaries::remove,
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
+        verdicts::list,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -182,6 +183,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (63, 63));
+        assert_eq!((ids.len(), count), (64, 64));
     }
 }

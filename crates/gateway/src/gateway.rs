@@ -27,7 +27,7 @@ use crate::{
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
-    unsubscribe, uploads,
+    unsubscribe, uploads, verdicts,
     waiters::Waiters,
 };
 
@@ -131,6 +131,7 @@ impl Gateway {
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
+            .merge(verdicts::routes())
             .merge(reputation::routes())
             .merge(policy::routes())
             .merge(senders::routes())

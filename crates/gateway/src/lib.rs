@@ -56,6 +56,7 @@ mod time;
 pub mod token;
 mod unsubscribe;
 mod uploads;
+mod verdicts;
 mod waiters;
 mod zone_file;
 

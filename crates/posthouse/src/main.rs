@@ -4,6 +4,7 @@ mod bounces;
 mod dev;
 mod limits;
 mod operator;
+mod replay;
 
 use std::{fmt::Display, process::ExitCode};
 
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Run everything in this one process, on SQLite and a nats-server of its own.
     Dev(dev::Options),
+    /// Judge stored mail anew by the present detectors, and show which verdicts would change.
+    Replay(replay::Options),
     /// Read documents for the scanner, which starts this.
     #[command(name = scanner::EXTRACT, hide = true)]
     Extract,
@@ -36,6 +39,11 @@ fn main() -> ExitCode {
         Command::Dev(options) => {
             service::run_until_told("posthouse dev", LogFormat::Human, |process| {
                 dev::run(options, process)
+            })
+        }
+        Command::Replay(options) => {
+            service::run_until_told("posthouse replay", LogFormat::Human, |process| {
+                replay::run(options, process)
             })
         }
         Command::Extract => scanner::extract(),

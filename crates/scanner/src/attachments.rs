@@ -55,6 +55,8 @@ pub(crate) struct Opened {
     pub(crate) gaps: Vec<Reason>,
     /// There is more text than is read.
     pub(crate) truncated: bool,
+    /// A document was not read because the machine was busy, or could not.
+    pub(crate) is_pressed: bool,
     /// By their place among the message's attachments.
     pub(crate) texts: Vec<(usize, String)>,
 }
@@ -93,6 +95,8 @@ impl Opener {
             if let Some(read) = &read {
                 self.metrics.documents.with_label_values(&[outcome(read)]).inc();
             }
+            let failed = read.as_ref().and_then(|it| it.as_ref().err());
+            opened.is_pressed |= matches!(failed, Some(Failed::Slow | Failed::Unavailable));
             let gap = match read {
                 Some(Ok(extracted)) => {
                     let why = extracted.gap.map(|it| it.to_string());

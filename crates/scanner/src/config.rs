@@ -3,6 +3,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 use service::{Configuration, LogFormat};
 
+use crate::opinion::OpinionConfig;
+
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -31,6 +33,8 @@ pub struct Config {
     pub document_seconds: u64,
     /// The memory in MiB (address space, RLIMIT_AS) that such a process may take.
     pub document_memory_mib: u64,
+    /// The second opinion of a local transformer.
+    pub opinion: OpinionConfig,
 }
 
 impl Default for Config {
@@ -47,6 +51,7 @@ impl Default for Config {
             document_readers: 2,
             document_seconds: 10,
             document_memory_mib: 512,
+            opinion: OpinionConfig::default(),
         }
     }
 }
@@ -82,7 +87,7 @@ impl Configuration for Config {
         if self.document_memory_mib < 192 {
             return Err(format!("document_memory_mib: {} is below 192", self.document_memory_mib));
         }
-        Ok(())
+        self.opinion.check().map_err(|err| format!("opinion.{err}"))
     }
 }
 
@@ -103,11 +108,13 @@ mod tests {
         let lines = SAMPLE.lines().map(|it| it.strip_prefix("#: ").unwrap_or(it));
         let config: Config = toml::from_str(&lines.collect::<Vec<_>>().join("\n")).expect("read");
         config.check().expect("valid");
-        assert!(config.admin.is_some());
+        assert!(config.admin.is_some() && config.opinion.model.is_some());
     }
 
     #[test]
     fn what_cannot_work_is_named() {
+        let opinion = |opinion| Config { opinion, ..Config::default() };
+        let default = OpinionConfig::default;
         for (config, key) in [
             (Config { hostname: "a b".to_owned(), ..Config::default() }, "hostname"),
             (Config { authentication_seconds: 0, ..Config::default() }, "authentication_seconds"),
@@ -115,6 +122,10 @@ mod tests {
             (Config { document_seconds: 0, ..Config::default() }, "document_seconds"),
             (Config { document_readers: 0, ..Config::default() }, "document_readers"),
             (Config { document_memory_mib: 8, ..Config::default() }, "document_memory_mib"),
+            (opinion(OpinionConfig { from: 0.9, ..default() }), "opinion.from"),
+            (opinion(OpinionConfig { to: 1.5, ..default() }), "opinion.to"),
+            (opinion(OpinionConfig { budget_ms: 0, ..default() }), "opinion.budget_ms"),
+            (opinion(OpinionConfig { threads: 0, ..default() }), "opinion.threads"),
         ] {
             let err = config.check().expect_err(key);
             assert!(err.starts_with(key), "{err}");

@@ -1,19 +1,24 @@
 //! From what stands in a mail to a verdict.
 
 use std::{
+    collections::HashSet,
+    ops::RangeInclusive,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use contract::{RISK_THRESHOLD, Reason, Verdict};
-use injection::{Assessment, Assessor, Part, Sample};
+use injection::{Assessment, Assessor, Kind, Part, Sample};
 use mail::Surfaces;
+use service::Process;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     attachments::{self, Opened, Opener},
+    config::Config,
     metrics::Metrics,
+    opinion::{Question, SecondOpinion},
 };
 
 /// The octets of text that are searched. More than any person reads, and than the API hands out at
@@ -22,57 +27,103 @@ const MAX_TEXT: usize = 4 * 1024 * 1024;
 
 pub(crate) const NOT_SCANNED: &str = "not_scanned";
 
-/// Judges within a time budget.
+/// Judges within a time budget. Cloning shares what it needs.
 #[derive(Clone)]
-pub(crate) struct Judge {
+pub struct Judge {
     pub(crate) assessor: Arc<Assessor>,
     pub(crate) opener: Opener,
-    /// For reading the mail and for searching it. Documents have a time of their own.
+    pub(crate) opinion: Option<SecondOpinion>,
+    /// For reading the mail and for searching it. Documents and opinions have a time of their own.
     pub(crate) budget: Duration,
     pub(crate) metrics: Metrics,
 }
 
 /// A verdict, and what was read on the way to it.
-pub(crate) struct Judged {
-    pub(crate) verdict: Verdict,
+#[derive(Clone, Debug)]
+pub struct Judged {
+    pub verdict: Verdict,
+    /// Everybody who was to be heard was, in time: judged again, it comes out the same.
+    pub is_settled: bool,
     /// Texts of attachments by their place in the message.
     pub(crate) texts: Vec<(usize, String)>,
 }
 
+/// What the first reader says, and what a second one is to read, if one is to be asked.
+struct First {
+    verdict: Verdict,
+    question: Option<Question>,
+}
+
+/// The scores that a second reader is asked about.
+type Band = RangeInclusive<f64>;
+
 impl Judge {
-    /// The verdict on what `read` finds, away from the threads that do I/O.
-    pub(crate) async fn judged(
+    /// As configured, in this process, whose program reads documents if no other is configured.
+    pub async fn open(config: &Config, process: &Process) -> anyhow::Result<Judge> {
+        let metrics = Metrics::register(&process.metrics.registry("scanner")?)?;
+        let program = config.document_reader.clone().or(process.executable.clone());
+        Ok(Judge {
+            assessor: Arc::new(Assessor::new()),
+            opener: Opener::new(config, program, metrics.clone()),
+            opinion: SecondOpinion::open(&config.opinion, &metrics).await?,
+            budget: Duration::from_secs(config.scan_seconds),
+            metrics,
+        })
+    }
+
+    /// The verdict on a mail from outside. What DNS knows of its sender is not in it.
+    pub async fn mail(&self, content: impl AsRef<[u8]> + Send + 'static) -> anyhow::Result<Judged> {
+        let read = move |limit| mail::surfaces(content.as_ref(), limit);
+        self.judged(read, self.opinion.as_ref()).await
+    }
+
+    /// The verdict on what is to be sent, on which nobody else is asked.
+    pub(crate) async fn verdict(
         &self,
         read: impl FnOnce(usize) -> Surfaces + Send + 'static,
+    ) -> anyhow::Result<Verdict> {
+        Ok(self.judged(read, None).await?.verdict)
+    }
+
+    /// The verdict on what `read` finds, away from the threads that do I/O.
+    async fn judged(
+        &self,
+        read: impl FnOnce(usize) -> Surfaces + Send + 'static,
+        opinion: Option<&SecondOpinion>,
     ) -> anyhow::Result<Judged> {
         let begun = Instant::now();
         let surfaces = self.within_budget(move || read(MAX_TEXT)).await?;
         let reading = begun.elapsed();
         let mut texts = Vec::new();
-        let mut verdict = None;
+        let mut first = None;
+        let mut is_settled = true;
         let mut searching = Duration::ZERO;
         if let Some(surfaces) = surfaces {
             let left = MAX_TEXT - surfaces.list.iter().map(|it| it.text.len()).sum::<usize>();
             let mut opened = self.opener.open(surfaces, left).await;
             texts = std::mem::take(&mut opened.texts);
+            is_settled = !opened.is_pressed;
             let assessor = self.assessor.clone();
+            let band = opinion.map(SecondOpinion::band);
             let begun = Instant::now();
-            verdict = self.within_budget(move || verdict_on(&assessor, opened)).await?;
+            first = self.within_budget(move || assess(&assessor, opened, band)).await?;
             searching = begun.elapsed();
         }
-        let verdict =
-            verdict.unwrap_or_else(|| not_scanned("The search took longer than its time."));
         self.metrics.duration.observe((reading + searching).as_secs_f64());
+        let verdict = match (first, opinion) {
+            (Some(First { verdict, question: Some(question) }), Some(opinion)) => {
+                let (verdict, is_heard) = opinion.join(verdict, question).await;
+                is_settled &= is_heard;
+                verdict
+            }
+            (Some(first), _) => first.verdict,
+            (None, _) => {
+                is_settled = false;
+                not_scanned("The search took longer than its time.")
+            }
+        };
         self.metrics.verdicts.with_label_values(&[label(&verdict)]).inc();
-        Ok(Judged { verdict, texts })
-    }
-
-    /// The verdict alone.
-    pub(crate) async fn verdict(
-        &self,
-        read: impl FnOnce(usize) -> Surfaces + Send + 'static,
-    ) -> anyhow::Result<Verdict> {
-        Ok(self.judged(read).await?.verdict)
+        Ok(Judged { verdict, is_settled, texts })
     }
 
     /// `None` if it takes longer. It is left alone then: what is read is bounded, so it ends.
@@ -89,19 +140,22 @@ impl Judge {
 
 /// The verdict on a content, what is in its documents left out.
 pub fn judge(assessor: &Assessor, content: &[u8]) -> Verdict {
-    verdict_on(assessor, Opened::unread(mail::surfaces(content, MAX_TEXT)))
+    assess(assessor, Opened::unread(mail::surfaces(content, MAX_TEXT)), None).verdict
 }
 
-fn verdict_on(assessor: &Assessor, opened: Opened) -> Verdict {
-    let Opened { sources, names, gaps, truncated, texts: _ } = opened;
+fn assess(assessor: &Assessor, opened: Opened, band: Option<Band>) -> First {
+    let Opened { sources, names, gaps, truncated, is_pressed: _, texts: _ } = opened;
     let (parts, places): (Vec<Part>, Vec<Option<usize>>) =
         sources.into_iter().map(|it| (it.part, it.attachment)).unzip();
-    let assessment = assessor.assess(&Sample { parts });
+    let sample = Sample { parts };
+    let assessment = assessor.assess(&sample);
     let partial = truncated || assessment.truncated;
-    let mut verdict = told(assessment, |it| {
-        let name = places[it.part].and_then(|at| names.get(at));
-        name.map_or_else(|| it.kind.name().to_owned(), |name| attachments::part(it.kind, name))
-    });
+    let suspects: HashSet<usize> = assessment.reasons.iter().map(|it| it.part).collect();
+    let called = |kind: Kind, part: usize| {
+        let name = places[part].and_then(|at| names.get(at));
+        name.map_or_else(|| kind.name().to_owned(), |name| attachments::part(kind, name))
+    };
+    let mut verdict = told(assessment, |it| called(it.kind, it.part));
     if partial {
         add(&mut verdict, not_scanned("There is more text than is searched."));
     }
@@ -109,7 +163,9 @@ fn verdict_on(assessor: &Assessor, opened: Opened) -> Verdict {
         let flags = vec![NOT_SCANNED.to_owned()];
         add(&mut verdict, Verdict { score: worst, flags, reasons: gaps, ..Verdict::default() });
     }
-    verdict
+    let is_asked = band.is_some_and(|it| it.contains(&verdict.score));
+    let question = is_asked.then(|| Question::of(&sample, &suspects, partial, called));
+    First { verdict, question }
 }
 
 fn add(verdict: &mut Verdict, more: Verdict) {
@@ -177,7 +233,6 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
-    use crate::Config;
 
     fn judged(content: &str) -> Verdict {
         judge(&Assessor::new(), content.as_bytes())
@@ -218,6 +273,7 @@ mod tests {
         let judge = |budget| Judge {
             assessor: Arc::new(Assessor::new()),
             opener: Opener::new(&Config::default(), None, metrics.clone()),
+            opinion: None,
             budget,
             metrics: metrics.clone(),
         };

@@ -12,6 +12,7 @@ mod judge;
 mod leaks;
 mod mail_scanner;
 mod metrics;
+mod opinion;
 mod resolver;
 mod results;
 mod signatures;
@@ -20,30 +21,23 @@ mod submission_scanner;
 use std::{sync::Arc, time::Duration};
 
 use bus::Bus;
-use injection::{Assessor, secrets::Secrets};
+use injection::secrets::Secrets;
 use service::Process;
 
-use crate::{
-    attachments::Opener, leaks::Leaks, mail_scanner::MailScanner, metrics::Metrics,
-    submission_scanner::SubmissionScanner,
-};
 pub use crate::{
     attachments::{EXTRACT, extract},
     authenticate::{Authenticated, Authenticator},
     config::Config,
-    judge::judge,
+    judge::{Judge, Judged, judge},
+    opinion::OpinionConfig,
 };
+use crate::{leaks::Leaks, mail_scanner::MailScanner, submission_scanner::SubmissionScanner};
 
 /// Scans until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
-    let metrics = Metrics::register(&process.metrics.registry("scanner")?)?;
     let authenticator = Arc::new(Authenticator::new(&config)?);
+    let judge = Judge::open(&config, &process).await?;
     let bus = Bus::connect(&config.nats, "scanner", &process).await?;
-    let assessor = Arc::new(Assessor::new());
-    let budget = Duration::from_secs(config.scan_seconds);
-    let program = config.document_reader.clone().or(process.executable.clone());
-    let opener = Opener::new(&config, program, metrics.clone());
-    let judge = judge::Judge { assessor, opener, budget, metrics };
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
     let budget = Duration::from_secs(config.scan_seconds);
     let leaks = Leaks { secrets: Arc::new(Secrets::new()), budget };

@@ -39,10 +39,7 @@ impl Stage for MailScanner {
             let octets = octets.clone();
             move || (mail::parse(&octets, TEXT_LIMIT), mail::link_hosts(&octets))
         });
-        let judged = self.judge.judged({
-            let octets = octets.clone();
-            move |limit| mail::surfaces(&octets, limit)
-        });
+        let judged = self.judge.mail(octets.clone());
         let envelope = mail.envelope.as_ref();
         let authentication = self.authenticator.authenticate(
             mail.peer.clone().unwrap_or_default(),
@@ -51,7 +48,7 @@ impl Stage for MailScanner {
         );
         let (parsed, judged, authentication) = tokio::join!(parsed, judged, authentication);
         let (mut message, link_hosts) = parsed.context("read the message")?;
-        let Judged { mut verdict, texts } = judged?;
+        let Judged { mut verdict, texts, .. } = judged?;
         attachments::tell(texts, &mut message.attachments);
         if authentication.spoofed {
             flag_spoofed(&mut verdict, &authentication.results);

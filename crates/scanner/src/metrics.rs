@@ -6,6 +6,9 @@ pub(crate) struct Metrics {
     /// By verdict: clean, risk, not_scanned.
     pub(crate) verdicts: IntCounterVec,
     pub(crate) duration: Histogram,
+    /// By what they did: raised, lowered, same, missing.
+    pub(crate) opinions: IntCounterVec,
+    pub(crate) opinion_duration: Histogram,
     /// By outcome: read, partly_read, encrypted, broken, too_large, unsupported, slow, died,
     /// unavailable.
     pub(crate) documents: IntCounterVec,
@@ -23,15 +26,32 @@ impl Metrics {
                 "mail_scan_duration_seconds",
                 "Time the search for injections took, without DNS and attached documents.",
             )
+            .buckets(buckets.clone()),
+        )?;
+        let opinions = IntCounterVec::new(
+            Opts::new(
+                "mail_scan_opinions_total",
+                "Second opinions, by what they did to the score.",
+            ),
+            &["outcome"],
+        )?;
+        let opinion_duration = Histogram::with_opts(
+            HistogramOpts::new(
+                "mail_scan_opinion_duration_seconds",
+                "Time a second opinion took, the wait for its turn included.",
+            )
             .buckets(buckets),
         )?;
         let documents = IntCounterVec::new(
             Opts::new("mail_documents_total", "Attached documents opened, by outcome."),
             &["outcome"],
         )?;
-        registry.register(Box::new(documents.clone())).context("register metric")?;
-        registry.register(Box::new(verdicts.clone())).context("register metric")?;
-        registry.register(Box::new(duration.clone())).context("register metric")?;
-        Ok(Metrics { verdicts, duration, documents })
+        let metrics = Metrics { verdicts, duration, opinions, opinion_duration, documents };
+        registry.register(Box::new(metrics.verdicts.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.duration.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.opinions.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.opinion_duration.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.documents.clone())).context("register metric")?;
+        Ok(metrics)
     }
 }

@@ -2,8 +2,8 @@
 //! announces the same.
 
 use contract::{
-    Action, Email, EmailError, Event, Hold, InboxEvent, OutcomeResolved, RecipientReport,
-    RecipientResult, Rejection, Resolution, SubmissionScanned,
+    Action, Email, EmailError, Event, Hold, InboxEvent, MailRejudged, OutcomeResolved,
+    RecipientReport, RecipientResult, Rejection, Resolution, SubmissionScanned,
 };
 use store::{
     Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, Scrutiny, StandingChange,
@@ -18,6 +18,13 @@ pub(crate) fn received(stored: Stored) -> Event {
     let parts = [stored.email.id.as_str(), "email.received"];
     let timestamp = stored.email.created_at.clone();
     event(&parts, "email.received", timestamp, &stored.account_id, stored.email.clone())
+}
+
+/// A received mail was judged anew, and score or flags are others now.
+pub(crate) fn verdict_changed(stored: Stored, rejudged: &MailRejudged) -> Event {
+    let at = rejudged.rejudged_at_micros;
+    let parts = [stored.email.id.as_str(), "email.verdict.changed", &at.to_string()];
+    event(&parts, "email.verdict.changed", rfc3339(at), &stored.account_id, stored.email.clone())
 }
 
 /// The answer to a request: what it became, or what became of the first one with its key; `differs` if

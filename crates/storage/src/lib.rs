@@ -1,6 +1,6 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
 //! and the outbox, and from there `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports
-//! that come as mail → statuses; `inbound.reviewed` → what becomes of mail in quarantine. Each announces
+//! that come as mail → statuses; `inbound.rejudged` → verdicts; `inbound.reviewed` → what becomes of mail in quarantine. Each announces
 //! events on `mail.v1.event.>`, after the commit that makes them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
@@ -25,6 +25,7 @@ mod mentions;
 mod metrics;
 mod notices;
 mod portions;
+mod rejudger;
 mod release;
 mod reporter;
 mod reports;
@@ -54,6 +55,7 @@ use crate::{
     lists::Lists,
     metrics::{Metrics, OutboxMetrics},
     notices::Notices,
+    rejudger::Rejudger,
     release::Release,
     reporter::Reporter,
     reports::Reports,
@@ -115,6 +117,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         wake,
         shutdown: process.shutdown.clone(),
     };
+    let rejudger = Rejudger { writer: store.writer.clone(), metrics: metrics.clone() };
     let holds =
         Holds { bus: bus.clone(), store: store.clone(), shutdown: process.shutdown.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
@@ -132,6 +135,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run_batches(arrivals),
         bus.run_batches(ledger),
         bus.run_batches(reporter),
+        bus.run(rejudger),
         bus.run(resolver),
         bus.run(reviewer),
         release.keep(),

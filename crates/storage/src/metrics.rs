@@ -26,6 +26,8 @@ pub(crate) struct Metrics {
     breakers: IntCounterVec,
     warned: IntGauge,
     stopped: IntGauge,
+    /// Stored verdicts that were replaced by newer ones.
+    pub(crate) rejudged: IntCounter,
     pub(crate) screening: ScreeningMetrics,
 }
 
@@ -73,6 +75,11 @@ impl Metrics {
         )?;
         let warned = IntGauge::new("mail_storage_warned_inboxes", "Inboxes that are warned.")?;
         let stopped = IntGauge::new("mail_storage_stopped_inboxes", "Inboxes that are stopped.")?;
+        let rejudged = IntCounter::new(
+            "mail_storage_rejudged_total",
+            "Stored verdicts that were replaced because the mail was judged anew.",
+        )?;
+        registry.register(Box::new(rejudged.clone())).context("register metric")?;
         registry.register(Box::new(rejections.clone())).context("register metric")?;
         registry.register(Box::new(breakers.clone())).context("register metric")?;
         registry.register(Box::new(warned.clone())).context("register metric")?;
@@ -91,6 +98,7 @@ impl Metrics {
             breakers,
             warned,
             stopped,
+            rejudged,
             screening: ScreeningMetrics::register(registry)?,
         })
     }

@@ -36,6 +36,7 @@ mod suppression;
 mod threading;
 mod unsubscribe;
 mod vault;
+mod verdict;
 mod wait;
 mod words;
 mod writer;
@@ -75,6 +76,9 @@ pub use crate::{
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
+    verdict::{
+        JudgedMail, Rejudged, ReplayFilter, VerdictAt, is_same_judgement, is_same_verdict, rejudged,
+    },
     wait::Schema,
     writer::{Reviewed, Switched, Writer},
 };

@@ -267,6 +267,18 @@ pub struct MailScanned {
     #[prost(string, repeated, tag = "9")]
     pub link_hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// A stored mail, judged anew: what the present detectors say of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailRejudged {
+    #[prost(string, tag = "1")]
+    pub mail_id: ::prost::alloc::string::String,
+    /// What is known of the sender stays as it is stored, and is not in it.
+    #[prost(message, optional, tag = "2")]
+    pub verdict: ::core::option::Option<Verdict>,
+    /// In microseconds since 1970; names this judgement of the mail.
+    #[prost(int64, tag = "3")]
+    pub rejudged_at_micros: i64,
+}
 /// What an agent asked to send, judged. The request itself may be wrong: then `rejection` says why.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubmissionScanned {
@@ -664,7 +676,7 @@ pub struct Event {
     /// email.received, email.queued, email.held, email.approved, email.declined, email.sent, email.deferred,
     /// email.delivered, email.bounced, email.expired, email.unknown, email.complained, email.suppressed,
     /// email.cancelled, email.rejected, email.validated, email.unsubscribed, email.quarantined,
-    /// email.released, email.refused.
+    /// email.released, email.refused, email.verdict.changed.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.

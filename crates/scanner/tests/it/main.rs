@@ -5,4 +5,5 @@ mod authentication;
 mod author;
 mod corpora;
 mod hidden;
+mod opinion;
 mod pipeline;

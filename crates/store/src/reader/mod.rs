@@ -14,6 +14,7 @@ mod suppressions;
 mod threads;
 mod tokens;
 mod unsubscriptions;
+mod verdicts;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 

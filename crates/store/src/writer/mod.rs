@@ -27,6 +27,7 @@ mod suppressions;
 mod threads;
 mod unsubscriptions;
 mod uploads;
+mod verdicts;
 
 use std::sync::Arc;
 

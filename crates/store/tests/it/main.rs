@@ -26,3 +26,4 @@ mod search;
 mod standings;
 mod suppressions;
 mod threads;
+mod verdicts;
