@@ -8,21 +8,22 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
     domains, emails, extraction,
     finish::finish,
-    inboxes, labels,
+    holds, inboxes, labels,
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
-    outbox,
+    outbound_allow, outbound_policy, outbox,
     params::PublicUrl,
-    poll,
+    policy, poll,
     problem::Problem,
+    quarantine,
     reading::Readings,
     repeats::Repeats,
-    replies, reputation, resolve, safe, search, send,
+    replies, reputation, resolve, reviews, safe, search, send, senders,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
@@ -123,10 +124,19 @@ impl Gateway {
             .merge(replies::routes())
             .merge(resolve::routes())
             .merge(outbox::routes())
+            .merge(holds::routes())
+            .merge(outbound_policy::routes())
+            .merge(outbound_allow::routes())
+            .merge(canaries::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
             .merge(reputation::routes())
+            .merge(policy::routes())
+            .merge(senders::routes())
+            .merge(quarantine::routes())
+            .merge(reviews::routes())
+            .merge(audit::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

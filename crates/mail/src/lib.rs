@@ -13,10 +13,14 @@ mod divergence;
 mod encoding;
 mod fields;
 mod html;
+mod impostor;
+mod likeness;
+mod links;
 mod list;
 mod message;
 mod mime;
 mod notification;
+mod outgoing;
 mod report;
 mod return_path;
 mod surface;
@@ -38,9 +42,13 @@ pub use crate::{
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
     html::{Hiding, Sights, block_lines, is_void},
+    impostor::{Acquaintances, IMPOSTOR_VERSION, Person, Sighting, suspicions},
+    likeness::{Likeness, likeness, registrable},
+    links::link_hosts,
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
+    outgoing::outgoing_texts,
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
     return_path::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,

@@ -254,7 +254,7 @@ fn outcome(read: &Result<Extracted, Failed>) -> &'static str {
     }
 }
 
-fn kind(kind: SurfaceKind) -> Kind {
+pub(crate) fn kind(kind: SurfaceKind) -> Kind {
     match kind {
         SurfaceKind::Subject => Kind::Subject,
         SurfaceKind::Name => Kind::Name,
