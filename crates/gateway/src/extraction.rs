@@ -20,8 +20,9 @@ use crate::{
     emails,
     gateway::Gateway,
     inboxes,
-    params::Segments,
+    params::{Params, Segments},
     problem::Problem,
+    quarantine,
     reading::{MAX_BODY, Opened, Readings, mail_of},
 };
 
@@ -129,33 +130,35 @@ struct Action {
 #[utoipa::path(
     post, path = "/v1/inboxes/{inboxId}/emails/{emailId}/extract", operation_id = "extractEmail",
     tag = "emails",
-    params(("inboxId" = String, Path), ("emailId" = String, Path)),
+    params(("inboxId" = String, Path), ("emailId" = String, Path), quarantine::Wanted),
     responses((status = 200, description = "The facts", body = ExtractionResult), Errors)
 )]
 pub(crate) async fn extract(
     caller: Caller,
     segments: Segments<(String, String)>,
+    params: Params,
     reader: State<Reader>,
     readings: State<Readings>,
 ) -> Result<Json<ExtractionResult>, Problem> {
-    extraction(caller, segments, reader, readings).await
+    extraction(caller, segments, params, reader, readings).await
 }
 
 /// The facts extracted from an email
 #[utoipa::path(
     get, path = "/v1/inboxes/{inboxId}/emails/{emailId}/extraction",
     operation_id = "getExtraction", tag = "emails",
-    params(("inboxId" = String, Path), ("emailId" = String, Path)),
+    params(("inboxId" = String, Path), ("emailId" = String, Path), quarantine::Wanted),
     responses((status = 200, description = "The facts", body = ExtractionResult), Errors)
 )]
 pub(crate) async fn extraction(
     Caller(account): Caller,
     Segments((inbox_id, email_id)): Segments<(String, String)>,
+    params: Params,
     State(reader): State<Reader>,
     State(readings): State<Readings>,
 ) -> Result<Json<ExtractionResult>, Problem> {
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
-    let email = reader.email(&account.id, &inbox.id, &email_id).await?;
+    let email = quarantine::readable(&reader, &inbox, &email_id, &params).await?;
     let email = email.ok_or_else(|| emails::unknown(&email_id))?;
     readings.with(&account.id, email, |it| result(&it)).await.map(Json)
 }

@@ -23,6 +23,7 @@ use crate::{
     inboxes,
     params::{Params, Segments},
     problem::Problem,
+    quarantine,
     reading::{MAX_BODY, Opened, ReadLink, Readings, mail_of},
 };
 
@@ -113,6 +114,7 @@ impl Wanted {
         ("format" = Option<String>, Query, description = "\"json\", also without, or \"text\""),
         ("datamark" = Option<bool>, Query, description = "A mark between words instead of a space"),
         ("hidden" = Option<String>, Query, description = "\"name\", also without, or \"show\": with the words"),
+        quarantine::Wanted,
     ),
     responses(
         (status = 200, description = "The rendering", content(
@@ -130,7 +132,7 @@ pub(crate) async fn of_inbox(
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&params)?;
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
-    let email = reader.email(&account.id, &inbox.id, &email_id).await?;
+    let email = quarantine::readable(&reader, &inbox, &email_id, &params).await?;
     let email = email.ok_or_else(|| emails::unknown(&email_id))?;
     answer(&readings, &account.id, email, wanted).await
 }
@@ -143,6 +145,7 @@ pub(crate) async fn of_inbox(
         ("format" = Option<String>, Query, description = "\"json\", also without, or \"text\""),
         ("datamark" = Option<bool>, Query, description = "A mark between words instead of a space"),
         ("hidden" = Option<String>, Query, description = "\"name\", also without, or \"show\": with the words"),
+        quarantine::Wanted,
     ),
     responses(
         (status = 200, description = "The rendering", content(
@@ -159,7 +162,10 @@ pub(crate) async fn of_email(
     State(readings): State<Readings>,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&params)?;
-    let email = emails::find(&reader, &account.id, &email_id).await?;
+    let unknown = || emails::unknown_to_account(&email_id);
+    let inbox = reader.inbox_of_email(&account.id, &email_id).await?.ok_or_else(unknown)?;
+    let email = quarantine::readable(&reader, &inbox, &email_id, &params).await?;
+    let email = email.ok_or_else(unknown)?;
     answer(&readings, &account.id, email, wanted).await
 }
 
