@@ -4,16 +4,17 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "posthouse/v1/mail.proto",
     "posthouse/v1/inbound.proto",
     "posthouse/v1/outbound.proto",
     "posthouse/v1/agent.proto",
+    "posthouse/v1/webhooks.proto",
 ];
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
-const WRITTEN_AS_JSON: [&str; 11] = [
+const WRITTEN_AS_JSON: [&str; 15] = [
     "Event",
     "InboxEvent",
     "Standing",
@@ -25,6 +26,10 @@ const WRITTEN_AS_JSON: [&str; 11] = [
     "RecipientResult",
     "EmailError",
     "AutoReply",
+    "InboxSummary",
+    "DomainSummary",
+    "DomainProblem",
+    "WebhookSummary",
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -16,9 +16,9 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, outbox, poll,
+    accounts, attachments, deliveries, domains, emails, events, gateway::Gateway, inboxes, outbox, poll,
     problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
-    unsubscribe, uploads,
+    unsubscribe, uploads, webhooks,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -81,6 +81,8 @@ pub(crate) enum Errors {
         (name = "inboxes", description = "Addresses that take mail"),
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
+        (name = "events", description = "What happens, as it happens and afterwards"),
+        (name = "webhooks", description = "Events pushed to a URL"),
         (name = "threads", description = "Conversations"),
         (name = "suppressions", description = "Addresses that get no mail"),
         (name = "lists", description = "Leaving lists, for those who get their mail"),
@@ -92,6 +94,7 @@ pub(crate) enum Errors {
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete, domains::rotate,
         emails::list, emails::read, emails::read_any, emails::raw, poll::poll,
+        events::events,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
@@ -99,6 +102,8 @@ pub(crate) enum Errors {
         outbox::cancel, search::search,
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
+        webhooks::create, webhooks::list, webhooks::read, webhooks::change, webhooks::delete,
+        webhooks::rotate, webhooks::ping, webhooks::redeliver, webhooks::attempts,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -168,6 +173,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (42, 42));
+        assert_eq!((ids.len(), count), (52, 52));
     }
 }

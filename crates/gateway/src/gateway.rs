@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::get};
 use bus::{Bus, Directory};
-use store::{Reader, Store, UnsubscribeTokens, Vault, Writer};
+use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, accounts, attachments, deliveries, documentation,
     domain_check::Checker,
-    domains, emails,
+    domains, emails, events,
     finish::finish,
     inboxes,
     links::Links,
@@ -23,10 +23,15 @@ use crate::{
     repeats::Repeats,
     replies, reputation, resolve, search, send,
     signups::{Signups, TrustedProxies},
-    suppressions, threads,
+    sockets::Sockets,
+    suppressions,
+    tail::Tail,
+    threads,
     tier::Tiers,
     unsubscribe, uploads,
     waiters::Waiters,
+    webhooks::{self, Targets},
+    websocket,
 };
 
 /// Told to stop: requests that are held are answered.
@@ -45,7 +50,11 @@ pub(crate) struct Gateway {
     bus: Bus,
     links: Links,
     tokens: UnsubscribeTokens,
+    webhook_secrets: WebhookSecrets,
+    targets: Targets,
     waiters: Waiters,
+    tail: Tail,
+    sockets: Sockets,
     repeats: Repeats,
     metrics: Metrics,
     tiers: Tiers,
@@ -64,6 +73,8 @@ pub(crate) struct Gateway {
 pub(crate) struct Parts {
     pub(crate) links: Links,
     pub(crate) tokens: UnsubscribeTokens,
+    pub(crate) webhook_secrets: WebhookSecrets,
+    pub(crate) targets: Targets,
     pub(crate) vault: Arc<Vault>,
     pub(crate) checker: Checker,
     pub(crate) metrics: Metrics,
@@ -72,14 +83,18 @@ pub(crate) struct Parts {
 
 impl Gateway {
     pub(crate) fn new(config: &Config, store: Store, bus: Bus, parts: Parts) -> Gateway {
-        let Parts { links, tokens, vault, checker, metrics, stop } = parts;
+        let Parts { links, tokens, webhook_secrets, targets, vault, checker, metrics, stop } = parts;
         Gateway {
             reader: store.reader,
             writer: store.writer,
             directory: bus.directory(),
+            tail: Tail::new(bus.event_log(), metrics.readers.clone()),
+            sockets: Sockets::new(config, metrics.websockets.clone()),
             bus,
             links,
             tokens,
+            webhook_secrets,
+            targets,
             waiters: Waiters::new(metrics.waiters.clone()),
             repeats: Repeats::default(),
             metrics,
@@ -103,12 +118,18 @@ impl Gateway {
         &self.waiters
     }
 
+    /// What keeps up with events, and who is told of them.
+    pub(crate) fn live(&self) -> (Tail, Sockets) {
+        (self.tail.clone(), self.sockets.clone())
+    }
+
     pub(crate) fn router(self) -> Router {
         Router::new()
             .merge(accounts::routes())
             .merge(inboxes::routes())
             .merge(domains::routes())
             .merge(emails::routes())
+            .merge(events::routes())
             .merge(poll::routes())
             .merge(attachments::routes())
             .merge(deliveries::routes())
@@ -122,6 +143,8 @@ impl Gateway {
             .merge(uploads::routes())
             .merge(reputation::routes())
             .merge(search::routes())
+            .merge(webhooks::routes())
+            .merge(websocket::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))
             .fallback(async || Problem::not_found("there is no such path"))

@@ -14,8 +14,11 @@ mod documentation;
 mod domain_check;
 mod domains;
 mod emails;
+mod event_cursor;
+mod events;
 mod finish;
 mod gateway;
+mod happening;
 mod inboxes;
 mod links;
 mod local_part;
@@ -32,11 +35,14 @@ mod reputation;
 mod resolve;
 mod resolver;
 mod search;
+mod selection;
 mod send;
 mod server;
 mod signups;
+mod sockets;
 mod start;
 mod suppressions;
+mod tail;
 mod threads;
 mod tier;
 mod time;
@@ -44,6 +50,8 @@ pub mod token;
 mod unsubscribe;
 mod uploads;
 mod waiters;
+mod webhooks;
+mod websocket;
 mod zone_file;
 
 use std::sync::Arc;
@@ -51,7 +59,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bus::Bus;
 use service::Process;
-use store::{Store, UnsubscribeTokens, Vault};
+use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
 pub use crate::config::Config;
@@ -60,6 +68,7 @@ use crate::{
     gateway::{Gateway, Parts},
     links::Links,
     metrics::Metrics,
+    webhooks::Targets,
 };
 
 /// Serves the API until shutdown. The port is taken at once; before the database and NATS are there,
@@ -97,20 +106,34 @@ async fn serve_with(
     let links = Links::new(&secret, config.attachment_link_seconds);
     let secret = store.writer.secret("unsubscribe").await.context("read a secret")?;
     let tokens = UnsubscribeTokens::new(&secret);
+    let secret = store.writer.secret("webhooks").await.context("read a secret")?;
+    let webhook_secrets = WebhookSecrets::new(&secret);
+    let targets = Targets::new(&config.dns, config.allow_private_webhooks)?;
     let stop = process.shutdown.clone();
     let max_connections = config.max_connections;
     let vault = Arc::new(open_vault(&config, &store).await?);
     let checker = Checker::new(&config, store.writer.clone(), bus.directory())?;
-    let parts =
-        Parts { links, tokens, vault, checker: checker.clone(), metrics, stop: stop.clone() };
+    let parts = Parts {
+        links,
+        tokens,
+        webhook_secrets,
+        targets,
+        vault,
+        checker: checker.clone(),
+        metrics,
+        stop: stop.clone(),
+    };
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
+    let (tail, sockets) = gateway.live();
     let router = gateway.router();
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
         checker.run(&stop),
         start::watch_database(store.reader.clone(), &process),
         waiters.follow(&bus, &stop),
+        tail.follow(&stop),
+        sockets.keep(&stop),
         server::serve(&listener, router, max_connections, &stop),
     );
     store.close().await;

@@ -7,7 +7,7 @@ use contract::{Emit as _, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
 use crate::{
-    answerable, events, failure, matching, metrics::Metrics, portions::portions, reports::Reports,
+    answerable, companions, events, failure, matching, metrics::Metrics, portions::portions, reports::Reports,
 };
 
 const STAGE: &str = "storage";
@@ -16,6 +16,7 @@ pub(crate) struct Arrivals {
     pub(crate) claims: Claims,
     pub(crate) store: Store,
     pub(crate) reports: Reports,
+    pub(crate) companion_events: bool,
     pub(crate) metrics: Metrics,
 }
 
@@ -119,7 +120,13 @@ impl Arrivals {
         if !copies.is_empty() && copies.iter().all(|it| it.repeated) {
             self.metrics.note_repeats(STAGE, 1);
         }
-        copies.into_iter().flat_map(|it| events::received(it).records()).collect()
+        let announced = copies.into_iter().flat_map(|it| {
+            let companions = if self.companion_events { companions::of(&it) } else { Vec::new() };
+            let mut events = events::received(it).records();
+            events.extend(companions.records());
+            events
+        });
+        announced.collect()
     }
 }
 

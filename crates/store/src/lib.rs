@@ -7,8 +7,10 @@
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
 mod allowance;
+mod announcement;
 mod brakes;
 mod breakers;
+mod continuations;
 mod cursor;
 mod database;
 mod delivery;
@@ -32,6 +34,7 @@ mod threading;
 mod unsubscribe;
 mod vault;
 mod wait;
+mod webhook;
 mod words;
 mod writer;
 
@@ -42,6 +45,7 @@ pub use crate::{
     allowance::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
+    announcement::Announcement,
     brakes::{Brakes, Manner},
     breakers::Breakers,
     domain::*,
@@ -62,6 +66,7 @@ pub use crate::{
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     wait::Schema,
+    webhook::*,
     writer::{Switched, Writer},
 };
 

@@ -36,6 +36,7 @@ const SQLITE: &[Script] = &[
     (6, "bounces", include_str!("../migrations/sqlite/0006_bounces.sql")),
     (7, "loops", include_str!("../migrations/sqlite/0007_loops.sql")),
     (8, "tokens", include_str!("../migrations/sqlite/0008_tokens.sql")),
+    (12, "webhooks", include_str!("../migrations/sqlite/0012_webhooks.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -46,6 +47,7 @@ const POSTGRES: &[Script] = &[
     (6, "bounces", include_str!("../migrations/postgres/0006_bounces.sql")),
     (7, "loops", include_str!("../migrations/postgres/0007_loops.sql")),
     (8, "tokens", include_str!("../migrations/postgres/0008_tokens.sql")),
+    (12, "webhooks", include_str!("../migrations/postgres/0012_webhooks.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

@@ -1,3 +1,4 @@
+mod announcements;
 pub(crate) mod domains;
 mod emails;
 mod outbound;
@@ -9,6 +10,7 @@ mod suppressions;
 mod threads;
 mod tokens;
 mod unsubscriptions;
+pub(crate) mod webhooks;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 

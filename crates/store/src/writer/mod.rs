@@ -1,4 +1,5 @@
 mod accounts;
+mod announcements;
 mod brakes;
 mod domains;
 mod emails;
@@ -18,6 +19,8 @@ mod suppressions;
 mod threads;
 mod unsubscriptions;
 mod uploads;
+mod webhook_runs;
+mod webhooks;
 
 use std::sync::Arc;
 
