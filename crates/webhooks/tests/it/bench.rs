@@ -29,7 +29,7 @@ use webhooks::Config;
 pub(crate) const ACCOUNT: &str = "acct_1";
 
 pub(crate) struct Bench {
-    pub(crate) nats: LocalNats,
+    _nats: LocalNats,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
     pub(crate) config: Config,
@@ -65,7 +65,7 @@ impl Bench {
         };
         let receiver = Receiver::start().await;
         let running = Vec::new();
-        Bench { nats, store, bus, config, receiver, running, process, _dir: dir }
+        Bench { _nats: nats, store, bus, config, receiver, running, process, _dir: dir }
     }
 
     /// Starts a replica.
