@@ -105,7 +105,7 @@ async fn insist(agent: Agent, gateways: [Api; 2], inbox: Inbox, n: usize) -> any
     bail!("no gateway took mail {n}")
 }
 
-/// What a sender has in hand at once.
+/// What a sender has in hand at once: first attempts and others, 64 each.
 const IN_HAND: usize = 128;
 
 const SENDERS: [&str; 2] = ["sender-1", "sender-2"];

@@ -18,7 +18,9 @@ use service::{Process, Stopped};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Board, Bucket, Claims, Directory, Uploads, metrics::Metrics, topology};
+use crate::{
+    Board, Bucket, Claims, Directory, Uploads, bundle::Bundlers, metrics::Metrics, topology,
+};
 
 /// The longest wait for JetStream to answer: a publish that takes longer counts as failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +31,7 @@ pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
     pub(crate) metrics: Metrics,
+    pub(crate) bundlers: Arc<Bundlers>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -49,7 +52,9 @@ impl Bus {
             }
         });
         let jetstream = context(&client);
-        let bus = Bus { client, jetstream, metrics, shutdown: process.shutdown.clone() };
+        let bundlers = Arc::new(Bundlers::start(&client, &jetstream, &metrics));
+        let shutdown = process.shutdown.clone();
+        let bus = Bus { client, jetstream, metrics, bundlers, shutdown };
         bus.wait_for_topology().await?;
         verified.store(true, Ordering::Relaxed);
         Ok(bus)

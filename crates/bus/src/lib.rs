@@ -6,6 +6,7 @@ mod backlog;
 mod board;
 mod breaker;
 mod bucket;
+mod bundle;
 mod claims;
 mod connect;
 mod directory;

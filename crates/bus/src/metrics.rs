@@ -8,6 +8,8 @@ pub(crate) struct Metrics {
     pub(crate) messages: IntCounterVec,
     pub(crate) duration: HistogramVec,
     pub(crate) inflight: IntGaugeVec,
+    /// By subject.
+    pub(crate) bundled: HistogramVec,
 }
 
 impl Metrics {
@@ -27,9 +29,18 @@ impl Metrics {
             Opts::new("mail_stage_inflight", "Messages a stage has in hand."),
             &["stage"],
         )?;
+        let bundled = HistogramVec::new(
+            HistogramOpts::new(
+                "mail_publish_bundle_messages",
+                "Messages that were published as one, with one synced write.",
+            )
+            .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
+            &["subject"],
+        )?;
         registry.register(Box::new(messages.clone())).context("register metric")?;
         registry.register(Box::new(duration.clone())).context("register metric")?;
         registry.register(Box::new(inflight.clone())).context("register metric")?;
-        Ok(Metrics { messages, duration, inflight })
+        registry.register(Box::new(bundled.clone())).context("register metric")?;
+        Ok(Metrics { messages, duration, inflight, bundled })
     }
 }

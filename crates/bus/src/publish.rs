@@ -1,5 +1,7 @@
 use async_nats::{
-    HeaderMap, header,
+    HeaderMap,
+    connection::State,
+    header,
     jetstream::{
         self, ErrorCode,
         context::{PublishAckFuture, PublishErrorKind},
@@ -7,7 +9,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use contract::{Emit, Record, claim_prefix, content::Place};
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -34,12 +36,17 @@ pub enum PublishError {
 impl Bus {
     /// Publishes, and returns once JetStream has stored every record.
     pub async fn publish(&self, emit: impl Emit) -> Result<(), PublishError> {
-        let mut acks = Vec::new();
+        let (mut acks, mut bundled) = (Vec::new(), Vec::new());
         for record in emit.records() {
+            if let Some(bundler) = self.bundlers.of(&record) {
+                bundled.push(bundler.add(record).await?);
+                continue;
+            }
             let (subject, headers) = address(&record)?;
             acks.push(self.start(subject, headers, record.payload.into()).await?);
         }
-        try_join_all(acks.into_iter().map(settle)).await?;
+        let acks = try_join_all(acks.into_iter().map(settle));
+        try_join(acks, try_join_all(bundled)).await?;
         Ok(())
     }
 
@@ -87,18 +94,27 @@ impl Bus {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<(String, PublishAckFuture), PublishError> {
-        let unavailable = |source| PublishError::Unavailable { subject: subject.clone(), source };
-        // The client would keep it for when NATS is back, long after the caller was told it failed.
-        if !self.is_connected() {
-            return Err(unavailable(anyhow::anyhow!("NATS is away")));
-        }
-        let ack = self
-            .jetstream
-            .publish_with_headers(subject.clone(), headers, payload)
-            .await
-            .map_err(|err| unavailable(err.into()))?;
-        Ok((subject, ack))
+        start(&self.client, &self.jetstream, subject, headers, payload).await
     }
+}
+
+pub(crate) async fn start(
+    client: &async_nats::Client,
+    jetstream: &jetstream::Context,
+    subject: String,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Result<(String, PublishAckFuture), PublishError> {
+    let unavailable = |source| PublishError::Unavailable { subject: subject.clone(), source };
+    // The client would keep it for when NATS is back, long after the caller was told it failed.
+    if client.connection_state() != State::Connected {
+        return Err(unavailable(anyhow::anyhow!("NATS is away")));
+    }
+    let ack = jetstream
+        .publish_with_headers(subject.clone(), headers, payload)
+        .await
+        .map_err(|err| unavailable(err.into()))?;
+    Ok((subject, ack))
 }
 
 pub(crate) async fn settle((subject, ack): (String, PublishAckFuture)) -> Result<(), PublishError> {

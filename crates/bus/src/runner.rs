@@ -8,7 +8,7 @@ use contract::{
     Input as _,
     topology::{CONSUMERS, Consumer},
 };
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, future::try_join_all};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time,
@@ -32,7 +32,7 @@ impl Bus {
     /// Runs a stage until shutdown, then lets the messages in hand finish. An error means that it
     /// cannot go on without an operator, such as a consumer that was deleted.
     pub async fn run<S: Stage>(&self, stage: S) -> anyhow::Result<()> {
-        self.pull(OneByOne(stage), 1, S::CONCURRENCY).await
+        self.pull(OneByOne::new(stage), 1, S::CONCURRENCY).await
     }
 
     /// As `run`, for a stage that takes many messages at once.
@@ -208,8 +208,18 @@ where
     }
 }
 
-/// A stage seen as one that takes batches of one.
-struct OneByOne<S>(S);
+/// A stage seen as one that takes batches of one, or bundles.
+struct OneByOne<S> {
+    stage: S,
+    /// However the events come, so many are handled at the same time.
+    hands: Semaphore,
+}
+
+impl<S: Stage> OneByOne<S> {
+    fn new(stage: S) -> OneByOne<S> {
+        OneByOne { stage, hands: Semaphore::new(S::CONCURRENCY) }
+    }
+}
 
 impl<S: Stage> BatchStage for OneByOne<S> {
     const DURABLE: &'static str = S::DURABLE;
@@ -219,11 +229,13 @@ impl<S: Stage> BatchStage for OneByOne<S> {
     type Out = S::Out;
 
     async fn handle(&self, events: Vec<S::In>) -> Result<Vec<S::Out>, Failure> {
-        let mut outs = Vec::with_capacity(events.len());
-        for event in events {
-            outs.push(self.0.handle(event).await?);
-        }
-        Ok(outs)
+        let handle = async |event| {
+            let hand = self.hands.acquire().await.context("wait for a hand")?;
+            let handled = self.stage.handle(event).await;
+            drop(hand);
+            handled
+        };
+        try_join_all(events.into_iter().map(handle)).await
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time;
 use tracing::{error, warn};
 
 use crate::{
-    BatchStage, Bus, Failure,
+    BatchStage, Bus, Failure, bundle,
     publish::{self, CLAIM_HEADER},
     runner::boxed,
     topology::ACK_WAIT,
@@ -36,6 +36,9 @@ const MAX_ATTEMPTS: usize = 20;
 
 /// A handler that panics is wrong about this message, and will be again.
 const MAX_PANICS: usize = 3;
+
+/// A bundle that was delivered so often is taken apart: one of its messages may be at fault.
+const MAX_BUNDLE_ATTEMPTS: usize = 3;
 
 pub(crate) struct Settler<S: BatchStage> {
     bus: Bus,
@@ -60,7 +63,8 @@ impl<S: BatchStage> Settler<S> {
         let metrics = &self.bus.metrics;
         let inflight = metrics.inflight.with_label_values(&[S::DURABLE]);
         let timer = metrics.duration.with_label_values(&[S::DURABLE]).start_timer();
-        let size = i64::try_from(group.len()).unwrap_or(i64::MAX);
+        let size = group.iter().map(size_of::<S>).sum::<usize>();
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
         inflight.add(size);
         let settled = keep_alive(&group, self.settle_group(&group)).await;
         inflight.sub(size);
@@ -73,8 +77,8 @@ impl<S: BatchStage> Settler<S> {
         let (fresh, again): (Vec<&Message>, Vec<&Message>) =
             group.iter().partition(|it| attempt(it) == 1);
         let mut settled = Vec::new();
-        if !fresh.is_empty() {
-            settled.push(self.settle_together(fresh).await);
+        for portion in portions::<S>(fresh) {
+            settled.push(self.settle_together(portion).await);
         }
         for message in again {
             settled.push(self.settle_alone(message).await);
@@ -105,6 +109,9 @@ impl<S: BatchStage> Settler<S> {
 
     async fn settle_alone(&self, message: &Message) -> Settled {
         let attempt = attempt(message);
+        if is_bundle::<S>(message) {
+            return self.settle_bundle(message, attempt).await;
+        }
         if attempt > MAX_ATTEMPTS {
             // A handler that kills its process never gets to return a failure.
             let err = anyhow!("did not survive {MAX_ATTEMPTS} attempts");
@@ -125,12 +132,50 @@ impl<S: BatchStage> Settler<S> {
         }
     }
 
+    /// What cannot be done for all of it is done for each of its messages by itself.
+    async fn settle_bundle(&self, bundle: &Message, attempt: usize) -> Settled {
+        if attempt > MAX_BUNDLE_ATTEMPTS {
+            return self.take_apart(bundle, attempt).await;
+        }
+        match self.handle(&[bundle]).await {
+            Ok(outs) => self.finish(&[bundle], outs).await,
+            Err(Failed::Classified(Failure::Transient(err))) => {
+                self.retry(bundle, attempt, &err).await
+            }
+            Err(_) => self.take_apart(bundle, attempt).await,
+        }
+    }
+
+    /// Publishes what is in a bundle one by one. Done twice it does nothing: each has its identity.
+    async fn take_apart(&self, bundle: &Message, attempt: usize) -> Settled {
+        let messages = match bundle::unpack(bundle) {
+            Ok(messages) => messages,
+            Err(err) => return self.park(bundle, attempt, &err).await,
+        };
+        let count = messages.len();
+        warn!(stage = S::DURABLE, count, "takes a bundle apart");
+        let publish = messages.into_iter().map(|it| async move {
+            let mut headers = HeaderMap::new();
+            insert(&mut headers, header::NATS_MESSAGE_ID.as_ref(), &it.identity);
+            let started = self.bus.start(bundle.subject.to_string(), headers, it.payload);
+            publish::settle(started.await?).await
+        });
+        if let Err(err) = try_join_all(publish).await {
+            return self.retry(bundle, attempt, &anyhow::Error::new(err)).await;
+        }
+        self.acknowledge(&[bundle]).await;
+        self.count("taken_apart", count);
+        Settled::Well
+    }
+
     async fn handle(&self, messages: &[&Message]) -> Result<Vec<S::Out>, Failed> {
         let events = messages
             .iter()
             .map(|it| decode::<S>(it))
-            .collect::<anyhow::Result<Vec<S::In>>>()
+            .collect::<anyhow::Result<Vec<Vec<S::In>>>>()
             .map_err(|err| Failed::Classified(Failure::Permanent(err)))?;
+        let events: Vec<S::In> = events.into_iter().flatten().collect();
+        let count = events.len();
         // A task of its own, so that a panic fails these messages and not the process.
         let stage = Arc::clone(&self.stage);
         let handled = tokio::spawn(async move { stage.handle(events).await });
@@ -138,8 +183,8 @@ impl<S: BatchStage> Settler<S> {
             .await
             .map_err(|err| Failed::Panicked(anyhow!("the handler panicked: {err}")))?
             .map_err(Failed::Classified)?;
-        if outs.len() != messages.len() {
-            let err = anyhow!("{} outputs for {} events", outs.len(), messages.len());
+        if outs.len() != count {
+            let err = anyhow!("{} outputs for {count} events", outs.len());
             return Err(Failed::Classified(Failure::Permanent(err)));
         }
         Ok(outs)
@@ -155,6 +200,12 @@ impl<S: BatchStage> Settler<S> {
             }
             return Settled::Badly;
         }
+        self.acknowledge(messages).await;
+        self.count("done", messages.iter().map(|it| size_of::<S>(it)).sum());
+        Settled::Well
+    }
+
+    async fn acknowledge(&self, messages: &[&Message]) {
         let acks = messages.iter().map(|it| async {
             if let Err(err) = it.double_ack().await {
                 // Delivered again after the ack wait; the outputs have their identity.
@@ -162,8 +213,6 @@ impl<S: BatchStage> Settler<S> {
             }
         });
         join_all(acks).await;
-        self.count("done", messages.len());
-        Settled::Well
     }
 
     async fn retry(&self, message: &Message, attempt: usize, err: &anyhow::Error) -> Settled {
@@ -232,20 +281,56 @@ async fn keep_alive<T>(messages: &[Message], work: impl Future<Output = T>) -> T
     }
 }
 
-fn decode<S: BatchStage>(message: &Message) -> anyhow::Result<S::In> {
+/// One event, or those of a bundle.
+fn decode<S: BatchStage>(message: &Message) -> anyhow::Result<Vec<S::In>> {
     let info = message.info().map_err(boxed)?;
+    let stored_at_micros = i64::try_from(info.published.unix_timestamp_nanos() / 1_000)?;
+    let decode = |payload: &[u8], message_id: Option<&str>, claim: Option<&str>| {
+        S::In::decode(Delivered {
+            subject: &message.subject,
+            payload,
+            message_id,
+            claim,
+            stream_sequence: info.stream_sequence,
+            stored_at_micros,
+        })
+        .map_err(|err| anyhow!("decode {}: {err}", message.subject))
+    };
+    if is_bundle::<S>(message) {
+        let bundled = bundle::unpack(message)?;
+        return bundled.iter().map(|it| decode(&it.payload, Some(&it.identity), None)).collect();
+    }
     let header =
         |name: &str| message.headers.as_ref().and_then(|it| it.get(name)).map(|it| it.as_str());
-    let stored_at_micros = i64::try_from(info.published.unix_timestamp_nanos() / 1_000)?;
-    S::In::decode(Delivered {
-        subject: &message.subject,
-        payload: &message.payload,
-        message_id: header(header::NATS_MESSAGE_ID.as_ref()),
-        claim: header(CLAIM_HEADER),
-        stream_sequence: info.stream_sequence,
-        stored_at_micros,
-    })
-    .map_err(|err| anyhow!("decode {}: {err}", message.subject))
+    let message_id = header(header::NATS_MESSAGE_ID.as_ref());
+    Ok(vec![decode(&message.payload, message_id, header(CLAIM_HEADER))?])
+}
+
+fn is_bundle<S: BatchStage>(message: &Message) -> bool {
+    bundle::is_bundled(S::In::SUBJECT) && bundle::is_marked(message)
+}
+
+/// How many events it is.
+fn size_of<S: BatchStage>(message: &Message) -> usize {
+    if is_bundle::<S>(message) { bundle::size(message) } else { 1 }
+}
+
+/// Groups of as many events as the stage takes at once, or of one bundle.
+fn portions<S: BatchStage>(messages: Vec<&Message>) -> Vec<Vec<&Message>> {
+    let mut portions: Vec<Vec<&Message>> = Vec::new();
+    let mut room = 0;
+    for message in messages {
+        let size = size_of::<S>(message);
+        match portions.last_mut() {
+            Some(portion) if size <= room => portion.push(message),
+            _ => {
+                room = S::BATCH;
+                portions.push(vec![message]);
+            }
+        }
+        room = room.saturating_sub(size);
+    }
+    portions
 }
 
 /// 1 at the first delivery.

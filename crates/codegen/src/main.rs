@@ -4,11 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "posthouse/v1/mail.proto",
     "posthouse/v1/inbound.proto",
     "posthouse/v1/outbound.proto",
     "posthouse/v1/agent.proto",
+    "posthouse/v1/bundle.proto",
     "posthouse/v1/webhooks.proto",
 ];
 
@@ -41,7 +42,7 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
     let mut config = prost_build::Config::new();
     config
         .out_dir(out_dir)
-        .bytes([".posthouse.v1.Content"])
+        .bytes([".posthouse.v1.Content", ".posthouse.v1.BundledMessage"])
         // Ordered, so that the same request is the same octets.
         .btree_map([".posthouse.v1.SendRequest"]);
     for message in READ_AS_JSON.iter().chain(&WRITTEN_AS_JSON) {

@@ -11,6 +11,9 @@ pub struct Stream {
     pub deduplicates: bool,
     /// Takes messages that are delivered at a later time.
     pub schedules: bool,
+    /// What is published on it at the same moment may come as one `Bundle`. Its consumer has to
+    /// know what it handled before: within a bundle nothing is deduplicated.
+    pub bundles: bool,
 }
 
 /// How long a stream keeps a message.
@@ -45,6 +48,7 @@ pub const DEAD: Stream = Stream {
     keeps: Keeps::For(DAY.saturating_mul(30)),
     deduplicates: true,
     schedules: false,
+    bundles: false,
 };
 
 pub const STREAMS: &[Stream] = &[
@@ -55,6 +59,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::UntilPassed,
         deduplicates: true,
         schedules: false,
+        bundles: true,
     },
     // Apart from INBOUND, so that each has one consumer, whose ack floor says what can go.
     Stream {
@@ -63,6 +68,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::UntilPassed,
         deduplicates: true,
         schedules: false,
+        bundles: true,
     },
     // JetStream deduplicates per stream, not per subject: two agents that chose the same key would
     // lose mail. The ledger compares keys within their inbox.
@@ -72,6 +78,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::UntilDone,
         deduplicates: false,
         schedules: false,
+        bundles: false,
     },
     Stream {
         name: "OUTBOUND",
@@ -79,6 +86,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::UntilDone,
         deduplicates: true,
         schedules: false,
+        bundles: false,
     },
     // Each with one consumer, like SCANNED: two syncs less for every mail that goes out. What is handled
     // twice does no harm: the router's work has identities, and the reporter knows what it recorded.
@@ -88,6 +96,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::UntilPassed,
         deduplicates: true,
         schedules: false,
+        bundles: false,
     },
     Stream {
         name: "REPORTED",
@@ -95,6 +104,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::UntilPassed,
         deduplicates: true,
         schedules: false,
+        bundles: true,
     },
     Stream {
         name: "DUE",
@@ -102,6 +112,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::UntilDone,
         deduplicates: true,
         schedules: true,
+        bundles: false,
     },
     Stream {
         name: EVENTS,
@@ -109,6 +120,7 @@ pub const STREAMS: &[Stream] = &[
         keeps: Keeps::For(DAY.saturating_mul(7)),
         deduplicates: true,
         schedules: false,
+        bundles: false,
     },
 ];
 
@@ -166,6 +178,15 @@ mod tests {
     fn a_stream_that_is_swept_has_one_consumer() {
         for stream in STREAMS.iter().filter(|it| it.keeps == Keeps::UntilPassed) {
             assert_eq!(CONSUMERS.iter().filter(|it| it.stream == stream.name).count(), 1);
+        }
+    }
+
+    /// A bundle has one subject.
+    #[test]
+    fn a_stream_of_bundles_has_one_subject() {
+        for stream in STREAMS.iter().filter(|it| it.bundles) {
+            assert_eq!(stream.subjects.len(), 1);
+            assert!(stream.deduplicates && !stream.schedules);
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! The sender reads the ledger, and the keys to sign with, and never writes them: what became of a mail is an event.
 
+mod attempts;
 mod capture;
 mod config;
 mod content;
@@ -34,13 +35,15 @@ use contract::topology::{POLICIES, SHAPING};
 use service::Process;
 use store::{Schema, Store};
 
+use crate::{
+    attempts::Attempts, deliverer::Deliverer, domain_keys::DomainKeys, dot::Dots, router::Router,
+};
 pub use crate::{
     config::{Config, DkimAlgorithm, DkimKey, MtaSts, Route, Rule, Smarthost, Timeouts, TlsPolicy},
     delivery::{Attempt, Delivery},
     schedule::Retries,
     source::Pool,
 };
-use crate::{deliverer::Deliverer, domain_keys::DomainKeys, dot::Dots, router::Router};
 
 /// Routes and delivers until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
@@ -53,7 +56,9 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let domain_keys = DomainKeys::open(&store, config.domain_keys_file.as_deref()).await?;
     let dots = Dots::new(&bus);
-    let deliverer = Deliverer { ledger: store.reader, domain_keys, delivery, dots };
+    let attempts = Arc::new(Attempts { ledger: store.reader, domain_keys, delivery, dots });
+    let router = Router { attempts: Arc::clone(&attempts) };
+    let deliverer = Deliverer { attempts };
     let waiting = Arc::clone(&shaping);
     process.health.add("limits", move || {
         waiting.has_joined().then_some(()).ok_or_else(|| "no part of them yet".to_owned())
@@ -64,7 +69,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
             () = shaping.joined() => (),
             () = process.shutdown.cancelled() => return Ok(()),
         }
-        tokio::try_join!(bus.run(Router), bus.run(deliverer), hello::check(&config)).map(drop)
+        tokio::try_join!(bus.run(router), bus.run(deliverer), hello::check(&config)).map(drop)
     };
     tokio::select! {
         worked = work => worked?,

@@ -2,6 +2,7 @@
 
 mod board;
 mod buckets;
+mod bundles;
 mod outage;
 mod runner;
 mod schedule;
@@ -16,8 +17,9 @@ use std::{
 
 use async_nats::jetstream;
 use bus::Bus;
-use contract::{Content, MailReceived, content::Place};
+use contract::{Bundle, Content, MailReceived, MailScanned, content::Place};
 use local_nats::{LocalNats, Options};
+use prost::Message as _;
 use service::Process;
 use tempfile::TempDir;
 
@@ -55,6 +57,27 @@ impl Bench {
         let stream = self.jetstream().await.get_stream(stream).await.expect("stream");
         let info = stream.consumer_info(durable).await.expect("consumer");
         info.num_pending + info.num_ack_pending as u64
+    }
+
+    /// The mails in SCANNED, whether they came bundled or not.
+    async fn scanned(&self) -> Vec<String> {
+        let mut stream = self.jetstream().await.get_stream("SCANNED").await.expect("stream");
+        let mut ids = Vec::new();
+        for sequence in 1..=stream.info().await.expect("info").state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.expect("message");
+            let payloads = match message.headers.get("Mail-Bundle") {
+                Some(_) => {
+                    let bundle = Bundle::decode(message.payload).expect("a bundle");
+                    bundle.messages.into_iter().map(|it| it.payload).collect()
+                }
+                None => vec![message.payload],
+            };
+            for payload in payloads {
+                ids.push(MailScanned::decode(payload).expect("a mail").mail_id);
+            }
+        }
+        ids.sort();
+        ids
     }
 }
 

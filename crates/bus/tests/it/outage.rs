@@ -41,7 +41,9 @@ async fn goes_on_when_nats_is_back() {
     })
     .await;
     eventually(Duration::from_secs(60), || async {
-        calls.of("before") > 0 && calls.of("after") > 0 && bench.count("SCANNED").await == 2
+        calls.of("before") > 0
+            && calls.of("after") > 0
+            && bench.scanned().await == ["after", "before"]
     })
     .await;
     assert!(bench.process.health.unready().is_empty());

@@ -41,10 +41,12 @@ async fn takes_what_is_done_and_nothing_else() {
     let bus = bench.bus.clone();
     tasks.spawn(async move { bus.run(Scanner).await });
     eventually(SOON, || async { bench.waiting("INBOUND", "scanner").await == 0 }).await;
+    let scanned = bench.count("SCANNED").await;
     bench.bus.sweep_once().await.expect("sweep");
     assert_eq!(bench.count("INBOUND").await, 0);
     // Storage has seen nothing, so nothing that it needs may go.
-    assert_eq!(bench.count("SCANNED").await, 20);
+    assert!(scanned > 0);
+    assert_eq!(bench.count("SCANNED").await, scanned);
 
     let bus = bench.bus.clone();
     tasks.spawn(async move { bus.run(Storage).await });

@@ -914,6 +914,22 @@ pub struct EmailError {
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
 }
+/// Several messages of one subject, published as one with the header field Mail-Bundle: one synced
+/// write for all of them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Bundle {
+    #[prost(message, repeated, tag = "1")]
+    pub messages: ::prost::alloc::vec::Vec<BundledMessage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BundledMessage {
+    /// What Nats-Msg-Id would be if it had been published by itself.
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    /// A message of the subject's type.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub payload: ::prost::bytes::Bytes,
+}
 // Webhooks, and the events about what an account has besides mail. The events travel as JSON (proto3 JSON
 // mapping, camelCase) and have the shape of `Event`, with one of the summaries below as their data.
 

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-/// How many mails a sender works on at the same time. Most of them wait for the other side.
-pub(crate) const HANDS: usize = 128;
+/// How many mails each of a sender's two stages works on at the same time. Most of them wait for the
+/// other side.
+pub(crate) const HANDS: usize = 64;
 
 /// One site has no more than this, waiting mails included, unless it is quick.
 const MOST: usize = HANDS / 4;
@@ -17,7 +18,7 @@ const MOST: usize = HANDS / 4;
 /// Mail at a quick site waits no longer than this for its turn.
 const QUICK: Duration = Duration::from_millis(250);
 
-/// When so many are busy, the rest is for sites that have fewer than `FEW`.
+/// When so many are busy in both, the rest is for sites that have fewer than `FEW`.
 const CROWDED: usize = HANDS * 3 / 4;
 
 const FEW: usize = 2;
