@@ -6,7 +6,16 @@ use serde_json::Value;
 
 /// Lowest first: a crate depends only on crates of lower lines. The second and third are one layer.
 const LAYERS: [&[&str]; 5] = [
-    &["contract", "injection", "outside", "service", "local-nats", "test-dns", "test-peer", "codegen"],
+    &[
+        "contract",
+        "injection",
+        "outside",
+        "service",
+        "local-nats",
+        "test-dns",
+        "test-peer",
+        "codegen",
+    ],
     &["mail"],
     &["bus", "store"],
     &["intake", "scanner", "storage", "sender", "webhooks", "gateway", "trainer"],

@@ -33,7 +33,8 @@ async fn a_client_that_comes_and_goes_has_each_event_once() -> anyhow::Result<()
     let inbox = agent.inbox().await?;
     let load = Load::start(&cluster.smtp(), &inbox.address, CLIENTS, MAILS);
     let api = cluster.api()?;
-    let reader = Reader { agent: agent.clone(), after: "oldest".to_owned(), seen: Vec::new(), turns: 7 };
+    let reader =
+        Reader { agent: agent.clone(), after: "oldest".to_owned(), seen: Vec::new(), turns: 7 };
     let reading = tokio::spawn(reader.read_all());
 
     for (accepted, restarted) in [(15, "gateway-1"), (40, "nats"), (70, "storage-1")] {
@@ -123,13 +124,12 @@ impl Reader {
 
     /// By server-sent events, and gone in the middle.
     async fn stream(&mut self) -> anyhow::Result<()> {
-        let url = format!("{}/v1/events", self.agent.api.base());
+        let url = format!("{}/v1/events?after=oldest", self.agent.api.base());
         let request = reqwest::Client::new().get(url).bearer_auth(&self.agent.token);
-        let request = request.header("accept", "text/event-stream");
-        let request = match self.after.as_str() {
-            "oldest" => request.query(&[("after", "oldest")]),
-            after => request.header("last-event-id", after),
-        };
+        let mut request = request.header("accept", "text/event-stream");
+        if self.after != "oldest" {
+            request = request.header("last-event-id", &self.after);
+        }
         let mut response = timeout(Duration::from_secs(5), request.send()).await??;
         ensure!(response.status() == 200, "{}", response.status());
         let mut text = String::new();

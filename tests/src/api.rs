@@ -41,11 +41,6 @@ impl Answer {
 }
 
 impl Api {
-    /// The address that paths are put after.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
     pub fn new(address: SocketAddr) -> anyhow::Result<Api> {
         // A long-poll is held up to 25 s.
         let http = Client::builder().timeout(Duration::from_secs(40)).no_proxy().build()?;

@@ -11,8 +11,7 @@ use tempfile::TempDir;
 
 use crate::{Api, Postgres, Program, SOON, Smtp, binary, eventually, free_port};
 
-pub const SERVICES: [&str; 6] =
-    ["intake", "scanner", "storage", "sender", "webhooks", "gateway"];
+pub const SERVICES: [&str; 6] = ["intake", "scanner", "storage", "sender", "webhooks", "gateway"];
 
 pub const DOMAIN: &str = "posthouse.test";
 

@@ -88,7 +88,8 @@ impl Input for Happened {
     const SUBJECT: &'static str = "mail.v1.event.>";
 
     fn decode(delivered: Delivered<'_>) -> Decoded<Happened> {
-        let subject = EventSubject::parse(delivered.subject).ok_or("not the subject of an event")?;
+        let subject =
+            EventSubject::parse(delivered.subject).ok_or("not the subject of an event")?;
         Ok(Happened { subject, sequence: delivered.stream_sequence })
     }
 }

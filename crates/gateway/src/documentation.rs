@@ -16,8 +16,8 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, deliveries, domains, emails, events, gateway::Gateway, inboxes, outbox, poll,
-    problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
+    accounts, attachments, deliveries, domains, emails, events, gateway::Gateway, inboxes, outbox,
+    poll, problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
     unsubscribe, uploads, webhooks,
 };
 

@@ -202,7 +202,8 @@ impl Reading {
                 let Step { events, place, has_more } = step.ok()?;
                 reading.place = place;
                 if !events.is_empty() {
-                    let events: Vec<_> = events.iter().map(|it| sent(&it.event(place.stream))).collect();
+                    let events: Vec<_> =
+                        events.iter().map(|it| sent(&it.event(place.stream))).collect();
                     return Some((stream::iter(events), reading));
                 }
                 if has_more {

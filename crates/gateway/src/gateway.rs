@@ -83,7 +83,8 @@ pub(crate) struct Parts {
 
 impl Gateway {
     pub(crate) fn new(config: &Config, store: Store, bus: Bus, parts: Parts) -> Gateway {
-        let Parts { links, tokens, webhook_secrets, targets, vault, checker, metrics, stop } = parts;
+        let Parts { links, tokens, webhook_secrets, targets, vault, checker, metrics, stop } =
+            parts;
         Gateway {
             reader: store.reader,
             writer: store.writer,

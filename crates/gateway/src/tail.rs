@@ -27,6 +27,9 @@ use crate::{
 const MOST_EVENTS: usize = 4_096;
 const MOST_OCTETS: usize = 16 * 1024 * 1024;
 
+/// Stands for the place before everything that is kept.
+const OLDEST: &str = "oldest";
+
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
 /// Cloning shares it.
@@ -76,22 +79,24 @@ impl Tail {
 
     /// The place that a client names, if it can go on from there: "oldest", a cursor, or now.
     pub(crate) async fn place(&self, after: Option<&str>) -> Result<Place, Problem> {
+        let given = after.filter(|it| *it != OLDEST).map(decode).transpose()?;
+        if let Some(place) = given.filter(|it| self.reaches(*it)) {
+            return Ok(place);
+        }
         let bounds = self.log.bounds().await.map_err(away)?;
         let place = |sequence| Place { stream: bounds.stream, sequence };
-        match after {
-            None => Ok(place(bounds.last)),
-            Some("oldest") => Ok(place(bounds.first - 1)),
-            Some(text) => {
-                let place = Place::decode(text).ok_or_else(|| {
-                    Problem::invalid_request(format!(
-                        "after={text:?} is no cursor: take one unchanged from an event or an answer, \
-                         or \"oldest\""
-                    ))
-                })?;
-                check(place, bounds)?;
-                Ok(place)
-            }
+        match (given, after) {
+            (Some(place), _) => check(place, bounds).map(|()| place),
+            (None, Some(_)) => Ok(place(bounds.first - 1)),
+            (None, None) => Ok(place(bounds.last)),
         }
+    }
+
+    /// Whether memory has everything behind a place.
+    fn reaches(&self, place: Place) -> bool {
+        self.lock().as_ref().is_some_and(|recent| {
+            recent.stream == place.stream && (recent.from..=recent.last).contains(&place.sequence)
+        })
     }
 
     /// What is wanted of the events behind a place, oldest first.
@@ -230,6 +235,14 @@ impl Recent {
     }
 }
 
+fn decode(text: &str) -> Result<Place, Problem> {
+    Place::decode(text).ok_or_else(|| {
+        Problem::invalid_request(format!(
+            "after={text:?} is no cursor: take one unchanged from an event or an answer, or {OLDEST:?}"
+        ))
+    })
+}
+
 /// Whether the stream still has everything behind a place.
 fn check(place: Place, bounds: Bounds) -> Result<(), Problem> {
     let oldest = Place { stream: bounds.stream, sequence: bounds.first - 1 };
@@ -249,5 +262,6 @@ fn check(place: Place, bounds: Bounds) -> Result<(), Problem> {
 }
 
 fn away(err: anyhow::Error) -> Problem {
-    Problem::unavailable("NATS cannot be reached now; your cursor stays good, try again").caused_by(err)
+    Problem::unavailable("NATS cannot be reached now; your cursor stays good, try again")
+        .caused_by(err)
 }

@@ -242,8 +242,9 @@ impl Targets {
 
     /// posthouse-webhooks looks again at each connection: names change.
     async fn check(&self, url: &str) -> Result<String, Problem> {
-        let refused =
-            |err: &dyn std::fmt::Display| Problem::unprocessable("invalid_url", format!("url: {err}"));
+        let refused = |err: &dyn std::fmt::Display| {
+            Problem::unprocessable("invalid_url", format!("url: {err}"))
+        };
         let target = Target::parse(url, self.allow_private).map_err(|err| refused(&err))?;
         if let Some(name) = target.name() {
             match self.lookup.addresses(name).await {
@@ -269,7 +270,8 @@ fn events(asked: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
     }
     if let Some(unknown) = events.iter().find(|it| !EVENT_TYPES.contains(&it.as_str())) {
         let known = EVENT_TYPES.join(", ");
-        let message = format!("events: there is no {unknown:?}; there are {known}, and \"*\" for all");
+        let message =
+            format!("events: there is no {unknown:?}; there are {known}, and \"*\" for all");
         return Err(Problem::unprocessable("unknown_event", message));
     }
     events.sort();

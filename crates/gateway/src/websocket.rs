@@ -9,7 +9,9 @@ use axum::{
     Router,
     extract::{
         FromRef, State,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+        ws::{
+            CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
+        },
     },
     http::HeaderMap,
     response::Response,
@@ -24,17 +26,8 @@ use tokio::{
 };
 
 use crate::{
-    caller,
-    event_cursor::Place,
-    events::Events,
-    gateway::Gateway,
-    params::Params,
-    problem::Problem,
-    selection::Selection,
-    sockets::Sockets,
-    tail::Step,
-    token,
-    waiters::Waiter,
+    caller, event_cursor::Place, events::Events, gateway::Gateway, params::Params,
+    problem::Problem, selection::Selection, sockets::Sockets, tail::Step, token, waiters::Waiter,
 };
 
 /// So many events are read ahead of a client.
@@ -134,8 +127,16 @@ async fn connect(
             let patience = door.sockets.patience;
             let heard_at = Instant::now();
             let session = Session {
-                socket, events: door.events, account_id, token_hash, wanted, place, waiter, patience,
-                heard_at, _slot: slot,
+                socket,
+                events: door.events,
+                account_id,
+                token_hash,
+                wanted,
+                place,
+                waiter,
+                patience,
+                heard_at,
+                _slot: slot,
             };
             tracker.track_future(session.run())
         }))
@@ -188,10 +189,11 @@ impl Session {
     /// What happened since; whether there is more.
     async fn tell(&mut self) -> Result<bool, Option<Close>> {
         let read = self.events.tail.read(&self.wanted, self.place, PAGE).await;
-        let Step { events, place, has_more } = read.map_err(|problem| match problem.status.as_u16() {
-            410 => Some(Close::EventsLost),
-            _ => Some(Close::Unavailable),
-        })?;
+        let Step { events, place, has_more } =
+            read.map_err(|problem| match problem.status.as_u16() {
+                410 => Some(Close::EventsLost),
+                _ => Some(Close::Unavailable),
+            })?;
         for event in events {
             self.say(event.frame(place.stream)).await?;
         }
@@ -296,7 +298,9 @@ impl Close {
             Close::Silent => (4000, "no answer to pings"),
             Close::Revoked => (4001, "the token is not valid any more"),
             Close::TooSlow => (4008, "you read too slowly: connect again with after=<last cursor>"),
-            Close::EventsLost => (4010, "events were lost: GET /v1/events says from where to go on"),
+            Close::EventsLost => {
+                (4010, "events were lost: GET /v1/events says from where to go on")
+            }
             Close::Unavailable => (1013, "try again with after=<last cursor>"),
         }
     }

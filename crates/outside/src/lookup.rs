@@ -55,8 +55,7 @@ impl Lookup {
     /// At least one address. One that is not public spoils all: whoever mixes them waits for the
     /// moment when the right one is picked.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
-        let mut name =
-            Name::from_ascii(host).map_err(|_| LookupError::NoName(host.to_owned()))?;
+        let mut name = Name::from_ascii(host).map_err(|_| LookupError::NoName(host.to_owned()))?;
         // Absolute, so that no search list is tried.
         name.set_fqdn(true);
         let unknown = |err| LookupError::Unknown(host.to_owned(), err);

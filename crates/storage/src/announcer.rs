@@ -50,7 +50,9 @@ impl Announcer {
             if let Err(err) = &done
                 && was_well
             {
-                tracing::warn!("what happened to inboxes and domains waits to be announced: {err:#}");
+                tracing::warn!(
+                    "what happened to inboxes and domains waits to be announced: {err:#}"
+                );
             }
             was_well = done.is_ok();
         }

@@ -7,7 +7,8 @@ use contract::{Emit as _, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
 use crate::{
-    answerable, companions, events, failure, matching, metrics::Metrics, portions::portions, reports::Reports,
+    answerable, companions, events, failure, matching, metrics::Metrics, portions::portions,
+    reports::Reports,
 };
 
 const STAGE: &str = "storage";

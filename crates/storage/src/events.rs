@@ -208,7 +208,13 @@ fn event_id(parts: &[&str]) -> String {
     format!("evt_{}", id.simple())
 }
 
-pub(crate) fn event(parts: &[&str], name: &str, timestamp: String, account_id: &str, email: Email) -> Event {
+pub(crate) fn event(
+    parts: &[&str],
+    name: &str,
+    timestamp: String,
+    account_id: &str,
+    email: Email,
+) -> Event {
     Event {
         event_id: event_id(parts),
         event: name.to_owned(),

@@ -73,7 +73,10 @@ pub enum Switch {
     /// On from where it stopped.
     Resume,
     /// On from this place in the stream of events; what came before is left out.
-    Skip { stream: i64, position: u64 },
+    Skip {
+        stream: i64,
+        position: u64,
+    },
 }
 
 /// An inbox whose events wait.

@@ -104,7 +104,10 @@ mod tests {
         let data = json!({ "id": "eml_1", "subject": "s", "attachments": "x".repeat(MOST_OCTETS) });
         let body = body(&data);
         assert_eq!(body["data"]["truncated"], true);
-        assert_eq!((&body["data"]["emailId"], &body["data"]["subject"]), (&json!("eml_1"), &json!("s")));
+        assert_eq!(
+            (&body["data"]["emailId"], &body["data"]["subject"]),
+            (&json!("eml_1"), &json!("s"))
+        );
         assert!(body["data"]["attachments"].is_null());
     }
 

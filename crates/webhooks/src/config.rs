@@ -37,9 +37,7 @@ impl Default for Config {
             nats: "nats://127.0.0.1:4222".to_owned(),
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             timeout_seconds: 10,
-            retry_seconds: vec![
-                5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 21_600, 36_000,
-            ],
+            retry_seconds: vec![5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 21_600, 36_000],
             disable_after_seconds: 24 * 60 * 60,
             allow_private_targets: false,
             dns: Vec::new(),

@@ -66,13 +66,16 @@ pub(crate) async fn round(
         lanes.into_iter().partition(|it| it.due_at <= now);
     if webhook.progress.resume_at > 0 {
         // Who did not answer is asked with one event, and with nothing new.
-        due.extend(later.drain(..));
+        due.append(&mut later);
         due.truncate(1);
     }
     let (work, position) = if due.is_empty() {
         let (work, position) = new(caller, webhook).await?;
         if position == webhook.progress.position {
-            return Ok(Rounded::Idle { due_at: later.first().map(|it| it.due_at), seen: bounds.last });
+            return Ok(Rounded::Idle {
+                due_at: later.first().map(|it| it.due_at),
+                seen: bounds.last,
+            });
         }
         (work, position)
     } else {
@@ -122,15 +125,12 @@ async fn settle(
 }
 
 /// The events of inboxes that waited for their time.
-async fn waiting(
-    caller: &Caller,
-    webhook: &Webhook,
-    due: Vec<Lane>,
-) -> Result<Vec<Work>, Failure> {
+async fn waiting(caller: &Caller, webhook: &Webhook, due: Vec<Lane>) -> Result<Vec<Work>, Failure> {
     let mut work = Vec::new();
     for lane in due {
         let filters = subjects(webhook, Some(&lane.inbox_id));
-        let page = caller.log.read(filters, lane.sequence.saturating_sub(1), EVENTS_OF_A_LANE).await?;
+        let page =
+            caller.log.read(filters, lane.sequence.saturating_sub(1), EVENTS_OF_A_LANE).await?;
         let read_to = page.events.last().map(|it| it.sequence);
         // What is behind the webhook's position comes with its new events.
         let mut events = page.events;
@@ -155,9 +155,12 @@ async fn new(caller: &Caller, webhook: &Webhook) -> Result<(Vec<Work>, u64), Fai
     let ids: Vec<String> = inboxes.keys().cloned().collect();
     let waiting = caller.store.reader.waiting_lanes(&webhook.id, &ids).await.map_err(failure)?;
     inboxes.retain(|inbox_id, _| !waiting.contains(inbox_id));
-    let work = inboxes
-        .into_iter()
-        .map(|(inbox_id, events)| Work { inbox_id, attempts: 0, events, rest: None });
+    let work = inboxes.into_iter().map(|(inbox_id, events)| Work {
+        inbox_id,
+        attempts: 0,
+        events,
+        rest: None,
+    });
     Ok((work.collect(), position))
 }
 
@@ -176,7 +179,9 @@ fn subjects(webhook: &Webhook, inbox_id: Option<&str>) -> Vec<String> {
     let inbox_id = inbox_id.or(webhook.inbox_id.as_deref()).unwrap_or("*");
     match &webhook.events[..] {
         [] => vec![event_subject(&webhook.account_id, inbox_id, ">")],
-        events => events.iter().map(|it| event_subject(&webhook.account_id, inbox_id, it)).collect(),
+        events => {
+            events.iter().map(|it| event_subject(&webhook.account_id, inbox_id, it)).collect()
+        }
     }
 }
 

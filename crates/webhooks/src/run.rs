@@ -37,11 +37,7 @@ pub(crate) async fn run(caller: &Caller, webhook_id: &str) -> Result<Vec<Record>
     }
 }
 
-async fn work(
-    caller: &Caller,
-    mut webhook: Webhook,
-    owner: &str,
-) -> Result<Vec<Record>, Failure> {
+async fn work(caller: &Caller, mut webhook: Webhook, owner: &str) -> Result<Vec<Record>, Failure> {
     let (writer, id) = (&caller.store.writer, webhook.id.clone());
     let end = Instant::now() + TURN;
     while Instant::now() < end && !caller.stop.is_cancelled() {

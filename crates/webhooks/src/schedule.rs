@@ -48,7 +48,13 @@ impl Schedule {
     }
 
     /// What a webhook's attempts make of it: brings `round` up to date with them.
-    pub(crate) fn conclude(&self, before: &Progress, answers: &[Answer], round: &mut Round, now: i64) {
+    pub(crate) fn conclude(
+        &self,
+        before: &Progress,
+        answers: &[Answer],
+        round: &mut Round,
+        now: i64,
+    ) {
         let progress = &mut round.progress;
         if answers.iter().any(Answer::is_success) {
             progress.failures = 0;
@@ -113,10 +119,8 @@ mod tests {
 
     #[test]
     fn a_receiver_may_ask_for_more_time() {
-        let asked = |seconds| Answer {
-            retry_after: Some(Duration::from_secs(seconds)),
-            ..answer(503)
-        };
+        let asked =
+            |seconds| Answer { retry_after: Some(Duration::from_secs(seconds)), ..answer(503) };
         let next = |seconds| schedule().next(1, &asked(seconds), 0).expect("a time");
         assert_eq!(next(100), 100 * SECOND);
         assert_eq!(next(1_000_000), HOUR);

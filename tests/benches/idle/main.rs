@@ -59,7 +59,10 @@ async fn run(count: usize) -> anyhow::Result<()> {
     println!("| before | {:.0} |", mib(before));
     println!("| open and idle | {:.0} |", mib(with));
     println!("| after one event to all | {:.0} |", mib(after));
-    println!("\n{:.1} KiB each; opened in {opening:.1?}; one event to all in {telling:.1?}", mib(with.saturating_sub(before)) * 1_024.0 / count as f64);
+    println!(
+        "\n{:.1} KiB each; opened in {opening:.1?}; one event to all in {telling:.1?}",
+        mib(with.saturating_sub(before)) * 1_024.0 / count as f64
+    );
     drop(sockets);
     cluster.stop().await
 }

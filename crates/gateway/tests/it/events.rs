@@ -24,7 +24,12 @@ pub(crate) async fn announce(bench: &Bench, inbox: &Inbox, event: &str, subject:
 }
 
 fn subjects(page: &Value) -> Vec<&str> {
-    page["data"].as_array().unwrap().iter().map(|it| it["data"]["subject"].as_str().unwrap()).collect()
+    page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["data"]["subject"].as_str().unwrap())
+        .collect()
 }
 
 async fn read(agent: &Agent<'_>, query: &str) -> Value {
@@ -51,7 +56,10 @@ async fn what_happened_is_replayed_in_order_page_by_page() {
     let after = read(&agent, &format!("after={second}&limit=1")).await;
     assert_eq!(subjects(&after), ["2"]);
     let event = &rest["data"][0];
-    assert_eq!((&event["event"], &event["inboxId"]), (&"email.sent".into(), &inbox.id.clone().into()));
+    assert_eq!(
+        (&event["event"], &event["inboxId"]),
+        (&"email.sent".into(), &inbox.id.clone().into())
+    );
     assert_eq!(event["accountId"], agent.id);
     // Nothing new, and no wait.
     let cursor = rest["cursor"].as_str().unwrap();
@@ -67,7 +75,12 @@ async fn a_request_is_held_until_something_happens() {
     announce(&bench, &inbox, "email.sent", "before").await;
     let waiting = tokio::spawn(Answer::to(agent.request(Method::GET, "/v1/events")));
     eventually(async || {
-        bench.process.metrics.text().unwrap().contains("mail_gateway_event_readers{service=\"gateway\"} 1")
+        bench
+            .process
+            .metrics
+            .text()
+            .unwrap()
+            .contains("mail_gateway_event_readers{service=\"gateway\"} 1")
     })
     .await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -82,9 +95,12 @@ async fn types_and_inbox_narrow_the_answer() {
     let bench = Bench::new().await;
     let agent = bench.agent().await;
     let (one, other) = (agent.inbox().await, agent.inbox().await);
-    for (inbox, event) in
-        [(&one, "email.sent"), (&other, "email.sent"), (&one, "email.bounced"), (&one, "inbox.warned")]
-    {
+    for (inbox, event) in [
+        (&one, "email.sent"),
+        (&other, "email.sent"),
+        (&one, "email.bounced"),
+        (&one, "inbox.warned"),
+    ] {
         announce(&bench, inbox, event, &format!("{event} {}", inbox.id == one.id)).await;
     }
     // Both from the stream and from memory.
@@ -96,10 +112,10 @@ async fn types_and_inbox_narrow_the_answer() {
         };
         let sent = ["email.sent true", "email.sent false"];
         assert_eq!(ask("types=email.sent").await, sent[skipped..]);
-        assert_eq!(ask("types=inbox.warned,email.bounced").await, [
-            "email.bounced true",
-            "inbox.warned true"
-        ]);
+        assert_eq!(
+            ask("types=inbox.warned,email.bounced").await,
+            ["email.bounced true", "inbox.warned true"]
+        );
         assert_eq!(ask("types=email.*").await.len(), 3 - skipped);
         assert_eq!(ask(&format!("inbox={}", other.id)).await, ["email.sent false"]);
         assert_eq!(ask(&format!("inbox={}&types=email.sent", one.id)).await, sent[skipped..1]);
@@ -133,7 +149,11 @@ async fn a_cursor_that_leads_nowhere_says_so() {
         let request = bench.http.get(format!("{url}/v1/events?after={after}&timeout=0"));
         let answer = Answer::to(request.bearer_auth(&agent.token)).await;
         let body = answer.json();
-        assert_eq!((answer.status.as_u16(), body["error"].as_str().unwrap()), (410, code), "{body}");
+        assert_eq!(
+            (answer.status.as_u16(), body["error"].as_str().unwrap()),
+            (410, code),
+            "{body}"
+        );
         assert!(body["message"].as_str().unwrap().contains("after=oldest"), "{body}");
         body["oldestCursor"].as_str().unwrap().to_owned()
     };

@@ -43,7 +43,10 @@ async fn a_webhook_is_made_read_changed_and_deleted() {
     let rotated = agent.post(&format!("{path}/rotate"), &json!({})).await.ok();
     assert_ne!(rotated["secret"], made["secret"]);
     assert!(rotated["previousSecretUntil"].is_string());
-    assert_eq!(agent.get(&format!("{path}/attempts")).await.ok(), json!({ "data": [], "cursor": null }));
+    assert_eq!(
+        agent.get(&format!("{path}/attempts")).await.ok(),
+        json!({ "data": [], "cursor": null })
+    );
     assert_eq!(agent.delete(&path).await.ok(), json!({}));
     agent.get(&path).await.is(404, "not_found");
 }
@@ -54,9 +57,17 @@ async fn what_leads_inside_or_nowhere_is_refused() {
     let agent = bench.agent().await;
     let inbox = agent.inbox().await;
     for url in [
-        "https://127.0.0.1/", "https://0x7f.1/", "https://[::1]/", "https://169.254.169.254/latest",
-        "https://home.test/", "https://none.test/", "https://localhost/", "http://hook.test/",
-        "https://u:p@hook.test/", "hook.test", "",
+        "https://127.0.0.1/",
+        "https://0x7f.1/",
+        "https://[::1]/",
+        "https://169.254.169.254/latest",
+        "https://home.test/",
+        "https://none.test/",
+        "https://localhost/",
+        "http://hook.test/",
+        "https://u:p@hook.test/",
+        "hook.test",
+        "",
     ] {
         let answer = agent.post("/v1/webhooks", &json!({ "url": url })).await;
         answer.is(422, "invalid_url");

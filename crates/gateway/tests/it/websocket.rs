@@ -83,7 +83,10 @@ async fn events_come_in_the_contracts_form() {
     assert_eq!(next(&mut socket).await, json!({ "type": "pong" }));
     say(&mut socket, json!({ "type": "shout" })).await;
     let complaint = next(&mut socket).await;
-    assert_eq!((&complaint["type"], &complaint["code"]), (&json!("error"), &json!("invalid_message")));
+    assert_eq!(
+        (&complaint["type"], &complaint["code"]),
+        (&json!("error"), &json!("invalid_message"))
+    );
 }
 
 #[tokio::test]

@@ -106,9 +106,8 @@ impl Reader {
             )
         };
         let mut connection = self.connection().await?;
-        let bind = |query: sql::Bound, id: &String| {
-            query.bind(webhook_id.to_owned()).bind(sql::text(id))
-        };
+        let bind =
+            |query: sql::Bound, id: &String| query.bind(webhook_id.to_owned()).bind(sql::text(id));
         let rows =
             sql::fetch(&mut connection, inbox_ids, 2, statement, bind).await.map_err(&failed)?;
         rows.iter().map(|row| row.try_get("inbox_id")).collect::<sqlx::Result<_>>().map_err(&failed)

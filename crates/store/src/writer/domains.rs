@@ -2,7 +2,8 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{Writer, commit};
 use crate::{
-    Added, Announcement, Checked, Domain, DomainKeys, DomainStatus, Error, NewDomain, Recorded, Vault,
+    Added, Announcement, Checked, Domain, DomainKeys, DomainStatus, Error, NewDomain, Recorded,
+    Vault,
     dialect::Dialect,
     domain::SealedKeys,
     moment::now,

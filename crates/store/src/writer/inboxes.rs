@@ -76,12 +76,13 @@ impl Writer {
         let failed = Error::query("delete expired inboxes");
         let expired = "deleted_at IS NULL AND expires_at < $1";
         // Asked of a reader first: even an UPDATE without effect takes SQLite's write lock.
-        let count: i64 =
-            sqlx::query_scalar(AssertSqlSafe(format!("SELECT COUNT(*) FROM inboxes WHERE {expired}")))
-                .bind(expired_before)
-                .fetch_one(&self.database.read)
-                .await
-                .map_err(&failed)?;
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT COUNT(*) FROM inboxes WHERE {expired}"
+        )))
+        .bind(expired_before)
+        .fetch_one(&self.database.read)
+        .await
+        .map_err(&failed)?;
         if count == 0 {
             return Ok(0);
         }

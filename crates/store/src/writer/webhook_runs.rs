@@ -7,10 +7,8 @@ use super::{
     webhooks::{locked, position, switch_off},
 };
 use crate::{
-    ATTEMPTS_KEPT, Announcement, Error, Lane, Leased, Round, WebhookAttempt,
-    moment::now,
-    reader::webhooks::webhook,
-    sql,
+    ATTEMPTS_KEPT, Announcement, Error, Lane, Leased, Round, WebhookAttempt, moment::now,
+    reader::webhooks::webhook, sql,
 };
 
 impl Writer {
@@ -161,12 +159,14 @@ impl Writer {
 
     /// Gives a webhook back whatever it has to hear of: who does so sees to it that somebody looks.
     pub async fn drop_webhook(&self, webhook_id: &str, owner: &str) -> Result<(), Error> {
-        sqlx::query("UPDATE webhooks SET owner = '', leased_until = 0 WHERE id = $1 AND owner = $2")
-            .bind(webhook_id.to_owned())
-            .bind(owner.to_owned())
-            .execute(&self.database.write)
-            .await
-            .map_err(Error::query("give a webhook back"))?;
+        sqlx::query(
+            "UPDATE webhooks SET owner = '', leased_until = 0 WHERE id = $1 AND owner = $2",
+        )
+        .bind(webhook_id.to_owned())
+        .bind(owner.to_owned())
+        .execute(&self.database.write)
+        .await
+        .map_err(Error::query("give a webhook back"))?;
         Ok(())
     }
 

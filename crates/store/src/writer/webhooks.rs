@@ -182,7 +182,10 @@ async fn switch_on(
 
 /// Ends a SELECT of a webhook that is about to change.
 pub(super) fn locked(dialect: Dialect, condition: &str) -> String {
-    format!("SELECT {WEBHOOK}, leased_until, wanted FROM webhooks WHERE {condition}{}", dialect.lock_rows())
+    format!(
+        "SELECT {WEBHOOK}, leased_until, wanted FROM webhooks WHERE {condition}{}",
+        dialect.lock_rows()
+    )
 }
 
 /// A sequence of a stream, which no stream makes larger.

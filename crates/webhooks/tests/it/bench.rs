@@ -57,12 +57,8 @@ impl Bench {
         store.writer.create_account(ACCOUNT, 4, "hash").await.unwrap();
         let process = Process::default();
         let bus = Bus::connect(&nats.url, "test", &process).await.unwrap();
-        let config = Config {
-            nats: nats.url.clone(),
-            database,
-            allow_private_targets: true,
-            ..config
-        };
+        let config =
+            Config { nats: nats.url.clone(), database, allow_private_targets: true, ..config };
         let receiver = Receiver::start().await;
         let running = Vec::new();
         Bench { _nats: nats, store, bus, config, receiver, running, process, _dir: dir }
@@ -218,10 +214,7 @@ impl Receiver {
         format!("http://{}/{name}", self.address)
     }
 
-    pub(crate) fn answer(
-        &self,
-        answers: impl Fn(&str, &Call) -> Answer + Send + Sync + 'static,
-    ) {
+    pub(crate) fn answer(&self, answers: impl Fn(&str, &Call) -> Answer + Send + Sync + 'static) {
         *self.answers.lock().unwrap() = Arc::new(answers);
     }
 

@@ -130,7 +130,10 @@ async fn pings_and_repeats_are_beside_the_order() {
     bench.due(WebhookDue { ping: true, ..WebhookDue::next(&id, "evt_ping".to_owned()) }).await;
     eventually(async || bench.attempts(&id).await.len() == 3).await;
     let calls = bench.receiver.calls("hook");
-    assert_eq!((calls[2].header("webhook-id"), &calls[2].json()["event"]), ("evt_ping", &"webhook.ping".into()));
+    assert_eq!(
+        (calls[2].header("webhook-id"), &calls[2].json()["event"]),
+        ("evt_ping", &"webhook.ping".into())
+    );
     let attempts = bench.attempts(&id).await;
     assert_eq!(attempts.iter().map(|it| it.attempt).collect::<Vec<_>>(), [1, 0, 0]);
     // Another account's event is not told, whoever asks for it.

@@ -15,7 +15,8 @@ async fn error(bench: &Bench, id: &str) -> String {
 /// The name was a public one when the webhook was made, and is looked up again at the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_leads_inside_by_now_is_not_followed() {
-    let dns = Dns::start("rebound IN A 127.0.0.1\nmixed IN A 192.88.100.1\nmixed IN A 127.0.0.1").await;
+    let dns =
+        Dns::start("rebound IN A 127.0.0.1\nmixed IN A 192.88.100.1\nmixed IN A 127.0.0.1").await;
     let mut bench = Bench::with(Config { dns: vec![dns.address], ..Config::default() }).await;
     bench.config.allow_private_targets = false;
     let port = bench.receiver.address.port();

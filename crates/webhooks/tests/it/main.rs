@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod bench;
-mod delivery;
 mod dead;
+mod delivery;
 mod guarded;
 mod retries;

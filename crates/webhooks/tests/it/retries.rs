@@ -14,8 +14,8 @@ async fn an_inbox_waits_for_its_event_and_others_go_on() {
     bench.receiver.answer(move |_, call| {
         use std::sync::atomic::Ordering::SeqCst;
         let is_poison = call.subject() == "a1";
-        let fails = is_poison
-            && failures.fetch_update(SeqCst, SeqCst, |it| it.checked_sub(1)).is_ok();
+        let fails =
+            is_poison && failures.fetch_update(SeqCst, SeqCst, |it| it.checked_sub(1)).is_ok();
         Answer::Status(if fails { 500 } else { 204 })
     });
     bench.start();
@@ -35,17 +35,21 @@ async fn an_inbox_waits_for_its_event_and_others_go_on() {
         .filter(|it| it.sequence == 1)
         .map(|it| (it.attempt, it.outcome.as_str(), it.status, it.next_attempt_at.is_some()))
         .collect();
-    assert_eq!(of_a1, [(1, "failed", 500, true), (2, "failed", 500, true), (3, "delivered", 204, false)]);
+    assert_eq!(
+        of_a1,
+        [(1, "failed", 500, true), (2, "failed", 500, true), (3, "delivered", 204, false)]
+    );
     assert_eq!(bench.store.reader.count_lanes(&id).await.unwrap(), 0);
     bench.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_takes_is_given_up_and_the_inbox_goes_on() {
-    let mut bench =
-        Bench::with(Config { retry_seconds: vec![1], ..Config::default() }).await;
+    let mut bench = Bench::with(Config { retry_seconds: vec![1], ..Config::default() }).await;
     let id = bench.webhook("hook", &["email.received"]).await;
-    bench.receiver.answer(|_, call| Answer::Status(if call.subject() == "bad" { 400 } else { 200 }));
+    bench
+        .receiver
+        .answer(|_, call| Answer::Status(if call.subject() == "bad" { 400 } else { 200 }));
     bench.start();
     bench.announce("ibx_a", "email.received", "bad").await;
     bench.announce("ibx_a", "email.received", "good").await;
