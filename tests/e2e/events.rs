@@ -158,7 +158,7 @@ async fn inboxes_and_threads_are_told_of() -> anyhow::Result<()> {
         let mail = serde_json::json!({
             "from": other.address, "to": [inbox.address], "subject": subject, "body": { "text": "x" }
         });
-        agent.send(&mail, Some(subject)).await?.success()?;
+        agent.send(&mail, Some(&subject.replace([' ', ':'], "-"))).await?.success()?;
         agent.wait_for(&inbox, subject).await?;
     }
     agent.delete(&format!("/v1/inboxes/{}", inbox.id)).await?.success()?;

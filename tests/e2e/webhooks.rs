@@ -98,7 +98,7 @@ async fn mail(agent: &Agent, from: &Inbox, to: &Inbox, subject: &str) -> anyhow:
     let mail = json!({
         "from": from.address, "to": [to.address], "subject": subject, "body": { "text": "Hello." }
     });
-    agent.send(&mail, Some(subject)).await?.success()?;
+    agent.send(&mail, Some(&subject.replace(' ', "-"))).await?.success()?;
     Ok(())
 }
 
