@@ -1,5 +1,6 @@
 //! What 5,000 idle WebSockets cost a gateway: its resident memory with none and with all of them, and how
-//! long one event takes to all.
+//! long one event takes to all. And how long a client takes that reads 10,000 events from the beginning,
+//! from a gateway that has none of them in memory.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this is for")]
 
@@ -17,6 +18,8 @@ use tokio_tungstenite::{
 };
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+const EVENTS: usize = 10_000;
 
 /// Opened at the same time.
 const AT_ONCE: usize = 50;
@@ -64,6 +67,41 @@ async fn run(count: usize) -> anyhow::Result<()> {
         mib(with.saturating_sub(before)) * 1_024.0 / count as f64
     );
     drop(sockets);
+    replay(cluster, &agent).await
+}
+
+async fn replay(mut cluster: Cluster, agent: &Agent) -> anyhow::Result<()> {
+    let client = async_nats::connect(&cluster.nats.url).await?;
+    let jetstream = async_nats::jetstream::new(client);
+    let subject = format!("mail.v1.event.{}.ibx_1.email.sent", agent.account);
+    // As long as the event of a usual mail.
+    let data = serde_json::json!({ "id": "eml_1", "preview": "x".repeat(1_000) });
+    for n in (0..EVENTS).collect::<Vec<_>>().chunks(500) {
+        let publish = n.iter().map(async |n| {
+            let event = serde_json::json!({ "eventId": format!("evt_{n}"), "data": data });
+            let ack = jetstream.publish(subject.clone(), event.to_string().into()).await?;
+            anyhow::Ok(ack.await.map(drop)?)
+        });
+        futures_util::future::try_join_all(publish).await?;
+    }
+    cluster.kill("gateway-1").await?;
+    cluster.restart("gateway-1").await?;
+    for limit in [100, 1_000] {
+        let (mut after, mut read, started) = ("oldest".to_owned(), 0, Instant::now());
+        loop {
+            let types = "types=email.sent&timeout=0";
+            let path = format!("/v1/events?after={after}&limit={limit}&{types}");
+            let page = agent.get(&path).await?.success()?;
+            let events = page["data"].as_array().context("read events")?.len();
+            if events == 0 {
+                break;
+            }
+            read += events;
+            after = page["cursor"].as_str().context("read cursor")?.to_owned();
+        }
+        ensure!(read >= EVENTS, "only {read} events");
+        println!("{read} events replayed by {limit}: {:.2?}", started.elapsed());
+    }
     cluster.stop().await
 }
 

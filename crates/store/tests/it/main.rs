@@ -1,6 +1,7 @@
 //! The store on real databases: every test runs on SQLite and on PostgreSQL.
 
 mod accounts;
+mod announcements;
 mod brakes;
 mod concurrency;
 mod corpus;
@@ -22,3 +23,4 @@ mod search;
 mod standings;
 mod suppressions;
 mod threads;
+mod webhooks;
