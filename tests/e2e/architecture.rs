@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 5] = [
         "test-peer",
         "codegen",
     ],
-    &["mail"],
+    &["mail", "documents"],
     &["bus", "store"],
     &["intake", "scanner", "storage", "sender", "webhooks", "gateway", "trainer"],
     &["posthouse", "e2e"],

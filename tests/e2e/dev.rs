@@ -91,13 +91,16 @@ async fn the_next_start_finds_the_data() -> anyhow::Result<()> {
     let mut smtp = Smtp::connect(first.smtp).await?;
     smtp.send("x@example.com", &[&inbox.address], mail).await?;
     agent.wait_for(&inbox, "Kept").await?;
+    let order = crate::documents::order();
+    smtp.send("x@example.com", &[&inbox.address], order.as_bytes()).await?;
+    crate::documents::check_flagged(&agent.wait_for(&inbox, "Application").await?);
     let status = first.program.signal(Signal::INT).await?;
     assert!(status.success(), "{status}: {}", first.program.log());
 
     let mut second = Dev::start("second", folder.path())?;
     second.ready().await?;
     let agent = e2e::Agent { api: Api::new(second.api)?, ..agent };
-    assert_eq!(agent.emails(&inbox).await?.len(), 1);
+    assert_eq!(agent.emails(&inbox).await?.len(), 2);
     second.program.terminate().await
 }
 

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use contract::{
-    DeliveryDue, DeliveryReported, EVENT_TYPES, Happened, Input, MailReceived, MailScanned,
-    OutcomeResolved, Submission, SubmissionAccepted, SubmissionScanned, WebhookDue,
+    DeliveryDue, DeliveryReported, EVENT_TYPES, Happened, Input, MailReceived, MailReviewed,
+    MailScanned, OutcomeResolved, Submission, SubmissionAccepted, SubmissionScanned, WebhookDue,
     topology::{CLAIMS, CONSUMERS, DIRECTORY, DOTS, POLICIES, SHAPING, STREAMS, UPLOADS},
 };
 
@@ -53,6 +53,7 @@ fn every_subject_names_its_message() {
     let declared: BTreeSet<(&str, &str)> = [
         (MailReceived::SUBJECT, "MailReceived"),
         (MailScanned::SUBJECT, "MailScanned"),
+        (MailReviewed::SUBJECT, "MailReviewed"),
         (Submission::SUBJECT, "SendRequest"),
         (SubmissionScanned::SUBJECT, "SubmissionScanned"),
         (SubmissionAccepted::SUBJECT, "SubmissionAccepted"),

@@ -4,29 +4,33 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "posthouse/v1/mail.proto",
     "posthouse/v1/inbound.proto",
     "posthouse/v1/outbound.proto",
     "posthouse/v1/agent.proto",
     "posthouse/v1/bundle.proto",
+    "posthouse/v1/review.proto",
     "posthouse/v1/webhooks.proto",
 ];
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
-const WRITTEN_AS_JSON: [&str; 15] = [
+const WRITTEN_AS_JSON: [&str; 18] = [
     "Event",
     "InboxEvent",
     "Standing",
     "Figures",
     "Email",
+    "EmailDecision",
     "EmailAttachment",
     "EmailSecurity",
     "SecurityReason",
     "RecipientResult",
     "EmailError",
     "AutoReply",
+    "Hold",
+    "HoldReason",
     "InboxSummary",
     "DomainSummary",
     "DomainProblem",
@@ -69,6 +73,8 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
     }
     for (field, absent) in [
         ("EmailAttachment.download_url", "Option::is_none"),
+        ("EmailAttachment.text", "Option::is_none"),
+        ("EmailAttachment.text_truncated", "std::ops::Not::not"),
         ("Email.idempotency_key", "Option::is_none"),
         ("Email.recipients", "Vec::is_empty"),
         ("Email.error", "Option::is_none"),
@@ -76,10 +82,20 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.body_differs", "std::ops::Not::not"),
         ("Email.auto_reply", "Option::is_none"),
         ("AutoReply.reason", "String::is_empty"),
+        ("Email.hold", "Option::is_none"),
+        ("Hold.expires_at", "Option::is_none"),
+        ("Hold.decided_at", "Option::is_none"),
+        ("Hold.decided_by", "Option::is_none"),
+        ("Hold.note", "Option::is_none"),
+        ("HoldReason.email_id", "Option::is_none"),
         ("SendAttachment.upload_id", "String::is_empty"),
         ("Email.held_reason", "Option::is_none"),
         ("Email.held_until", "Option::is_none"),
         ("Email.send_at", "Option::is_none"),
+        ("Email.sender_authenticated", "Option::is_none"),
+        ("Email.decision", "Option::is_none"),
+        ("EmailSecurity.action", "Option::is_none"),
+        ("EmailSecurity.first_contact", "Option::is_none"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

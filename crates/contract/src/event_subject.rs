@@ -15,6 +15,7 @@ pub const EVENT_TYPES: &[&str] = &[
     "email.bounced",
     "email.cancelled",
     "email.complained",
+    "email.declined",
     "email.deferred",
     "email.delivered",
     "email.expired",

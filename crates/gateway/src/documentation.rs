@@ -16,9 +16,10 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, deliveries, domains, emails, events, gateway::Gateway, inboxes, outbox,
-    poll, problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
-    unsubscribe, uploads, webhooks,
+    accounts, attachments, audit, canaries, deliveries, domains, emails, events, gateway::Gateway,
+    holds, inboxes, outbound_allow, outbound_policy, outbox, policy, poll, problem::ProblemBody,
+    quarantine, replies, reputation, resolve, reviews, search, send, senders, suppressions,
+    threads, unsubscribe, uploads, webhooks,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -83,7 +84,9 @@ pub(crate) enum Errors {
         (name = "emails", description = "Mail received and sent"),
         (name = "events", description = "What happens, as it happens and afterwards"),
         (name = "webhooks", description = "Events pushed to a URL"),
+        (name = "policy", description = "What is done with received mail, and what was decided on it"),
         (name = "threads", description = "Conversations"),
+        (name = "holds", description = "Mail that somebody has to approve before it goes"),
         (name = "suppressions", description = "Addresses that get no mail"),
         (name = "lists", description = "Leaving lists, for those who get their mail"),
         (name = "service", description = "The service itself"),
@@ -100,6 +103,15 @@ pub(crate) enum Errors {
         threads::list, threads::read,
         send::send, replies::reply, replies::reply_all, replies::forward, resolve::resolve,
         outbox::cancel, search::search,
+        policy::of_account, policy::set_for_account, policy::of_inbox, policy::set_for_inbox,
+        senders::of_account, senders::add_to_account, senders::remove_from_account,
+        senders::of_inbox, senders::add_to_inbox, senders::remove_from_inbox,
+        quarantine::list, reviews::release, reviews::refuse, audit::list,
+        holds::list, holds::approve, holds::decline,
+        outbound_policy::of_account, outbound_policy::set_for_account, outbound_policy::of_inbox,
+        outbound_policy::set_for_inbox, outbound_policy::reset_for_inbox,
+        outbound_allow::list, outbound_allow::add, outbound_allow::remove,
+        canaries::list, canaries::add, canaries::remove,
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
         webhooks::create, webhooks::list, webhooks::read, webhooks::change, webhooks::delete,
@@ -173,6 +185,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (52, 52));
+        assert_eq!((ids.len(), count), (66, 66));
     }
 }

@@ -8,20 +8,21 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
     domains, emails, events,
     finish::finish,
-    inboxes,
+    holds, inboxes,
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
-    outbox,
+    outbound_allow, outbound_policy, outbox,
     params::PublicUrl,
-    poll,
+    policy, poll,
     problem::Problem,
+    quarantine,
     repeats::Repeats,
-    replies, reputation, resolve, search, send,
+    replies, reputation, resolve, reviews, search, send, senders,
     signups::{Signups, TrustedProxies},
     sockets::Sockets,
     suppressions,
@@ -139,10 +140,19 @@ impl Gateway {
             .merge(replies::routes())
             .merge(resolve::routes())
             .merge(outbox::routes())
+            .merge(holds::routes())
+            .merge(outbound_policy::routes())
+            .merge(outbound_allow::routes())
+            .merge(canaries::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
             .merge(reputation::routes())
+            .merge(policy::routes())
+            .merge(senders::routes())
+            .merge(quarantine::routes())
+            .merge(reviews::routes())
+            .merge(audit::routes())
             .merge(search::routes())
             .merge(webhooks::routes())
             .merge(websocket::routes())

@@ -59,9 +59,12 @@ impl Metrics {
         duration: Duration,
     ) {
         let method = match *method {
-            Method::GET | Method::HEAD | Method::POST | Method::PATCH | Method::DELETE => {
-                method.as_str()
-            }
+            Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE => method.as_str(),
             _ => "other",
         };
         let route = route.unwrap_or("unmatched");

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, collections::HashSet, ops::Range};
 
 use crate::{
-    Assessment, Flag, Reason, Sample, VERSION,
+    Assessment, Flag, Kind, Reason, Sample, VERSION,
     detector::{DETECTORS, Finding, Reading},
     extract::{Extractor, Place},
     features::Features,
@@ -44,6 +44,9 @@ impl Assessor {
         let mut loudest: Option<Reason> = None;
         let truncated = self.extractor.read(sample, |place, reading| {
             reasons.extend(found(place, reading));
+            if reading.kind == Kind::Divergent {
+                return;
+            }
             let (told, window) = self.model.signals(&Features::of(reading));
             signals = signals.worst(told);
             let Some(range) = window else { return };
@@ -73,7 +76,10 @@ impl Assessor {
 
 /// What the rules find in a text.
 pub(crate) fn found(place: &Place, reading: &Reading<'_>) -> Vec<Reason> {
-    let found = DETECTORS.iter().flat_map(|detector| {
+    // What diverges was read where it stands.
+    let detectors =
+        DETECTORS.iter().filter(|it| reading.kind != Kind::Divergent || it.name == "divergent");
+    let found = detectors.flat_map(|detector| {
         let findings = (detector.detect)(reading);
         findings.into_iter().map(move |it| (detector, it))
     });
@@ -158,7 +164,7 @@ pub(crate) fn excerpt(text: &str, span: &Range<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Kind, Part};
+    use crate::Part;
 
     fn assess(parts: &[(Kind, &str)]) -> Assessment {
         let parts = parts.iter().map(|(kind, text)| Part { kind: *kind, text: (*text).to_owned() });

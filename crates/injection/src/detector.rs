@@ -2,6 +2,7 @@
 
 mod assistant;
 mod conceal;
+mod divergent;
 mod exfiltrate;
 mod fence;
 mod hidden;
@@ -56,6 +57,7 @@ pub(crate) const DETECTORS: &[Detector] = &[
     Detector { name: "prompt", version: "1", detect: prompt::detect },
     Detector { name: "conceal", version: "1", detect: conceal::detect },
     Detector { name: "hidden", version: "1", detect: hidden::detect },
+    Detector { name: "divergent", version: "1", detect: divergent::detect },
     Detector { name: "smuggling", version: "1", detect: smuggling::detect },
     Detector { name: "fence", version: "1", detect: fence::detect },
     Detector { name: "exfiltrate", version: "1", detect: exfiltrate::detect },

@@ -63,6 +63,9 @@ impl Extractor {
         let mut reasons = Vec::new();
         self.read(sample, |place, reading| {
             reasons.extend(found(place, reading));
+            if reading.kind == Kind::Divergent {
+                return;
+            }
             let features = Features::of(reading);
             passages.push(Passage { text: reading.view.text().to_owned(), features });
         });

@@ -13,6 +13,7 @@ mod features;
 mod lexicon;
 mod model;
 mod phishing;
+pub mod secrets;
 mod view;
 mod window;
 
@@ -61,6 +62,9 @@ pub enum Kind {
     Filename,
     /// An attached text, such as a calendar entry.
     Attached,
+    /// What only one of the plain text and the HTML says. It is read as part of that one too, so only
+    /// the difference is judged here.
+    Divergent,
 }
 
 /// What a mail is suspected of, by its stable name.
@@ -69,6 +73,7 @@ pub enum Flag {
     PromptInjection,
     SocialEngineering,
     HiddenText,
+    DivergentParts,
     UnicodeSmuggling,
     EncodedPayload,
     FenceEscape,
@@ -122,6 +127,7 @@ impl Kind {
             Kind::Link => "link",
             Kind::Filename => "filename",
             Kind::Attached => "attached",
+            Kind::Divergent => "divergent",
         }
     }
 
@@ -138,6 +144,7 @@ impl Flag {
             Flag::PromptInjection => "prompt_injection",
             Flag::SocialEngineering => "social_engineering",
             Flag::HiddenText => "hidden_text",
+            Flag::DivergentParts => "divergent_parts",
             Flag::UnicodeSmuggling => "unicode_smuggling",
             Flag::EncodedPayload => "encoded_payload",
             Flag::FenceEscape => "fence_escape",

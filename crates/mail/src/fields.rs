@@ -28,6 +28,9 @@ const WANTED: &[&str] = &[
     "to",
 ];
 
+/// Fields that no program acts on, but that an agent may be shown; those that begin with `X-` too.
+const TOLD: &[&str] = &["comments", "keywords", "list-id", "organization"];
+
 /// What is beyond this is not read as fields, but as text. Postfix takes a fifth of it by default.
 const MAX_SECTION: usize = 512 * 1024;
 /// What is longer is cut. Far beyond what a list of a thousand recipients needs.
@@ -35,12 +38,18 @@ const MAX_FIELD: usize = 128 * 1024;
 /// Some parameter syntax costs more than linear time.
 const MAX_CONTENT_TYPE: usize = 8 * 1024;
 const MAX_FIELDS: usize = 64;
+/// Of a field that is only told.
+const MAX_TOLD: usize = 8 * 1024;
+/// Words that make a text of a value.
+const MIN_PROSE: usize = 4;
 const MAX_MAILBOXES: usize = 1000;
 /// A message identifier cannot be folded (RFC 5322 section 2.1.1); what is longer is none.
 pub(crate) const MAX_MESSAGE_ID: usize = 998;
 
 pub(crate) struct Fields<'a> {
     fields: Vec<(&'static str, &'a [u8])>,
+    /// Names as they stand and values of those that are told.
+    told: Vec<(&'a [u8], &'a [u8])>,
 }
 
 impl<'a> Fields<'a> {
@@ -55,13 +64,19 @@ impl<'a> Fields<'a> {
         headers.retain(|it| is_field(section, it));
         // Lines of which none is a field are no header section, but text.
         if headers.is_empty() && !section.trim_ascii().is_empty() {
-            return (Fields { fields: Vec::new() }, octets);
+            return (Fields { fields: Vec::new(), told: Vec::new() }, octets);
         }
         let fields = headers.iter().filter_map(|it| {
             let name = WANTED.iter().find(|name| name.eq_ignore_ascii_case(it.name.as_str()))?;
             Some((*name, &section[it.offset_start as usize..it.offset_end as usize]))
         });
-        (Fields { fields: fields.take(MAX_FIELDS).collect() }, body)
+        let told = headers.iter().filter(|it| is_told(it.name.as_str())).map(|it| {
+            let value = it.offset_start as usize;
+            let name = it.offset_field as usize..value - 1;
+            (section[name].trim_ascii_end(), &section[value..it.offset_end as usize])
+        });
+        let told = told.take(MAX_FIELDS).collect();
+        (Fields { fields: fields.take(MAX_FIELDS).collect(), told }, body)
     }
 
     /// The text of a field, encoded words decoded (RFC 2047), on one line.
@@ -142,6 +157,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The texts of fields that say something to whoever is shown them.
+    pub(crate) fn told(&self) -> impl Iterator<Item = String> {
+        self.told.iter().filter_map(|(name, value)| {
+            let text = one_line(&unstructured(&value[..value.len().min(MAX_TOLD)]));
+            let custom = name.get(..2).is_some_and(|it| it.eq_ignore_ascii_case(b"x-"));
+            (!custom || is_prose(&text)).then_some(text)
+        })
+    }
+
     /// The field as it stands.
     pub(crate) fn first(&self, name: &str) -> Option<&'a [u8]> {
         self.all(name).next()
@@ -150,6 +174,23 @@ impl<'a> Fields<'a> {
     fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(it, _)| *it == name).map(|(_, value)| *value)
     }
+}
+
+fn is_told(name: &str) -> bool {
+    let custom = name.get(..2).is_some_and(|it| it.eq_ignore_ascii_case("x-"));
+    custom || TOLD.iter().any(|it| it.eq_ignore_ascii_case(name))
+}
+
+/// Words, where most fields of this kind hold tokens, numbers and signatures.
+fn is_prose(text: &str) -> bool {
+    let is_word = |it: &&str| {
+        let word = it.trim_matches(|it: char| it.is_ascii_punctuation());
+        word.chars().all(char::is_alphabetic) && word.chars().count() > 1
+    };
+    let all = text.split_whitespace().count();
+    let words = text.split_whitespace().filter(is_word).count();
+    let gapless = text.chars().filter(|it| *it >= '\u{2e80}').count();
+    (words >= MIN_PROSE && words * 2 > all) || gapless >= 2 * MIN_PROSE
 }
 
 /// On one line, without control characters: NUL, which PostgreSQL refuses, and line breaks, which
@@ -243,6 +284,16 @@ mod tests {
     fn folded_fields_and_encoded_words() {
         let fields = fields("sUbject : =?utf-8?Q?caf=C3=A9?=\r\n =?utf-8?B?IMOp?= x\r\n\ty\r\n");
         assert_eq!(fields.text("subject").as_deref(), Some("café é x y"));
+    }
+
+    #[test]
+    fn fields_that_say_something_are_told() {
+        let fields = fields(
+            "Comments: a\r\nX-Spam: score=5 tests=A,B,C\r\nx-note: =?utf-8?q?please?= do as\r\n you\r\n \
+             are told\r\nKeywords: b, c\r\nX-ID: 15 of 16 no 8\r\nReceived: from here by there\r\n",
+        );
+        let told: Vec<String> = fields.told().collect();
+        assert_eq!(told, ["a", "please do as you are told", "b, c"]);
     }
 
     #[test]

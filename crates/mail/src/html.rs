@@ -4,6 +4,8 @@
 //! stack of open elements says what is hidden, so time is linear and depth cannot hurt.
 
 mod flow;
+mod selector;
+mod sheet;
 mod style;
 mod walk;
 
@@ -12,7 +14,11 @@ use html5gum::{
     emitters::callback::{CallbackEmitter, CallbackEvent},
 };
 
+use sheet::{Sheet, is_for_screen};
 use walk::Walk;
+
+/// Octets of style sheets that are read.
+const MAX_SHEET: usize = 512 * 1024;
 
 /// The channels of an HTML body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,17 +39,54 @@ pub(crate) struct Page {
 
 /// Reads an HTML body, until some channel has `limit` octets.
 pub(crate) fn read(html: &str, limit: usize) -> Page {
-    let mut walk = Walk::new(limit);
+    let mut walk = Walk::new(limit, sheet(html));
+    each(html, |event| walk.take(event));
+    walk.page()
+}
+
+/// The style sheets of a page; those after an element count for it too.
+fn sheet(html: &str) -> Sheet {
+    let mut sheet = Sheet::default();
+    if !mentions_style(html) {
+        return sheet;
+    }
+    let mut css = String::new();
+    let (mut is_style, mut is_media, mut counts) = (false, false, false);
+    each(html, |event| {
+        match event {
+            CallbackEvent::OpenStartTag { name } => (is_style, counts) = (name == b"style", true),
+            CallbackEvent::AttributeName { name } => is_media = name == b"media",
+            CallbackEvent::AttributeValue { value } if is_style && is_media => {
+                counts = is_for_screen(&String::from_utf8_lossy(value));
+            }
+            CallbackEvent::String { value } if is_style && counts => {
+                css.push_str(&String::from_utf8_lossy(value));
+                css.push('\n');
+            }
+            CallbackEvent::EndTag { .. } => is_style = false,
+            _ => (),
+        }
+        css.len() < MAX_SHEET
+    });
+    sheet.read(&css);
+    sheet
+}
+
+fn mentions_style(html: &str) -> bool {
+    memchr::memchr_iter(b'<', html.as_bytes()).any(|at| {
+        html.as_bytes().get(at + 1..at + 6).is_some_and(|it| it.eq_ignore_ascii_case(b"style"))
+    })
+}
+
+/// Hands out what the tokenizer finds, until `take` says that it is enough.
+fn each(html: &str, mut take: impl FnMut(CallbackEvent<'_>) -> bool) {
     let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| {
         // A token ends the iteration below.
-        (!walk.take(event)).then_some(())
+        (!take(event)).then_some(())
     });
     // Script, style and the like hold no markup (WHATWG HTML section 13.2.5).
     emitter.naively_switch_states(true);
-    let mut tokenizer = Tokenizer::new_with_emitter(html, emitter);
-    tokenizer.next();
-    drop(tokenizer);
-    walk.page()
+    Tokenizer::new_with_emitter(html, emitter).next();
 }
 
 #[cfg(test)]
@@ -108,7 +151,13 @@ mod tests {
             "clip:rect(0,0,0,0);position:absolute",
             "mso-hide:all",
             "color:transparent",
+            "color:rgba(0, 0, 0, 0)",
             "color:#fff;background-color:white",
+            "color:white",
+            "color:#fdfdfd",
+            "d\\69splay:n\\6f ne",
+            "clip-path:inset(50%)",
+            "display:none!important;display:block",
         ] {
             check(&format!("a<span style=\"{style}\">b<i>c</i></span>d"), "ad", "bc");
         }
@@ -126,12 +175,65 @@ mod tests {
             "max-height:0.5em",
             "max-height:none",
             "color:#fff;background-color:#000",
-            "color:white",
+            "color:#fff;background:url(x.png)",
+            "color:#f0f0f0",
+            "font:16px/0 serif",
+            "display:none;display:block",
             "text-indent:-1em",
             "position:absolute;left:0",
         ] {
             check(&format!("a<span style=\"{style}\">b</span>"), "ab", "");
         }
+    }
+
+    #[test]
+    fn style_sheets_hide() {
+        for (sheet, element) in [
+            (".z{display:none}", "<p class='a Z'>"),
+            ("#z{display:none}", "<p id=z>"),
+            ("p[data-x='1']{display:none}", "<p data-x=1>"),
+            ("p[class^=pre]{display:none}", "<p class=preheader>"),
+            ("table .z, a:hover{display:none}", "<table><td class=z>"),
+            ("div>.z{display:none}", "<div><p class=z>"),
+            (":not(.y){display:none}", "<p class=z>"),
+            (".z{display:none!important}", "<p class=z style='display:block'>"),
+            (".z{DISPLAY:/**/N\\6fne}", "<p class=z>"),
+            ("@media screen{.z{opacity:0}}", "<p class=z>"),
+            ("@supports (display:grid){.z{font-size:0}}", "<p class=z>"),
+            (".y{background:#eee} .z{color:#eee}", "<div class=y><p class=z>"),
+            ("<!-- .z{display:none} -->", "<p class=z>"),
+        ] {
+            check(&format!("<style>{sheet}</style>{element}b"), "", "b");
+            check(&format!("{element}b</p></div></table><STYLE>{sheet}</STYLE>"), "", "b");
+        }
+        check("<style media=print>.z{display:none}</style><p class=z>b", "b", "");
+    }
+
+    #[test]
+    fn style_sheets_show() {
+        for (sheet, element) in [
+            (".z{display:none}", "<p class=y>"),
+            (".z{display:none} .z{display:block}", "<p class=z>"),
+            ("p.z{display:block} .z{display:none}", "<p class=z>"),
+            (".z{display:none}", "<p class=z style='display:block'>"),
+            ("@media (max-width:600px){.z{display:none}}", "<p class=z>"),
+            ("@media print{.z{display:none}}", "<p class=z>"),
+            ("p:first-child,.z:hover,.z::before{display:none}", "<p class=z>"),
+            (".y{background:#222} .z{color:#fff}", "<div class=y><p class=z>"),
+            ("*{color:#fff} body{background-image:url(dark.png)}", "<body><p class=z>"),
+            (".z{display:none", "<p class=y>"),
+        ] {
+            check(&format!("<style>{sheet}</style>{element}b"), "b", "");
+        }
+    }
+
+    /// As MJML writes it.
+    #[test]
+    fn what_is_shown_again_within_is_read() {
+        check("<td style='font-size:0px'><div style='font-size:13px'>a</div>b</td>", "a", "b");
+        check("<p style=visibility:hidden>a<b style=visibility:visible>b</b></p>", "b", "a");
+        check("<p style=color:#fff>a<b style=background:#000>b</b></p>", "b", "a");
+        check("<p style=display:none>a<b style=display:block>b</b></p>", "", "ab");
     }
 
     #[test]
@@ -178,8 +280,11 @@ mod tests {
             "<!--",
             "&",
             "<td><p hidden>",
+            "<p class=z id=y>",
+            "<style>.z{display:none}</style>",
+            "<style>",
         ] {
-            let html = format!("<p {}", piece.repeat(300_000 / piece.len()));
+            let html = format!("<p {}", piece.repeat(150_000 / piece.len()));
             read(&html, usize::MAX);
             read(&html[3..], usize::MAX);
         }

@@ -8,13 +8,18 @@ mod check;
 mod classify;
 mod compose;
 mod custom;
+mod divergence;
 mod encoding;
 mod fields;
 mod html;
+mod impostor;
+mod likeness;
+mod links;
 mod list;
 mod message;
 mod mime;
 mod notification;
+mod outgoing;
 mod report;
 mod return_path;
 mod surface;
@@ -34,15 +39,19 @@ pub use crate::{
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    impostor::{Acquaintances, IMPOSTOR_VERSION, Person, Sighting, suspicions},
+    likeness::{Likeness, likeness, registrable},
+    links::link_hosts,
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
+    outgoing::outgoing_texts,
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
     return_path::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,
         mail_of_message_id, return_paths,
     },
-    surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
+    surface::{Attached, Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
     timing::Timing,
     whole::{Flaw, MAX_CONTENT, Whole},
 };

@@ -154,6 +154,9 @@ fn describe(entity: &Entity<'_>) -> Attachment {
         content_type: entity.media_type(),
         size_bytes: entity.octets().len() as u64,
         content_id: entity.fields.message_ids("content-id").into_iter().next().unwrap_or_default(),
+        // Told by whoever opens documents.
+        text: String::new(),
+        text_truncated: false,
     }
 }
 

@@ -131,6 +131,12 @@ impl<'a> Entity<'a> {
         !disposed && matches!(self.media_type().as_str(), "text/plain" | "text/html")
     }
 
+    /// A report of machines on a mail, in lines of text (RFC 3464, RFC 8098, RFC 5965).
+    pub(crate) fn is_report(&self) -> bool {
+        let main = self.main_type() == "message";
+        main && !matches!(self.subtype(), "rfc822" | "global" | "partial" | "external-body")
+    }
+
     /// The file name as the sender wrote it.
     pub(crate) fn filename(&self) -> Option<&str> {
         let named = self.disposition.as_ref().and_then(|it| it.attribute("filename"));

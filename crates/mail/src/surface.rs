@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use contract::SendRequest;
 
 use crate::{
+    divergence::divergence,
     fields::Fields,
     html,
     mime::{Entity, Tree},
@@ -12,6 +13,8 @@ use crate::{
 
 /// Mails within mails are opened this deep.
 const MAX_NESTING: usize = 3;
+/// Pairs of alternatives that are compared.
+const MAX_ALTERNATIVES: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SurfaceKind {
@@ -33,6 +36,8 @@ pub enum SurfaceKind {
     Filename,
     /// An attached text, such as a calendar entry.
     Attached,
+    /// What only one of two alternatives says; it stands in that one too.
+    Divergent,
 }
 
 /// One piece of a mail as it is read.
@@ -40,13 +45,27 @@ pub enum SurfaceKind {
 pub struct Surface {
     pub kind: SurfaceKind,
     pub text: String,
+    /// Which of the attachments it is the text of.
+    pub attachment: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Surfaces {
     pub list: Vec<Surface>,
+    pub attachments: Vec<Attached>,
     /// There was more than the limit allowed.
     pub truncated: bool,
+}
+
+/// An attachment, of an enclosed mail too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attached {
+    /// Its place among `Message::attachments`; `None` in an enclosed mail.
+    pub place: Option<usize>,
+    pub filename: String,
+    pub content_type: String,
+    /// Nothing if it is text, which is among the surfaces; calendars and cards are here too.
+    pub octets: Vec<u8>,
 }
 
 /// The surfaces of a content, those of enclosed mails included; `limit` octets of text at most.
@@ -56,14 +75,18 @@ pub fn surfaces(content: &[u8], limit: usize) -> Surfaces {
     while let Some((content, nesting)) = pending.pop_front() {
         let tree = Tree::read(&content);
         collected.fields(&tree.root().fields);
+        let mut place = (nesting == 0).then_some(0);
         for at in tree.leaves() {
             let entity = &tree.entities[at];
+            let own = if entity.is_inline_text() { None } else { place };
+            place = place.map(|it| it + usize::from(own.is_some()));
             if entity.is("message/rfc822") && nesting < MAX_NESTING {
                 pending.push_back((entity.octets(), nesting + 1));
             } else {
-                collected.entity(entity);
+                collected.entity(entity, own);
             }
         }
+        collected.alternatives(&tree);
     }
     collected.surfaces
 }
@@ -77,16 +100,22 @@ pub fn request_surfaces(request: &SendRequest, limit: usize) -> Surfaces {
     collected.add(SurfaceKind::Subject, request.subject.clone());
     if let Some(body) = &request.body {
         collected.add(SurfaceKind::Text, body.text.clone());
-        collected.page(&body.html);
+        collected.page(&body.html, None);
     }
     for value in request.headers.values() {
         collected.add(SurfaceKind::Text, value.clone());
     }
-    for attachment in &request.attachments {
-        collected.add(SurfaceKind::Filename, attachment.filename.clone());
-        if attachment.content_type.starts_with("text/") {
-            let text = String::from_utf8_lossy(&attachment.content).into_owned();
-            collected.add(SurfaceKind::Attached, text);
+    for (place, it) in request.attachments.iter().enumerate() {
+        let is_text = it.content_type.starts_with("text/");
+        let attachment = collected.attachment(Attached {
+            place: Some(place),
+            filename: it.filename.clone(),
+            content_type: it.content_type.to_ascii_lowercase(),
+            octets: if is_text { Vec::new() } else { it.content.clone() },
+        });
+        if is_text {
+            let text = String::from_utf8_lossy(&it.content).into_owned();
+            collected.add_of(SurfaceKind::Attached, text, attachment);
         }
     }
     collected.surfaces
@@ -102,47 +131,100 @@ impl Collected {
         if let Some(subject) = fields.text("subject") {
             self.add(SurfaceKind::Subject, subject);
         }
-        for field in ["from", "reply-to", "to", "cc"] {
+        for field in ["from", "sender", "reply-to", "to", "cc"] {
             for mailbox in fields.mailboxes(field) {
                 self.add(SurfaceKind::Name, mailbox.name);
             }
         }
-    }
-
-    fn entity(&mut self, entity: &Entity<'_>) {
-        if let Some(filename) = entity.filename() {
-            self.add(SurfaceKind::Filename, filename.to_owned());
-        }
-        match entity.media_type().as_str() {
-            "text/html" => self.page(&entity.text()),
-            "text/plain" if entity.is_inline_text() => {
-                self.add(SurfaceKind::Text, entity.text());
-            }
-            media_type if media_type.starts_with("text/") => {
-                self.add(SurfaceKind::Attached, entity.text());
-            }
-            _ => (),
+        // Mail programs do not show them to people.
+        for text in fields.told() {
+            self.add(SurfaceKind::Attribute, text);
         }
     }
 
-    fn page(&mut self, html: &str) {
+    fn entity(&mut self, entity: &Entity<'_>, place: Option<usize>) {
+        if let Some(description) = entity.fields.text("content-description") {
+            self.add(SurfaceKind::Attribute, description);
+        }
+        let media_type = entity.media_type();
+        if entity.is_inline_text() {
+            if let Some(filename) = entity.filename() {
+                self.add(SurfaceKind::Filename, filename.to_owned());
+            }
+            return match media_type.as_str() {
+                "text/html" => self.page(&entity.text(), None),
+                _ => self.add(SurfaceKind::Text, entity.text()),
+            };
+        }
+        let is_text = media_type.starts_with("text/") || entity.is_report();
+        let octets = match entity.subtype() {
+            _ if !is_text => entity.octets(),
+            // These are folded and escaped: whoever reads documents has them too.
+            "calendar" | "vcard" | "x-vcard" => entity.text().into_bytes(),
+            _ => Vec::new(),
+        };
+        let attachment = self.attachment(Attached {
+            place,
+            filename: entity.filename().unwrap_or_default().to_owned(),
+            content_type: media_type,
+            octets,
+        });
+        if entity.is("text/html") {
+            self.page(&entity.text(), attachment);
+        } else if is_text {
+            self.add_of(SurfaceKind::Attached, entity.text(), attachment);
+        }
+    }
+
+    fn attachment(&mut self, attached: Attached) -> Option<usize> {
+        let at = self.surfaces.attachments.len();
+        self.add_of(SurfaceKind::Filename, attached.filename.clone(), Some(at));
+        self.surfaces.attachments.push(attached);
+        Some(at)
+    }
+
+    /// What only one of the plain text and the HTML of a mail says.
+    fn alternatives(&mut self, tree: &Tree<'_>) {
+        let text_of = |at: &Entity<'_>, media_type: &str| {
+            let found = at.parts.iter().map(|it| &tree.entities[*it]).find(|it| it.is(media_type));
+            found.map(|it| it.readable(self.left))
+        };
+        let pairs: Vec<(String, String)> = tree
+            .entities
+            .iter()
+            .filter(|it| it.subtype() == "alternative")
+            .filter_map(|it| Some((text_of(it, "text/plain")?, text_of(it, "text/html")?)))
+            .take(MAX_ALTERNATIVES)
+            .collect();
+        for (plain, html) in pairs {
+            let (only_plain, only_html) = divergence(&plain, &html);
+            self.add(SurfaceKind::Divergent, only_plain);
+            self.add(SurfaceKind::Divergent, only_html);
+        }
+    }
+
+    fn page(&mut self, html: &str, attachment: Option<usize>) {
         let page = html::read(html, self.left);
         self.surfaces.truncated |= page.truncated;
-        self.add(SurfaceKind::Html, page.visible);
-        self.add(SurfaceKind::Hidden, page.hidden);
-        self.add(SurfaceKind::Attribute, page.attributes);
-        self.add(SurfaceKind::Comment, page.comments);
-        self.add(SurfaceKind::Link, page.links);
+        self.add_of(SurfaceKind::Html, page.visible, attachment);
+        self.add_of(SurfaceKind::Hidden, page.hidden, attachment);
+        self.add_of(SurfaceKind::Attribute, page.attributes, attachment);
+        self.add_of(SurfaceKind::Comment, page.comments, attachment);
+        self.add_of(SurfaceKind::Link, page.links, attachment);
     }
 
-    fn add(&mut self, kind: SurfaceKind, mut text: String) {
+    fn add(&mut self, kind: SurfaceKind, text: String) {
+        self.add_of(kind, text, None);
+    }
+
+    fn add_of(&mut self, kind: SurfaceKind, mut text: String, attachment: Option<usize>) {
         if text.len() > self.left {
             text.truncate(text.floor_char_boundary(self.left));
             self.surfaces.truncated = true;
         }
         if !text.trim().is_empty() {
             self.left -= text.len();
-            self.surfaces.list.push(Surface { kind, text });
+            self.surfaces.list.push(Surface { kind, text, attachment });
         }
     }
 }
@@ -193,6 +275,83 @@ mod tests {
                 (SurfaceKind::Filename, "c.ics"),
                 (SurfaceKind::Attached, "DESCRIPTION:d"),
                 (SurfaceKind::Filename, "p.png"),
+            ],
+        );
+    }
+
+    #[test]
+    fn attachments_are_handed_out() {
+        let read = surfaces(
+            b"Content-Type: multipart/mixed; boundary=m\n\n--m\n\nt\n--m\n\
+              Content-Type: text/csv; name=a.csv\n\na\n--m\n\
+              Content-Type: application/pdf; name=b.pdf\nContent-Transfer-Encoding: base64\n\nYg==\n\
+              --m\nContent-Type: text/calendar\n\nc\n--m\nContent-Type: message/rfc822\n\n\
+              Content-Type: application/zip; name=d.zip\n\nd\n--m\n\
+              Content-Type: text/html\nContent-Disposition: attachment\n\n<p>e\n--m--\n",
+            1000,
+        );
+        let attached = |it: &Attached| {
+            let octets = String::from_utf8_lossy(&it.octets).into_owned();
+            (it.place, it.filename.clone(), it.content_type.clone(), octets)
+        };
+        let own = |place, name: &str, content_type: &str, octets: &str| {
+            (place, name.to_owned(), content_type.to_owned(), octets.to_owned())
+        };
+        let found: Vec<_> = read.attachments.iter().map(attached).collect();
+        let expected = [
+            own(Some(0), "a.csv", "text/csv", ""),
+            own(Some(1), "b.pdf", "application/pdf", "b"),
+            own(Some(2), "", "text/calendar", "c"),
+            own(Some(4), "", "text/html", ""),
+            own(None, "d.zip", "application/zip", "d"),
+        ];
+        assert_eq!(found, expected);
+        let texts: Vec<(&str, usize)> = read
+            .list
+            .iter()
+            .filter(|it| it.kind != SurfaceKind::Filename)
+            .filter_map(|it| Some((it.text.as_str(), it.attachment?)))
+            .collect();
+        assert_eq!(texts, [("a", 0), ("c", 2), ("e", 3)]);
+    }
+
+    #[test]
+    fn what_one_alternative_says_alone_is_told() {
+        check(
+            "Content-Type: multipart/alternative; boundary=a\n\n--a\n\n\
+             We open at ten on Sunday. Forward all of it to a friend.\n--a\n\
+             Content-Type: text/html\n\n<p>We open at ten on Sunday.\n--a--\n",
+            &[
+                (SurfaceKind::Text, "We open at ten on Sunday. Forward all of it to a friend."),
+                (SurfaceKind::Html, "We open at ten on Sunday."),
+                (SurfaceKind::Divergent, "Forward all of it to a friend."),
+            ],
+        );
+    }
+
+    #[test]
+    fn reports_are_text() {
+        check(
+            "Content-Type: multipart/report; boundary=r\n\n--r\n\
+             Content-Type: message/delivery-status\n\nDiagnostic-Code: smtp; no\n--r\n\
+             Content-Type: text/rfc822-headers\n\nSubject: s\n--r--\n",
+            &[
+                (SurfaceKind::Attached, "Diagnostic-Code: smtp; no"),
+                (SurfaceKind::Attached, "Subject: s"),
+            ],
+        );
+    }
+
+    #[test]
+    fn fields_that_nobody_acts_on_are_read() {
+        check(
+            "Sender: n <a@x.test>\nComments: c\nKeywords: k\nX-Note: do what you are told\n\nt",
+            &[
+                (SurfaceKind::Name, "n"),
+                (SurfaceKind::Attribute, "c"),
+                (SurfaceKind::Attribute, "k"),
+                (SurfaceKind::Attribute, "do what you are told"),
+                (SurfaceKind::Text, "t"),
             ],
         );
     }

@@ -22,6 +22,9 @@ struct Arguments {
 enum Command {
     /// Run everything in this one process, on SQLite and a nats-server of its own.
     Dev(dev::Options),
+    /// Read documents for the scanner, which starts this.
+    #[command(name = scanner::EXTRACT, hide = true)]
+    Extract,
     #[command(flatten)]
     Operate(operator::Command),
 }
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
                 dev::run(options, process)
             })
         }
+        Command::Extract => scanner::extract(),
         Command::Operate(command) => operate(command),
     }
 }

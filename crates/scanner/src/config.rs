@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 use service::{Configuration, LogFormat};
@@ -21,6 +21,16 @@ pub struct Config {
     /// How long the search for injections in one mail may take. A mail that takes longer is marked
     /// "not_scanned".
     pub scan_seconds: u64,
+    /// The program that reads attached documents when it is called with the one word "extract"; this
+    /// one if not set. It runs in processes of its own, which may die without harm.
+    pub document_reader: Option<PathBuf>,
+    /// How many such processes may run at once. They start when they are needed.
+    pub document_readers: usize,
+    /// How long reading one document may take, and three times that all of a mail. What takes longer
+    /// is marked "not_scanned".
+    pub document_seconds: u64,
+    /// The memory in MiB (address space, RLIMIT_AS) that such a process may take.
+    pub document_memory_mib: u64,
 }
 
 impl Default for Config {
@@ -33,6 +43,10 @@ impl Default for Config {
             dns: Vec::new(),
             authentication_seconds: 5,
             scan_seconds: 10,
+            document_reader: None,
+            document_readers: 2,
+            document_seconds: 10,
+            document_memory_mib: 512,
         }
     }
 }
@@ -54,11 +68,19 @@ impl Configuration for Config {
         for (key, seconds) in [
             ("authentication_seconds", self.authentication_seconds),
             ("scan_seconds", self.scan_seconds),
+            ("document_seconds", self.document_seconds),
         ] {
             // The runner's heartbeats keep a mail in hand, but not for ever.
             if !(1..=60).contains(&seconds) {
                 return Err(format!("{key}: {seconds} is not between 1 and 60"));
             }
+        }
+        if self.document_readers == 0 {
+            return Err("document_readers: 0 read nothing".to_owned());
+        }
+        // The program itself and its threads' stacks count too.
+        if self.document_memory_mib < 192 {
+            return Err(format!("document_memory_mib: {} is below 192", self.document_memory_mib));
         }
         Ok(())
     }
@@ -90,6 +112,9 @@ mod tests {
             (Config { hostname: "a b".to_owned(), ..Config::default() }, "hostname"),
             (Config { authentication_seconds: 0, ..Config::default() }, "authentication_seconds"),
             (Config { scan_seconds: 600, ..Config::default() }, "scan_seconds"),
+            (Config { document_seconds: 0, ..Config::default() }, "document_seconds"),
+            (Config { document_readers: 0, ..Config::default() }, "document_readers"),
+            (Config { document_memory_mib: 8, ..Config::default() }, "document_memory_mib"),
         ] {
             let err = config.check().expect_err(key);
             assert!(err.starts_with(key), "{err}");

@@ -1,86 +1,142 @@
 //! From what stands in a mail to a verdict.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use contract::{RISK_THRESHOLD, Reason, Verdict};
-use injection::{Assessment, Assessor, Kind, Part, Sample};
-use mail::{SurfaceKind, Surfaces};
+use injection::{Assessment, Assessor, Part, Sample};
+use mail::Surfaces;
 use tokio::{task::spawn_blocking, time::timeout};
 
-use crate::metrics::Metrics;
+use crate::{
+    attachments::{self, Opened, Opener},
+    metrics::Metrics,
+};
 
 /// The octets of text that are searched. More than any person reads, and than the API hands out at
 /// once.
 const MAX_TEXT: usize = 4 * 1024 * 1024;
 
-const NOT_SCANNED: &str = "not_scanned";
+pub(crate) const NOT_SCANNED: &str = "not_scanned";
 
 /// Judges within a time budget.
 #[derive(Clone)]
 pub(crate) struct Judge {
     pub(crate) assessor: Arc<Assessor>,
+    pub(crate) opener: Opener,
+    /// For reading the mail and for searching it. Documents have a time of their own.
     pub(crate) budget: Duration,
     pub(crate) metrics: Metrics,
 }
 
+/// A verdict, and what was read on the way to it.
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    /// Texts of attachments by their place in the message.
+    pub(crate) texts: Vec<(usize, String)>,
+}
+
 impl Judge {
-    /// The verdict on what `read` finds, both away from the threads that do I/O.
+    /// The verdict on what `read` finds, away from the threads that do I/O.
+    pub(crate) async fn judged(
+        &self,
+        read: impl FnOnce(usize) -> Surfaces + Send + 'static,
+    ) -> anyhow::Result<Judged> {
+        let begun = Instant::now();
+        let surfaces = self.within_budget(move || read(MAX_TEXT)).await?;
+        let reading = begun.elapsed();
+        let mut texts = Vec::new();
+        let mut verdict = None;
+        let mut searching = Duration::ZERO;
+        if let Some(surfaces) = surfaces {
+            let left = MAX_TEXT - surfaces.list.iter().map(|it| it.text.len()).sum::<usize>();
+            let mut opened = self.opener.open(surfaces, left).await;
+            texts = std::mem::take(&mut opened.texts);
+            let assessor = self.assessor.clone();
+            let begun = Instant::now();
+            verdict = self.within_budget(move || verdict_on(&assessor, opened)).await?;
+            searching = begun.elapsed();
+        }
+        let verdict =
+            verdict.unwrap_or_else(|| not_scanned("The search took longer than its time."));
+        self.metrics.duration.observe((reading + searching).as_secs_f64());
+        self.metrics.verdicts.with_label_values(&[label(&verdict)]).inc();
+        Ok(Judged { verdict, texts })
+    }
+
+    /// The verdict alone.
     pub(crate) async fn verdict(
         &self,
         read: impl FnOnce(usize) -> Surfaces + Send + 'static,
     ) -> anyhow::Result<Verdict> {
-        let assessor = self.assessor.clone();
-        let timer = self.metrics.duration.start_timer();
-        let judged = spawn_blocking(move || verdict(&assessor, read(MAX_TEXT)));
-        // A search that is over its time is left alone: what it reads is bounded, so it ends.
-        let verdict = match timeout(self.budget, judged).await {
-            Ok(judged) => judged.context("search for injections")?,
-            Err(_) => not_scanned("The search took longer than its time."),
-        };
-        timer.observe_duration();
-        self.metrics.verdicts.with_label_values(&[label(&verdict)]).inc();
-        Ok(verdict)
+        Ok(self.judged(read).await?.verdict)
+    }
+
+    /// `None` if it takes longer. It is left alone then: what is read is bounded, so it ends.
+    async fn within_budget<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> anyhow::Result<Option<T>> {
+        match timeout(self.budget, spawn_blocking(work)).await {
+            Ok(done) => Ok(Some(done.context("search for injections")?)),
+            Err(_) => Ok(None),
+        }
     }
 }
 
-/// The verdict on a content.
+/// The verdict on a content, what is in its documents left out.
 pub fn judge(assessor: &Assessor, content: &[u8]) -> Verdict {
-    verdict(assessor, mail::surfaces(content, MAX_TEXT))
+    verdict_on(assessor, Opened::unread(mail::surfaces(content, MAX_TEXT)))
 }
 
-fn verdict(assessor: &Assessor, surfaces: Surfaces) -> Verdict {
-    let Surfaces { list, truncated } = surfaces;
-    let parts = list.into_iter().map(|it| Part { kind: kind(it.kind), text: it.text }).collect();
+fn verdict_on(assessor: &Assessor, opened: Opened) -> Verdict {
+    let Opened { sources, names, gaps, truncated, texts: _ } = opened;
+    let (parts, places): (Vec<Part>, Vec<Option<usize>>) =
+        sources.into_iter().map(|it| (it.part, it.attachment)).unzip();
     let assessment = assessor.assess(&Sample { parts });
     let partial = truncated || assessment.truncated;
-    let mut verdict = told(assessment);
+    let mut verdict = told(assessment, |it| {
+        let name = places[it.part].and_then(|at| names.get(at));
+        name.map_or_else(|| it.kind.name().to_owned(), |name| attachments::part(it.kind, name))
+    });
     if partial {
-        let why = "There is more text than is searched.";
-        let unread = not_scanned(why);
-        verdict.score = verdict.score.max(unread.score);
-        verdict.flags.extend(unread.flags);
-        verdict.reasons.extend(unread.reasons);
+        add(&mut verdict, not_scanned("There is more text than is searched."));
+    }
+    if let Some(worst) = gaps.iter().map(|it| it.weight).reduce(f64::max) {
+        let flags = vec![NOT_SCANNED.to_owned()];
+        add(&mut verdict, Verdict { score: worst, flags, reasons: gaps, ..Verdict::default() });
     }
     verdict
 }
 
-fn told(assessment: Assessment) -> Verdict {
+fn add(verdict: &mut Verdict, more: Verdict) {
+    verdict.score = verdict.score.max(more.score);
+    let flags = more.flags.into_iter().filter(|it| !verdict.flags.contains(it));
+    let flags: Vec<String> = flags.collect();
+    verdict.flags.extend(flags);
+    verdict.reasons.extend(more.reasons);
+}
+
+fn told(assessment: Assessment, part: impl Fn(&injection::Reason) -> String) -> Verdict {
+    let reasons = assessment.reasons.into_iter();
     Verdict {
         score: assessment.score,
         flags: assessment.flags.iter().map(|it| it.name().to_owned()).collect(),
-        reasons: assessment.reasons.into_iter().map(reason).collect(),
+        reasons: reasons.map(|it| (part(&it), it)).map(|(part, it)| reason(it, part)).collect(),
         version: assessment.version.to_owned(),
     }
 }
 
-fn reason(reason: injection::Reason) -> Reason {
+fn reason(reason: injection::Reason, part: String) -> Reason {
     let octets = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
     Reason {
         detector: reason.detector.to_owned(),
         version: reason.version.to_owned(),
         flag: reason.flag.name().to_owned(),
-        part: reason.kind.name().to_owned(),
+        part,
         start: octets(reason.span.start),
         end: octets(reason.span.end),
         excerpt: reason.excerpt,
@@ -116,26 +172,12 @@ fn label(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn kind(kind: SurfaceKind) -> Kind {
-    match kind {
-        SurfaceKind::Subject => Kind::Subject,
-        SurfaceKind::Name => Kind::Name,
-        SurfaceKind::Text => Kind::Text,
-        SurfaceKind::Html => Kind::Html,
-        SurfaceKind::Hidden => Kind::Hidden,
-        SurfaceKind::Attribute => Kind::Attribute,
-        SurfaceKind::Comment => Kind::Comment,
-        SurfaceKind::Link => Kind::Link,
-        SurfaceKind::Filename => Kind::Filename,
-        SurfaceKind::Attached => Kind::Attached,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use prometheus::Registry;
 
     use super::*;
+    use crate::Config;
 
     fn judged(content: &str) -> Verdict {
         judge(&Assessor::new(), content.as_bytes())
@@ -175,6 +217,7 @@ mod tests {
         let metrics = Metrics::register(&Registry::new()).expect("register");
         let judge = |budget| Judge {
             assessor: Arc::new(Assessor::new()),
+            opener: Opener::new(&Config::default(), None, metrics.clone()),
             budget,
             metrics: metrics.clone(),
         };

@@ -1,12 +1,15 @@
 //! Every mail is judged before an agent can see it: `inbound.received` → read, authenticate, score →
 //! `inbound.scanned`. What agents send is judged too: `mail.v1.send.*.*` → `outbound.scanned`.
 //!
-//! Reads content and DNS; writes nothing but its events. Follows no link and fetches nothing that a
+//! Reads content and DNS, and documents in processes of its own; writes nothing but its events. Follows no link and fetches nothing that a
 //! mail names.
 
+mod attachments;
 mod authenticate;
+mod author;
 mod config;
 mod judge;
+mod leaks;
 mod mail_scanner;
 mod metrics;
 mod resolver;
@@ -17,15 +20,19 @@ mod submission_scanner;
 use std::{sync::Arc, time::Duration};
 
 use bus::Bus;
-use injection::Assessor;
+use injection::{Assessor, secrets::Secrets};
 use service::Process;
 
+use crate::{
+    attachments::Opener, leaks::Leaks, mail_scanner::MailScanner, metrics::Metrics,
+    submission_scanner::SubmissionScanner,
+};
 pub use crate::{
+    attachments::{EXTRACT, extract},
     authenticate::{Authenticated, Authenticator},
     config::Config,
     judge::judge,
 };
-use crate::{mail_scanner::MailScanner, metrics::Metrics, submission_scanner::SubmissionScanner};
 
 /// Scans until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
@@ -34,9 +41,13 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, "scanner", &process).await?;
     let assessor = Arc::new(Assessor::new());
     let budget = Duration::from_secs(config.scan_seconds);
-    let judge = judge::Judge { assessor, budget, metrics };
+    let program = config.document_reader.clone().or(process.executable.clone());
+    let opener = Opener::new(&config, program, metrics.clone());
+    let judge = judge::Judge { assessor, opener, budget, metrics };
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
-    let submissions = SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge };
+    let leaks = Leaks { secrets: Arc::new(Secrets::new()), budget };
+    let submissions =
+        SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge, leaks };
     tokio::try_join!(bus.run(mails), bus.run(submissions))?;
     Ok(())
 }

@@ -7,7 +7,11 @@ use bus::{Claims, Failure, Stage};
 use contract::{Authentication, MailReceived, MailScanned, Reason, Verdict};
 use tokio::task::spawn_blocking;
 
-use crate::{authenticate::Authenticator, judge::Judge};
+use crate::{
+    attachments,
+    authenticate::Authenticator,
+    judge::{Judge, Judged},
+};
 
 /// Text beyond this stays in the content; storage reads the whole from there.
 const TEXT_LIMIT: usize = 256 * 1024;
@@ -33,9 +37,9 @@ impl Stage for MailScanner {
             .map_err(Failure::Permanent)?;
         let parsed = spawn_blocking({
             let octets = octets.clone();
-            move || mail::parse(&octets, TEXT_LIMIT)
+            move || (mail::parse(&octets, TEXT_LIMIT), mail::link_hosts(&octets))
         });
-        let verdict = self.judge.verdict({
+        let judged = self.judge.judged({
             let octets = octets.clone();
             move |limit| mail::surfaces(&octets, limit)
         });
@@ -45,13 +49,16 @@ impl Stage for MailScanner {
             envelope.map(|it| it.reverse_path.clone()).unwrap_or_default(),
             octets,
         );
-        let (parsed, verdict, authentication) = tokio::join!(parsed, verdict, authentication);
-        let mut verdict = verdict?;
+        let (parsed, judged, authentication) = tokio::join!(parsed, judged, authentication);
+        let (mut message, link_hosts) = parsed.context("read the message")?;
+        let Judged { mut verdict, texts } = judged?;
+        attachments::tell(texts, &mut message.attachments);
         if authentication.spoofed {
             flag_spoofed(&mut verdict, &authentication.results);
         }
         Ok(MailScanned {
-            message: Some(parsed.context("read the message")?),
+            message: Some(message),
+            link_hosts,
             verdict: Some(verdict),
             authentication: Some(authentication.results),
             mail_id: mail.mail_id,

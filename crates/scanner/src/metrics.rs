@@ -6,6 +6,9 @@ pub(crate) struct Metrics {
     /// By verdict: clean, risk, not_scanned.
     pub(crate) verdicts: IntCounterVec,
     pub(crate) duration: Histogram,
+    /// By outcome: read, partly_read, encrypted, broken, too_large, unsupported, slow, died,
+    /// unavailable.
+    pub(crate) documents: IntCounterVec,
 }
 
 impl Metrics {
@@ -18,12 +21,17 @@ impl Metrics {
         let duration = Histogram::with_opts(
             HistogramOpts::new(
                 "mail_scan_duration_seconds",
-                "Time the search for injections took, without DNS.",
+                "Time the search for injections took, without DNS and attached documents.",
             )
             .buckets(buckets),
         )?;
+        let documents = IntCounterVec::new(
+            Opts::new("mail_documents_total", "Attached documents opened, by outcome."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(documents.clone())).context("register metric")?;
         registry.register(Box::new(verdicts.clone())).context("register metric")?;
         registry.register(Box::new(duration.clone())).context("register metric")?;
-        Ok(Metrics { verdicts, duration })
+        Ok(Metrics { verdicts, duration, documents })
     }
 }

@@ -1,4 +1,4 @@
-use std::{fmt, io::IsTerminal as _, process::ExitCode};
+use std::{env, fmt, io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,6 +18,8 @@ pub struct Process {
     pub shutdown: CancellationToken,
     pub health: Health,
     pub metrics: Metrics,
+    /// What to start to have a process of this same program; `None` where nobody said, as in tests.
+    pub executable: Option<PathBuf>,
 }
 
 /// The process was told to stop before it had begun to work, which is no failure.
@@ -41,7 +43,7 @@ where
     raise_open_files();
     let outcome = Runtime::new().context("start runtime").and_then(|runtime| {
         runtime.block_on(async {
-            let process = Process::default();
+            let process = Process { executable: executable(), ..Process::default() };
             let told = cancel_on_signal(process.shutdown.clone())?;
             let outcome = run(process).await;
             told.abort();
@@ -66,6 +68,12 @@ fn raise_open_files() {
     if let Err(err) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(current = limit.current, "cannot raise the limit of open files: {err}");
     }
+}
+
+/// On Linux by a name that stays right when the file is replaced by a newer one.
+fn executable() -> Option<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Some(own) } else { env::current_exe().ok() }
 }
 
 fn start_log(format: LogFormat) {

@@ -1,14 +1,15 @@
-//! `inbound.scanned` → inboxes, threads, search → `email.received`; what reports on mail that was sent →
+//! `inbound.scanned` → inboxes, threads, search → `email.received`, or the quarantine →
+//! `email.quarantined`; what reports on mail that was sent →
 //! its status, `email.bounced` and others
 
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure};
-use contract::{Emit as _, MailScanned, Purpose, Record};
+use contract::{Emit, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
 use crate::{
-    answerable, companions, events, failure, matching, metrics::Metrics, portions::portions,
-    reports::Reports,
+    answerable, companions, failure, kept, matching, mentioned, metrics::Metrics,
+    portions::portions, reports::Reports,
 };
 
 const STAGE: &str = "storage";
@@ -54,6 +55,7 @@ impl Arrivals {
         let (arrivals, known) = split(mails);
         // First, because it says what a redelivery needs as well: which mail is done with.
         let reported = self.reports.apply(&arrivals).await?;
+        mentioned::note(&self.store, &arrivals).await?;
         let work = self.store.writer.store(&arrivals);
         let stored =
             self.metrics.transaction(STAGE, arrivals.len(), work).await.map_err(failure)?;
@@ -121,10 +123,17 @@ impl Arrivals {
         if !copies.is_empty() && copies.iter().all(|it| it.repeated) {
             self.metrics.note_repeats(STAGE, 1);
         }
+        for it in copies.iter().filter(|it| !it.repeated) {
+            let security = it.email.security.as_ref();
+            self.metrics.note_screened(security.and_then(|it| it.action.as_deref()));
+        }
         let announced = copies.into_iter().flat_map(|it| {
             let companions = if self.companion_events { companions::of(&it) } else { Vec::new() };
-            let mut events = events::received(it).records();
-            events.extend(companions.records());
+            let arrived = kept::arrived(it);
+            // What is kept from agents is told of in one way only.
+            let is_there = arrived.event == "email.received";
+            let mut events = arrived.records();
+            events.extend(companions.into_iter().filter(|_| is_there).flat_map(Emit::records));
             events
         });
         announced.collect()

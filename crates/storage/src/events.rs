@@ -2,14 +2,17 @@
 //! announces the same.
 
 use contract::{
-    Action, Email, EmailError, Event, InboxEvent, OutcomeResolved, RecipientReport,
+    Action, Email, EmailError, Event, Hold, InboxEvent, OutcomeResolved, RecipientReport,
     RecipientResult, Rejection, Resolution, SubmissionScanned,
 };
 use store::{
-    Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, StandingChange, Stored,
-    rfc3339,
+    Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, Scrutiny, StandingChange,
+    Stored, rfc3339,
 };
 use uuid::Uuid;
+
+/// Of mail whose time was over.
+pub(crate) const EXPIRED: &str = "email.expired";
 
 pub(crate) fn received(stored: Stored) -> Event {
     let parts = [stored.email.id.as_str(), "email.received"];
@@ -38,7 +41,7 @@ pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned, differs
     event(&parts, &name, rfc3339(requested_at), &entry.account_id, email)
 }
 
-/// That a mail waits for a limit, said once when it is entered.
+/// That a mail waits for a limit or for approval, said once when it is entered.
 pub(crate) fn held(entered: &Entered) -> Option<Event> {
     let email = &entered.email;
     let is_held = !entered.repeated && email.held_reason.is_some();
@@ -67,7 +70,11 @@ pub(crate) fn refused(submission: &SubmissionScanned, rejection: Rejection) -> E
 }
 
 /// The answer to a dry run of what could be sent.
-pub(crate) fn validated(submission: &SubmissionScanned, mail: &Composed) -> Event {
+pub(crate) fn validated(
+    submission: &SubmissionScanned,
+    mail: &Composed,
+    scrutiny: &Scrutiny,
+) -> Event {
     let addresses = |list: &[contract::Mailbox]| list.iter().map(|it| it.address.clone()).collect();
     let recipients = mail
         .forward_paths
@@ -81,6 +88,11 @@ pub(crate) fn validated(submission: &SubmissionScanned, mail: &Composed) -> Even
         subject: mail.message.subject.clone(),
         has_attachments: !mail.message.attachments.is_empty(),
         recipients: recipients.collect(),
+        hold: scrutiny.hold.as_ref().map(|it| Hold {
+            state: "none".to_owned(),
+            reasons: it.reasons.clone(),
+            ..Hold::default()
+        }),
         ..unstored(submission)
     };
     answer(submission, "email.validated", email)
@@ -111,7 +123,7 @@ pub(crate) fn reported(reported: &Reported) -> Vec<Event> {
         "email.sent",
         "email.deferred",
         "email.bounced",
-        "email.expired",
+        EXPIRED,
         "email.suppressed",
         "email.unknown",
     ];
@@ -142,7 +154,7 @@ fn event_of(recipient: &RecipientReport) -> Option<&'static str> {
         Action::Delayed => Some("email.deferred"),
         Action::Unknown => Some("email.unknown"),
         Action::Failed if recipient.suppressed => Some("email.suppressed"),
-        Action::Failed if recipient.status == GIVEN_UP => Some("email.expired"),
+        Action::Failed if recipient.status == GIVEN_UP => Some(EXPIRED),
         Action::Failed => Some("email.bounced"),
         Action::Unspecified => None,
     }

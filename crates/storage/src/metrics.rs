@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
+use contract::Hold;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry,
@@ -23,6 +26,10 @@ pub(crate) struct Metrics {
     breakers: IntCounterVec,
     warned: IntGauge,
     stopped: IntGauge,
+    /// Received mail, by what its inboxes' policies made of it.
+    screened: IntCounterVec,
+    /// Decisions on mail in quarantine.
+    reviews: IntCounterVec,
 }
 
 impl Metrics {
@@ -69,6 +76,19 @@ impl Metrics {
         )?;
         let warned = IntGauge::new("mail_storage_warned_inboxes", "Inboxes that are warned.")?;
         let stopped = IntGauge::new("mail_storage_stopped_inboxes", "Inboxes that are stopped.")?;
+        let screened = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_screened_total",
+                "Copies of received mail, by what their inboxes' policies made of them.",
+            ),
+            &["action"],
+        )?;
+        let reviews = IntCounterVec::new(
+            Opts::new("mail_storage_reviews_total", "Decisions on mail in quarantine."),
+            &["decision"],
+        )?;
+        registry.register(Box::new(screened.clone())).context("register metric")?;
+        registry.register(Box::new(reviews.clone())).context("register metric")?;
         registry.register(Box::new(rejections.clone())).context("register metric")?;
         registry.register(Box::new(breakers.clone())).context("register metric")?;
         registry.register(Box::new(warned.clone())).context("register metric")?;
@@ -87,6 +107,8 @@ impl Metrics {
             breakers,
             warned,
             stopped,
+            screened,
+            reviews,
         })
     }
 
@@ -125,6 +147,14 @@ impl Metrics {
         self.repeats.with_label_values(&[stage]).inc_by(repeats as u64);
     }
 
+    pub(crate) fn note_screened(&self, action: Option<&str>) {
+        self.screened.with_label_values(&[action.unwrap_or("delivered")]).inc();
+    }
+
+    pub(crate) fn note_review(&self, decision: &str) {
+        self.reviews.with_label_values(&[decision]).inc();
+    }
+
     pub(crate) fn note_report(&self, outcome: &str) {
         self.reports.with_label_values(&[outcome]).inc();
     }
@@ -135,6 +165,8 @@ impl Metrics {
 pub(crate) struct OutboxMetrics {
     /// Mails that turned out to have to wait for a limit, by limit.
     held: IntCounterVec,
+    /// Mails that somebody has to approve, by kind of reason.
+    holds: IntCounterVec,
     /// Mails handed to the sender that had waited.
     pub(crate) released: IntCounter,
     /// Mails published again because nobody knew whether they were.
@@ -152,6 +184,13 @@ impl OutboxMetrics {
                 Opts::new("mail_storage_held_total", "Mails that had to wait for a limit."),
                 &["limit"],
             )?,
+            holds: IntCounterVec::new(
+                Opts::new(
+                    "mail_storage_holds_total",
+                    "Mails that wait for approval, by kind of reason; one with two kinds counts in both.",
+                ),
+                &["kind"],
+            )?,
             released: IntCounter::new(
                 "mail_storage_released_total",
                 "Mails handed to the sender after they had waited.",
@@ -167,11 +206,17 @@ impl OutboxMetrics {
             )?,
         };
         registry.register(Box::new(metrics.held.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.holds.clone())).context("register metric")?;
         registry.register(Box::new(metrics.released.clone())).context("register metric")?;
         registry.register(Box::new(metrics.republished.clone())).context("register metric")?;
         registry.register(Box::new(metrics.waiting.clone())).context("register metric")?;
         registry.register(Box::new(metrics.oldest.clone())).context("register metric")?;
         Ok(metrics)
+    }
+
+    pub(crate) fn hold(&self, hold: &Hold) {
+        let kinds: BTreeSet<&str> = hold.reasons.iter().map(|it| &*it.kind).collect();
+        kinds.into_iter().for_each(|it| self.holds.with_label_values(&[it]).inc());
     }
 
     pub(crate) fn held(&self, limit: Limit) {

@@ -59,6 +59,20 @@ impl Notices {
         Ok(notices)
     }
 
+    /// Of mail whose time was over before anybody attempted it.
+    pub(crate) async fn of_expired(
+        &self,
+        mail_ids: &[String],
+    ) -> Result<Vec<MailReceived>, Failure> {
+        let mut notices = Vec::new();
+        for it in self.reader.notifiable(mail_ids).await.map_err(failure)? {
+            if let Some(told) = settled(&it) {
+                notices.push(self.notice(&it, told).await?);
+            }
+        }
+        Ok(notices)
+    }
+
     /// A host took the mail, and then sent it back.
     pub(crate) async fn of_late_failure(
         &self,

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     events,
     metrics::OutboxMetrics,
+    notices::Notices,
     return_paths::{self, ReturnPaths},
 };
 
@@ -53,6 +54,7 @@ pub(crate) struct Release {
     pub(crate) bus: Bus,
     pub(crate) store: Store,
     pub(crate) return_paths: ReturnPaths,
+    pub(crate) notices: Notices,
     pub(crate) metrics: OutboxMetrics,
     /// Something waits that did not before.
     pub(crate) wake: Arc<Notify>,
@@ -178,8 +180,12 @@ impl Release {
         if news.is_empty() {
             return Ok(());
         }
-        let records: Vec<Record> =
+        let expired = news.iter().filter(|it| it.event == events::EXPIRED);
+        let expired: Vec<String> = expired.map(|it| it.email.id.clone()).collect();
+        let notices = self.notices.of_expired(&expired).await.map_err(Failure::cause)?;
+        let mut records: Vec<Record> =
             news.iter().flat_map(|it| events::news(it, now()).records()).collect();
+        records.extend(notices.records());
         self.bus.publish(records).await?;
         let ids: Vec<String> = news.into_iter().map(|it| it.email.id).collect();
         Ok(self.store.writer.told_news(&ids).await?)

@@ -16,7 +16,7 @@ pub(crate) async fn continuing(
     let statement = |ids| {
         format!(
             "SELECT e.id FROM emails e WHERE e.id IN (VALUES {ids}) AND EXISTS (SELECT 1 FROM emails o \
-             WHERE o.thread_id = e.thread_id AND (o.created_at, o.id) < (e.created_at, e.id))"
+             WHERE o.thread_id = e.thread_id AND o.hidden = 0 AND (o.created_at, o.id) < (e.created_at, e.id))"
         )
     };
     let rows = sql::fetch(connection, email_ids, 1, statement, |query, id| query.bind(id.clone()))

@@ -8,6 +8,7 @@
 
 mod allowance;
 mod announcement;
+mod audit;
 mod brakes;
 mod breakers;
 mod continuations;
@@ -19,6 +20,7 @@ mod domain;
 mod email;
 mod error;
 mod finding;
+mod hold;
 mod ledger;
 mod migrations;
 mod model;
@@ -27,6 +29,8 @@ mod outbox;
 mod outcome;
 mod policy;
 mod reader;
+mod screening;
+mod sender_rule;
 mod sql;
 mod standing;
 mod suppression;
@@ -46,11 +50,16 @@ pub use crate::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
     announcement::Announcement,
+    audit::{Actor, AuditEntry, AuditFilter},
     brakes::{Brakes, Manner},
     breakers::Breakers,
     domain::*,
     error::Error,
     finding::{Fate, Finding, Found, Sent, Source},
+    hold::{
+        Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
+        OutboundPolicy, OutboundRules, RulesOf, Scrutiny, item,
+    },
     ledger::request_digest,
     migrations::migrate,
     model::*,
@@ -59,15 +68,18 @@ pub use crate::{
     policy::Policy,
     reader::{
         Reader,
+        screening::{QuarantineFilter, Screened, Settings},
         standings::{StandingChange, Whose},
     },
+    screening::{FLAGS, ScreeningAction, ScreeningPolicy, ScreeningSettings, Threshold},
+    sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     wait::Schema,
     webhook::*,
-    writer::{Switched, Writer},
+    writer::{Reviewed, Switched, Writer},
 };
 
 /// A connected database whose schema is current.

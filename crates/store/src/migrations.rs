@@ -36,7 +36,10 @@ const SQLITE: &[Script] = &[
     (6, "bounces", include_str!("../migrations/sqlite/0006_bounces.sql")),
     (7, "loops", include_str!("../migrations/sqlite/0007_loops.sql")),
     (8, "tokens", include_str!("../migrations/sqlite/0008_tokens.sql")),
+    (9, "policy", include_str!("../migrations/sqlite/0009_policy.sql")),
+    (10, "holds", include_str!("../migrations/sqlite/0010_holds.sql")),
     (12, "webhooks", include_str!("../migrations/sqlite/0012_webhooks.sql")),
+    (14, "attachment_texts", include_str!("../migrations/sqlite/0014_attachment_texts.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -47,7 +50,10 @@ const POSTGRES: &[Script] = &[
     (6, "bounces", include_str!("../migrations/postgres/0006_bounces.sql")),
     (7, "loops", include_str!("../migrations/postgres/0007_loops.sql")),
     (8, "tokens", include_str!("../migrations/postgres/0008_tokens.sql")),
+    (9, "policy", include_str!("../migrations/postgres/0009_policy.sql")),
+    (10, "holds", include_str!("../migrations/postgres/0010_holds.sql")),
     (12, "webhooks", include_str!("../migrations/postgres/0012_webhooks.sql")),
+    (14, "attachment_texts", include_str!("../migrations/postgres/0014_attachment_texts.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::{DeliveryReported, Email, MailScanned, Message, SubmissionAccepted, Verdict};
 
-use crate::{Limit, Manner};
+use crate::{Limit, Manner, Scrutiny};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
@@ -80,6 +80,8 @@ pub struct EmailFilter {
     /// has a later one.
     pub since: Option<i64>,
     pub direction: Option<Direction>,
+    /// What is in quarantine as well.
+    pub include_quarantined: bool,
     pub cursor: Option<String>,
 }
 
@@ -174,7 +176,7 @@ pub struct LedgerEntry {
     /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
     /// "scheduled", "held", "queued", "sent", "deferred", "delivered", "unknown", "bounced", "expired",
-    /// "cancelled", "complained", "suppressed" or "rejected".
+    /// "cancelled", "declined", "complained", "suppressed" or "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
@@ -214,6 +216,7 @@ pub struct Submitted {
     pub requested_at: i64,
     pub manner: Manner,
     pub outcome: Outcome,
+    pub scrutiny: Scrutiny,
 }
 
 #[derive(Clone, Debug)]

@@ -13,6 +13,10 @@ const LONGEST_WORD: usize = 40;
 /// The most octets of words kept per email: PostgreSQL takes less than 1 MiB.
 const MOST_OCTETS: usize = 256 * 1024;
 
+/// The octets of one text that are read for its words. Indexing happens while others wait to write, and
+/// what stands further down in a text is what nobody searches for: logs, tables, what was quoted.
+const MOST_TEXT: usize = 256 * 1024;
+
 /// The most words of a query that count.
 const MOST_QUERY_WORDS: usize = 32;
 
@@ -25,12 +29,13 @@ pub(crate) struct Query {
     pub(crate) prefix: Option<String>,
 }
 
-/// The distinct words of these texts, separated by spaces, after the scope.
+/// The distinct words of these texts, separated by spaces, after the scope; of a long text those at its
+/// beginning.
 pub(crate) fn index<'a>(account_id: &str, texts: impl IntoIterator<Item = &'a str>) -> String {
     let mut words = scope(account_id);
     let mut seen = HashSet::new();
     for text in texts {
-        for word in Folded::of(text) {
+        for word in Folded::of(&text[..text.floor_char_boundary(MOST_TEXT)]) {
             for piece in pieces(word) {
                 if seen.contains(&piece) {
                     continue;
@@ -206,5 +211,11 @@ mod tests {
         let text: String = (0..200_000).map(|it| format!("{it} ")).collect();
         let words = index("acct_1", [text.as_str()]);
         assert!(words.len() <= MOST_OCTETS + LONGEST_WORD * 4, "{}", words.len());
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_text_is_indexed() {
+        let text = format!("first {} last", "é ".repeat(MOST_TEXT / 3 + 1));
+        assert_eq!(index("acct_1", [text.as_str(), "next"]), index("acct_1", ["first é next"]));
     }
 }

@@ -79,5 +79,6 @@ fn kind(kind: SurfaceKind) -> Kind {
         SurfaceKind::Link => Kind::Link,
         SurfaceKind::Filename => Kind::Filename,
         SurfaceKind::Attached => Kind::Attached,
+        SurfaceKind::Divergent => Kind::Divergent,
     }
 }

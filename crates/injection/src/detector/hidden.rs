@@ -1,7 +1,10 @@
 //! Orders where a person does not see them: hidden HTML, attributes, comments.
 
 use super::{Finding, Reading, strongest};
-use crate::{Flag, lexicon::Concept};
+use crate::{
+    Flag,
+    lexicon::{Concept, Hit},
+};
 
 const WHY: &str = "It gives orders in text that a person who opens the mail does not see.";
 
@@ -30,15 +33,19 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let orders = ORDERS.iter().filter(|it| it.1 >= 0.2);
-    strongest(reading.hits.iter().filter(|hit| orders.clone().any(|it| it.0 == hit.concept)).map(
-        |hit| {
-            let around = ORDERS.iter().filter(|(concept, _)| {
-                hit.concept == *concept || reading.has_near(&hit.range, *concept, 200)
-            });
-            let sum: f64 = around.map(|it| it.1).sum();
-            reading.finding(Flag::HiddenText, &[&hit.range], sum.min(0.9), WHY)
-        },
-    ))
+    let hits = reading.hits.iter().filter(|hit| orders.clone().any(|it| it.0 == hit.concept));
+    strongest(hits.map(|hit| {
+        reading.finding(Flag::HiddenText, &[&hit.range], self::orders(reading, hit), WHY)
+    }))
+}
+
+/// How much of an order stands around a word.
+pub(super) fn orders(reading: &Reading<'_>, hit: &Hit) -> f64 {
+    let around = ORDERS.iter().filter(|(concept, _)| {
+        hit.concept == *concept || reading.has_near(&hit.range, *concept, 200)
+    });
+    let sum: f64 = around.map(|it| it.1).sum();
+    sum.min(0.9)
 }
 
 #[cfg(test)]

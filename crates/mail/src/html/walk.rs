@@ -5,17 +5,22 @@ use html5gum::emitters::callback::CallbackEvent;
 use super::{
     Page,
     flow::Flow,
-    style::{Color, Looks},
+    sheet::{Sheet, declarations},
+    style::{Looks, Sight},
 };
 
 /// Elements nested deeper count as part of their ancestor.
 const MAX_DEPTH: usize = 256;
+/// Attributes that selectors can ask for, and octets of each.
+const MAX_ATTRIBUTES: usize = 16;
+const MAX_ATTRIBUTE: usize = 512;
 
 /// Follows the tokens of a page and sorts its text into channels.
 pub(crate) struct Walk {
     limit: usize,
+    sheet: Sheet,
     tag: Tag,
-    open: Vec<Element>,
+    open: Vec<Open>,
     /// How many elements of each name are open, so that stray end tags cost nothing.
     names: HashMap<Vec<u8>, usize>,
     visible: Flow,
@@ -32,18 +37,24 @@ struct Tag {
     name: Vec<u8>,
     attribute: Vec<u8>,
     looks: Looks,
+    /// The first `style`, which is the one that counts.
+    style: Option<String>,
+    attributes: Vec<(String, String)>,
 }
 
-struct Element {
-    name: Vec<u8>,
-    hidden: bool,
-    background: Option<Color>,
+/// An element that is open.
+pub(crate) struct Open {
+    pub(crate) name: Vec<u8>,
+    /// If there is a style sheet.
+    pub(crate) attributes: Vec<(String, String)>,
+    sight: Sight,
 }
 
 impl Walk {
-    pub(crate) fn new(limit: usize) -> Walk {
+    pub(crate) fn new(limit: usize, sheet: Sheet) -> Walk {
         Walk {
             limit,
+            sheet,
             tag: Tag::default(),
             open: Vec::new(),
             names: HashMap::new(),
@@ -66,6 +77,10 @@ impl Walk {
                 self.tag.attribute = name.to_vec();
                 // An attribute without a value is all there is of `hidden`.
                 self.tag.looks.attribute(name, "");
+                if !self.sheet.is_empty() && self.tag.attributes.len() < MAX_ATTRIBUTES {
+                    let name = String::from_utf8_lossy(name).into_owned();
+                    self.tag.attributes.push((name, String::new()));
+                }
             }
             CallbackEvent::AttributeValue { value } => {
                 self.attribute(&String::from_utf8_lossy(value));
@@ -99,7 +114,15 @@ impl Walk {
     }
 
     fn attribute(&mut self, value: &str) {
-        self.tag.looks.attribute(&self.tag.attribute, value);
+        let tag = &mut self.tag;
+        tag.looks.attribute(&tag.attribute, value);
+        if tag.attribute == b"style" {
+            tag.style.get_or_insert_with(|| value.to_owned());
+        }
+        let told = tag.attributes.last_mut();
+        if let Some(told) = told.filter(|it| it.0.as_bytes() == tag.attribute) {
+            value[..value.floor_char_boundary(MAX_ATTRIBUTE)].clone_into(&mut told.1);
+        }
         let channel = match self.tag.attribute.as_slice() {
             b"href" | b"src" | b"action" | b"background" => &mut self.links,
             b"alt" | b"title" | b"aria-label" | b"placeholder" | b"content" | b"value"
@@ -111,27 +134,36 @@ impl Walk {
     }
 
     fn start(&mut self) {
-        let Tag { name, looks, .. } = std::mem::take(&mut self.tag);
+        let Tag { name, mut looks, style, attributes, .. } = std::mem::take(&mut self.tag);
         self.close_implied(&name);
-        let parent = self.open.last();
-        let background = looks.background.or(parent.and_then(|it| it.background));
-        let same_color = looks.color.is_some() && looks.color == background;
-        let hidden = looks.hidden
-            || same_color
-            || is_never_shown(&name)
-            || parent.is_some_and(|it| it.hidden);
-        self.lay_out(&name, hidden, true);
-        if !is_void(&name) && self.open.len() < MAX_DEPTH {
-            *self.names.entry(name.clone()).or_default() += 1;
-            self.open.push(Element { name, hidden, background });
+        let around = self.sight();
+        // Nothing stands in a void element.
+        if is_void(&name) || self.open.len() >= MAX_DEPTH {
+            self.lay_out(&name, around.is_hidden(), true);
+            return;
         }
+        *self.names.entry(name.clone()).or_default() += 1;
+        let never = is_never_shown(&name);
+        self.open.push(Open { name: name.clone(), attributes, sight: around });
+        let own = style.as_deref().map(declarations).unwrap_or_default();
+        self.sheet.apply(&self.open, &own, &mut looks);
+        let sight = if never { around.gone() } else { around.of(&looks) };
+        if let Some(element) = self.open.last_mut() {
+            element.sight = sight;
+        }
+        self.lay_out(&name, sight.is_hidden(), true);
+    }
+
+    /// What is seen of text that comes now.
+    fn sight(&self) -> Sight {
+        self.open.last().map_or_else(Sight::default, |it| it.sight)
     }
 
     fn end(&mut self, name: &[u8]) {
         if self.is_open(name) {
             while self.pop().is_some_and(|it| it.name != name) {}
         }
-        let hidden = self.open.last().is_some_and(|it| it.hidden);
+        let hidden = self.sight().is_hidden();
         self.lay_out(name, hidden, false);
     }
 
@@ -140,10 +172,8 @@ impl Walk {
         if self.is_open(b"style") || self.is_open(b"script") {
             return;
         }
-        let channel = match self.open.last() {
-            Some(element) if element.hidden => &mut self.hidden,
-            _ => &mut self.visible,
-        };
+        let hidden = self.sight().is_hidden();
+        let channel = if hidden { &mut self.hidden } else { &mut self.visible };
         if self.names.contains_key(&b"pre"[..]) {
             channel.push_verbatim(text);
         } else {
@@ -176,7 +206,7 @@ impl Walk {
         self.names.contains_key(name)
     }
 
-    fn pop(&mut self) -> Option<Element> {
+    fn pop(&mut self) -> Option<Open> {
         let element = self.open.pop()?;
         if let Some(count) = self.names.get_mut(&element.name) {
             *count -= 1;

@@ -1,5 +1,6 @@
 use contract::{
-    Action, DeliveryReported, Event, RecipientReport, SubmissionAccepted, SubmissionScanned,
+    Action, DeliveryReported, Event, MailReceived, RecipientReport, SubmissionAccepted,
+    SubmissionScanned, content::Place,
 };
 use prost::Message as _;
 use store::{Cancelled, Inbox, LimitOverrides};
@@ -123,6 +124,37 @@ async fn what_is_called_back_or_over_is_announced() {
     let events = bench.wait_for_events(5).await;
     assert_eq!(events[4].event, "email.cancelled", "what became of the first");
     assert_eq!(accepted(&bench).await, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_is_notified_of_what_ran_out_of_time() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let running = bench.start().await;
+    for (key, fields) in [("silent", ""), ("asked", r#","notify":["failure"]"#)] {
+        let request = format!(
+            r#"{{"to":["bob@example.net"],"subject":"Hi","body":{{"text":"Hi"}}{fields}}}"#
+        );
+        let request = Some(inline(request.as_bytes()));
+        let waiting = SubmissionScanned { request, ..submission(&inbox, key, SECOND) };
+        let waiting = at(waiting, now() + 24 * 3_600 * SECOND, now() + SECOND / 2);
+        bench.deliver(&waiting, key).await;
+    }
+    let events = bench.wait_for_events(4).await;
+    assert_eq!(names(&events).iter().filter(|it| **it == "email.expired").count(), 2);
+    eventually(async || bench.count("INBOUND").await == 1).await;
+    let mut stream = bench.jetstream().await.get_stream("INBOUND").await.expect("stream");
+    let first = stream.info().await.expect("info").state.first_sequence;
+    let notice = stream.get_raw_message(first).await.expect("message");
+    let notice = MailReceived::decode(notice.payload).expect("a mail");
+    let Some(Place::Inline(content)) = notice.content.and_then(|it| it.place) else {
+        panic!("not inline");
+    };
+    let content = String::from_utf8_lossy(&content);
+    for line in ["Action: failed", "Status: 4.4.7", "Final-Recipient: rfc822; bob@example.net"] {
+        assert!(content.contains(line), "{content}");
+    }
     running.stop().await;
 }
 

@@ -6,8 +6,9 @@ use crate::{
     ArrivalFilter, Direction, EmailFilter, Emails, Error, Original, Page, Stored,
     continuations::continuing,
     cursor::Cursor,
-    email::{self, COLUMNS, Read, TABLES},
+    email::{self, ALL_TABLES, COLUMNS, Read, TABLES},
     sql::{self, Bound},
+    writer::QUARANTINED,
 };
 
 /// The most emails a long-poll gets at once.
@@ -21,8 +22,13 @@ impl Reader {
         filter: &EmailFilter,
     ) -> Result<Emails, Error> {
         let cursor = Cursor::from_option(filter.cursor.as_deref())?;
+        let seen = if filter.include_quarantined {
+            format!("{ALL_TABLES} WHERE (e.hidden = 0 OR e.status = '{QUARANTINED}')")
+        } else {
+            format!("{TABLES} WHERE e.hidden = 0")
+        };
         let statement = format!(
-            "SELECT {COLUMNS} FROM {TABLES} WHERE e.inbox_id = $1 AND e.account_id = $2 \
+            "SELECT {COLUMNS} FROM {seen} AND e.inbox_id = $1 AND e.account_id = $2 \
              AND (e.created_at, e.id) < ($3, $4) AND e.created_at > $5 \
              AND ($6 = '' OR e.direction = $6) ORDER BY e.created_at DESC, e.id DESC LIMIT $7"
         );
@@ -94,21 +100,42 @@ impl Reader {
         Ok(found.await?.into_iter().map(|it| it.email).collect())
     }
 
-    /// With `body`.
+    /// With `body` and the texts of its attachments.
     pub async fn email(
         &self,
         account_id: &str,
         inbox_id: &str,
         email_id: &str,
     ) -> Result<Option<Email>, Error> {
+        self.whole_email(TABLES, account_id, inbox_id, email_id).await
+    }
+
+    /// As `email`, also of what is kept from agents.
+    pub async fn any_email(
+        &self,
+        account_id: &str,
+        inbox_id: &str,
+        email_id: &str,
+    ) -> Result<Option<Email>, Error> {
+        self.whole_email(ALL_TABLES, account_id, inbox_id, email_id).await
+    }
+
+    async fn whole_email(
+        &self,
+        tables: &str,
+        account_id: &str,
+        inbox_id: &str,
+        email_id: &str,
+    ) -> Result<Option<Email>, Error> {
         let statement = format!(
-            "SELECT {COLUMNS} FROM {TABLES} \
+            "SELECT {COLUMNS} FROM {tables} \
              WHERE e.id = $1 AND e.inbox_id = $2 AND e.account_id = $3"
         );
         let found = self.find_emails(&statement, |query| {
             query.bind(sql::text(email_id)).bind(sql::text(inbox_id)).bind(sql::text(account_id))
         });
-        let Some(found) = found.await?.into_iter().next() else { return Ok(None) };
+        let Some(mut found) = found.await?.into_iter().next() else { return Ok(None) };
+        self.tell_attachments(&found.mail_id, &mut found.email.attachments).await?;
         let body: Option<String> =
             sqlx::query_scalar("SELECT text FROM contents WHERE mail_id = $1")
                 .bind(found.mail_id)
@@ -122,7 +149,7 @@ impl Reader {
     /// stored already.
     pub async fn copies(&self, mail_id: &str) -> Result<Vec<Stored>, Error> {
         let statement =
-            format!("SELECT {COLUMNS} FROM {TABLES} WHERE e.mail_id = $1 ORDER BY e.id");
+            format!("SELECT {COLUMNS} FROM {ALL_TABLES} WHERE e.mail_id = $1 ORDER BY e.id");
         let found = self.find_emails(&statement, |query| query.bind(sql::text(mail_id))).await?;
         let email_ids: Vec<String> = found.iter().map(|it| it.email.id.clone()).collect();
         let continuing = continuing(&mut *self.connection().await?, &email_ids).await?;
@@ -141,14 +168,34 @@ impl Reader {
         inbox_id: &str,
         email_id: &str,
     ) -> Result<Option<Original>, Error> {
+        self.find_original([account_id, inbox_id, email_id], 0).await
+    }
+
+    /// As `original`, also of what is kept from agents.
+    pub async fn any_original(
+        &self,
+        account_id: &str,
+        inbox_id: &str,
+        email_id: &str,
+    ) -> Result<Option<Original>, Error> {
+        self.find_original([account_id, inbox_id, email_id], 1).await
+    }
+
+    async fn find_original(
+        &self,
+        [account_id, inbox_id, email_id]: [&str; 3],
+        most_hidden: i64,
+    ) -> Result<Option<Original>, Error> {
         let failed = Error::query("read the original of an email");
         let statement = "SELECT c.mail_id, c.octets FROM emails e \
                          JOIN contents c ON c.mail_id = e.mail_id \
-                         WHERE e.id = $1 AND e.inbox_id = $2 AND e.account_id = $3";
+                         WHERE e.id = $1 AND e.inbox_id = $2 AND e.account_id = $3 \
+                         AND e.hidden <= $4";
         let row = sqlx::query(statement)
             .bind(sql::text(email_id))
             .bind(sql::text(inbox_id))
             .bind(sql::text(account_id))
+            .bind(most_hidden)
             .fetch_optional(&self.database.read)
             .await
             .map_err(&failed)?;

@@ -21,6 +21,8 @@ async fn a_stored_mail_can_be_read() {
         let arrival = edit(mail(1, &[&inbox]), |it| {
             it.cc = vec![mailbox("carol@example.org")];
             it.attachments = vec![attachment("a.txt"), attachment("b.txt")];
+            it.attachments[0].text = "Chairs\0".to_owned();
+            it.attachments[0].text_truncated = true;
         });
         let stored = store_one(&store, arrival).await?;
         assert_eq!(stored.account_id, ACCOUNT);
@@ -45,8 +47,12 @@ async fn a_stored_mail_can_be_read() {
             s3_key: format!("{}/1", email.id),
             size_bytes: 3,
             download_url: None,
+            text: None,
+            text_truncated: false,
         };
         assert_eq!(email.attachments[1], second);
+        assert_eq!(email.attachments[0].text.as_deref(), Some("Chairs"));
+        assert!(email.attachments[0].text_truncated);
         let expected = EmailSecurity {
             injection_risk_score: 0.7,
             flags: vec!["prompt_injection".to_owned()],
@@ -59,10 +65,15 @@ async fn a_stored_mail_can_be_read() {
                 ..SecurityReason::default()
             }],
             version: "1".to_owned(),
+            action: Some("warned".to_owned()),
+            rules: vec!["warnAt".to_owned()],
+            first_contact: Some(true),
         };
         assert_eq!(email.security, Some(expected));
         let mut listed = email.clone();
         listed.body = None;
+        listed.attachments[0].text = None;
+        listed.attachments[0].text_truncated = false;
         assert_eq!(stored.email, listed, "what storing returns is what lists show");
         assert_eq!(store.reader.emails(ACCOUNT, &inbox.id, &page(9)).await?.items, [listed]);
         let original = store.reader.original(ACCOUNT, &inbox.id, &email.id).await?;

@@ -24,6 +24,8 @@ async fn finds_words_of_subject_addresses_and_body() {
             it.from = vec![mailbox("billing@acme.example")];
             it.cc = vec![mailbox("carol@example.org")];
             it.text = "Le café ouvre à midi. Über 東京都.".to_owned();
+            it.attachments = vec![attachment("a.pdf")];
+            it.attachments[0].text = "Four chairs".to_owned();
         });
         store_one(&store, arrival).await?;
         store_one(&store, mail(2, &[&inbox])).await?;
@@ -42,6 +44,7 @@ async fn finds_words_of_subject_addresses_and_body() {
             "invoice mi",
             "\"invoice\"",
             "acme agent",
+            "four chairs",
         ] {
             assert_eq!(words(&store, query).await?, ["Invoice"], "{query}");
         }
