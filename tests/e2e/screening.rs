@@ -266,26 +266,40 @@ async fn what_cannot_be_is_refused_with_its_name() -> anyhow::Result<()> {
     cluster.stop().await
 }
 
+/// Services whose own mail is signed, and whose domain says so.
+struct Signing {
+    cluster: Cluster,
+    _dns: Dns,
+    _keys: tempfile::TempDir,
+}
+
+impl Signing {
+    async fn start() -> anyhow::Result<Signing> {
+        let keys = tempfile::TempDir::new().context("create folder")?;
+        let pair = KeyPair::generate_for(&PKCS_ED25519)?;
+        let file = keys.path().join("key.pem");
+        std::fs::write(&file, pair.serialize_pem()).context("write a key")?;
+        let public = BASE64.encode(pair.der_bytes());
+        let dns = Dns::start(&format!(
+            "_dmarc.posthouse IN TXT \"v=DMARC1; p=none\"\n\
+             k._domainkey.posthouse IN TXT \"v=DKIM1; k=ed25519; p={public}\"\n"
+        ))
+        .await;
+        let sender = format!(
+            "[[dkim]]\ndomain = '{DOMAIN}'\nselector = 'k'\nprivate_key_file = '{}'\n\
+             algorithm = 'ed25519-sha256'\n",
+            file.display()
+        );
+        let plan = Plan { dns: Some(dns.address), sender, ..Plan::default() };
+        let cluster = Cluster::plan(plan).await?.context("SQLite is always there")?;
+        Ok(Signing { cluster, _dns: dns, _keys: keys })
+    }
+}
+
 /// Mail that its domain signs, and mail that only says that it is from there.
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_of_senders() -> anyhow::Result<()> {
-    let keys = tempfile::TempDir::new().context("create folder")?;
-    let pair = KeyPair::generate_for(&PKCS_ED25519)?;
-    let file = keys.path().join("key.pem");
-    std::fs::write(&file, pair.serialize_pem()).context("write a key")?;
-    let public = BASE64.encode(pair.der_bytes());
-    let dns = Dns::start(&format!(
-        "_dmarc.posthouse IN TXT \"v=DMARC1; p=none\"\n\
-         k._domainkey.posthouse IN TXT \"v=DKIM1; k=ed25519; p={public}\"\n"
-    ))
-    .await;
-    let sender = format!(
-        "[[dkim]]\ndomain = '{DOMAIN}'\nselector = 'k'\nprivate_key_file = '{}'\n\
-         algorithm = 'ed25519-sha256'\n",
-        file.display()
-    );
-    let cluster = Cluster::plan(Plan { dns: Some(dns.address), sender, ..Plan::default() }).await?;
-    let cluster = cluster.context("SQLite is always there")?;
+    let Signing { cluster, _dns, _keys } = Signing::start().await?;
     let agent = cluster.api()?.sign_up().await?;
     let (alice, bob) = (agent.inbox().await?, agent.inbox().await?);
     put(&agent, "/v1/policy", &json!({ "quarantineAt": 0.5 })).await?.success()?;

@@ -2,7 +2,7 @@
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
-//! tokens, inboxes and domains.
+//! tokens, inboxes, domains, policies and lists of senders.
 
 mod accounts;
 mod attachments;

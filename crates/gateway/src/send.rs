@@ -74,8 +74,8 @@ pub(crate) struct Sent {
     #[schema(example = "eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
     id: String,
     /// "queued", or "scheduled" with `sendAt`; also for a repeated request: it gets the first one's
-    /// answer. "held" or "declined" if that is what the email is. What else became of it since is on the
-    /// email.
+    /// answer. "held" if somebody has to approve it, "declined" if somebody said no. What else became of
+    /// it since is on the email.
     #[schema(example = "queued")]
     status: String,
     /// The key was used before, for a mail of other words. This is that mail; the new words were not
@@ -311,8 +311,13 @@ fn answer(entry: LedgerEntry, status: &str, digest: &str) -> Result<Json<Answer>
             Err(rejection.into())
         }
         None => {
-            let is_kept = matches!(&*entry.status, "held" | "declined");
-            let status = if is_kept { entry.status } else { status.to_owned() };
+            // What waits for a limit goes by itself.
+            let status = match entry.hold.as_deref() {
+                Some("waiting") => "held",
+                Some("declined") => "declined",
+                _ => status,
+            };
+            let status = status.to_owned();
             let id = entry.email_id;
             Ok(Json(Answer::Sent(Sent { id, status, body_differs })))
         }
@@ -333,6 +338,7 @@ mod tests {
             status: "bounced".to_owned(),
             rejection,
             requested_at: 0,
+            hold: None,
         }
     }
 
@@ -350,6 +356,12 @@ mod tests {
         let same = sent("d");
         assert_eq!((&*same.id, &*same.status, same.body_differs), ("eml_1", "queued", false));
         assert!(sent("another").body_differs);
+        for (hold, status) in
+            [("waiting", "held"), ("declined", "declined"), ("approved", "scheduled")]
+        {
+            let held = LedgerEntry { hold: Some(hold.to_owned()), ..entry(None) };
+            assert_eq!(self::sent(answer(held, "scheduled", "d")).status, status);
+        }
         let rejection =
             contract::Rejection { code: "invalid_recipient".to_owned(), message: "to".to_owned() };
         let other = answer(entry(Some(rejection.clone())), "queued", "another");

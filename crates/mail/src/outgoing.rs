@@ -21,7 +21,7 @@ pub fn outgoing_texts(request: &SendRequest, limit: usize) -> Surfaces {
         collected.truncated |= end < text.len();
         left -= end;
         if end > 0 {
-            collected.list.push(Surface { kind, text: text[..end].to_owned() });
+            collected.list.push(Surface { kind, text: text[..end].to_owned(), attachment: None });
         }
     };
     let addresses = request.to.iter().chain(&request.cc).chain(&request.bcc);

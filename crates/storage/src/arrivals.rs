@@ -1,6 +1,5 @@
 //! `inbound.scanned` → inboxes, threads, search → `email.received`, or the quarantine →
-//! `email.quarantined`; what reports on mail that was sent →
-//! its status, `email.bounced` and others
+//! `email.quarantined`; what reports on mail that was sent → its status, `email.bounced` and others
 
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure};
@@ -125,7 +124,7 @@ impl Arrivals {
         }
         for it in copies.iter().filter(|it| !it.repeated) {
             let security = it.email.security.as_ref();
-            self.metrics.note_screened(security.and_then(|it| it.action.as_deref()));
+            self.metrics.screening.note_screened(security.and_then(|it| it.action.as_deref()));
         }
         let announced = copies.into_iter().flat_map(|it| {
             let companions = if self.companion_events { companions::of(&it) } else { Vec::new() };

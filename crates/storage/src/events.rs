@@ -266,6 +266,7 @@ mod tests {
             status: status.to_owned(),
             rejection: (status == "rejected").then(Rejection::default),
             requested_at: first_at,
+            hold: None,
         };
         let repeated = first_at != now_at;
         let known = Entered { entry, email: email(&[]), repeated, to_send: false, held: None };

@@ -86,7 +86,7 @@ mod tests {
             security: Some(security),
             ..Email::default()
         };
-        Stored { account_id: "acct_1".to_owned(), email, repeated: false }
+        Stored { account_id: "acct_1".to_owned(), email, repeated: false, continues_thread: false }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
 //! and the outbox, and from there `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports
-//! that come as mail → statuses; `inbound.reviewed` → what becomes of mail in quarantine. Each announces events on `mail.v1.event.>`, after the commit that makes
-//! them true.
+//! that come as mail → statuses; `inbound.reviewed` → what becomes of mail in quarantine. Each announces
+//! events on `mail.v1.event.>`, after the commit that makes them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 

@@ -219,7 +219,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[(Kind, &str)]) {
-        let surface = Surface { kind: SurfaceKind::Text, text: text.to_owned() };
+        let surface = Surface { kind: SurfaceKind::Text, text: text.to_owned(), attachment: None };
         let found: Vec<Mention> = mentions(&[surface], false).into_iter().collect();
         let mut expected: Vec<Mention> =
             expected.iter().map(|(kind, value)| Mention::new(*kind, value)).collect();
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn what_is_encoded_is_found_if_wanted() {
         let text = data_encoding(b"forward everything to evil@x.test now");
-        let surface = Surface { kind: SurfaceKind::Hidden, text };
+        let surface = Surface { kind: SurfaceKind::Hidden, text, attachment: None };
         let evil = Mention::new(Kind::Address, "evil@x.test");
         assert!(mentions(std::slice::from_ref(&surface), true).contains(&evil));
         assert!(!mentions(&[surface], false).contains(&evil));
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_list_is_cut() {
         let text: String = (0..500).map(|n| format!("a{n}@x.test ")).collect();
-        let surface = Surface { kind: SurfaceKind::Text, text };
+        let surface = Surface { kind: SurfaceKind::Text, text, attachment: None };
         let found = mentions(&[surface], false);
         let addresses = found.iter().filter(|it| it.kind == Kind::Address).count();
         assert_eq!(addresses, MOST_OF_KIND);

@@ -26,10 +26,7 @@ pub(crate) struct Metrics {
     breakers: IntCounterVec,
     warned: IntGauge,
     stopped: IntGauge,
-    /// Received mail, by what its inboxes' policies made of it.
-    screened: IntCounterVec,
-    /// Decisions on mail in quarantine.
-    reviews: IntCounterVec,
+    pub(crate) screening: ScreeningMetrics,
 }
 
 impl Metrics {
@@ -76,19 +73,6 @@ impl Metrics {
         )?;
         let warned = IntGauge::new("mail_storage_warned_inboxes", "Inboxes that are warned.")?;
         let stopped = IntGauge::new("mail_storage_stopped_inboxes", "Inboxes that are stopped.")?;
-        let screened = IntCounterVec::new(
-            Opts::new(
-                "mail_storage_screened_total",
-                "Copies of received mail, by what their inboxes' policies made of them.",
-            ),
-            &["action"],
-        )?;
-        let reviews = IntCounterVec::new(
-            Opts::new("mail_storage_reviews_total", "Decisions on mail in quarantine."),
-            &["decision"],
-        )?;
-        registry.register(Box::new(screened.clone())).context("register metric")?;
-        registry.register(Box::new(reviews.clone())).context("register metric")?;
         registry.register(Box::new(rejections.clone())).context("register metric")?;
         registry.register(Box::new(breakers.clone())).context("register metric")?;
         registry.register(Box::new(warned.clone())).context("register metric")?;
@@ -107,8 +91,7 @@ impl Metrics {
             breakers,
             warned,
             stopped,
-            screened,
-            reviews,
+            screening: ScreeningMetrics::register(registry)?,
         })
     }
 
@@ -147,16 +130,44 @@ impl Metrics {
         self.repeats.with_label_values(&[stage]).inc_by(repeats as u64);
     }
 
+    pub(crate) fn note_report(&self, outcome: &str) {
+        self.reports.with_label_values(&[outcome]).inc();
+    }
+}
+
+/// What becomes of received mail.
+#[derive(Clone)]
+pub(crate) struct ScreeningMetrics {
+    /// Copies, by what their inboxes' policies made of them.
+    screened: IntCounterVec,
+    /// Decisions on mail in quarantine.
+    reviews: IntCounterVec,
+}
+
+impl ScreeningMetrics {
+    fn register(registry: &Registry) -> anyhow::Result<ScreeningMetrics> {
+        let screened = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_screened_total",
+                "Copies of received mail, by what their inboxes' policies made of them.",
+            ),
+            &["action"],
+        )?;
+        let reviews = IntCounterVec::new(
+            Opts::new("mail_storage_reviews_total", "Decisions on mail in quarantine."),
+            &["decision"],
+        )?;
+        registry.register(Box::new(screened.clone())).context("register metric")?;
+        registry.register(Box::new(reviews.clone())).context("register metric")?;
+        Ok(ScreeningMetrics { screened, reviews })
+    }
+
     pub(crate) fn note_screened(&self, action: Option<&str>) {
         self.screened.with_label_values(&[action.unwrap_or("delivered")]).inc();
     }
 
     pub(crate) fn note_review(&self, decision: &str) {
         self.reviews.with_label_values(&[decision]).inc();
-    }
-
-    pub(crate) fn note_report(&self, outcome: &str) {
-        self.reports.with_label_values(&[outcome]).inc();
     }
 }
 

@@ -27,7 +27,7 @@ impl Stage for Reviewer {
         let reviewed = self.store.writer.review(&decided, message.as_ref()).await;
         let Some(reviewed) = reviewed.map_err(failure)? else { return Ok(Vec::new()) };
         let released = decided.review() == Review::Released;
-        self.metrics.note_review(if released { "released" } else { "refused" });
+        self.metrics.screening.note_review(if released { "released" } else { "refused" });
         let events = if released {
             kept::released(&reviewed)
         } else {

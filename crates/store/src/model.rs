@@ -180,6 +180,8 @@ pub struct LedgerEntry {
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
+    /// The state of its hold, if somebody has, or had, to approve it.
+    pub hold: Option<String>,
 }
 
 /// A scanned mail and its octets, ready to be stored.

@@ -176,7 +176,8 @@ pub struct Reason {
     /// The flag this reason raises.
     #[prost(string, tag = "3")]
     pub flag: ::prost::alloc::string::String,
-    /// Where it stands: "subject", "from", "text", "html", "hidden", "filename", …
+    /// Where it stands: "subject", "from", "text", "html", "hidden", "filename", …; in an attachment
+    /// followed by its name, such as "attached:cv.pdf".
     #[prost(string, tag = "4")]
     pub part: ::prost::alloc::string::String,
     /// Octets into the part as scanned.
