@@ -185,6 +185,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (66, 66));
+        assert_eq!((ids.len(), count), (73, 73));
     }
 }
