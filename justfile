@@ -25,6 +25,10 @@ bench-relay:
 bench-fairness:
     tests/bench-fairness
 
+# What 5,000 idle WebSockets cost a gateway
+bench-idle:
+    tests/bench-idle
+
 # How well injections are found: by what is built in, per source and family, on a file of labelled mail
 eval *files="../shared/injection-data/val.jsonl":
     cargo run --locked --release -p trainer -- eval {{files}}

@@ -10,6 +10,7 @@ const LAYERS: [&[&str]; 5] = [
         "contract",
         "injection",
         "opinion",
+        "outside",
         "service",
         "local-nats",
         "test-dns",
@@ -19,7 +20,7 @@ const LAYERS: [&[&str]; 5] = [
     ],
     &["mail", "documents"],
     &["bus", "store", "reading"],
-    &["intake", "scanner", "storage", "sender", "gateway", "trainer"],
+    &["intake", "scanner", "storage", "sender", "webhooks", "gateway", "trainer"],
     &["posthouse", "e2e"],
 ];
 

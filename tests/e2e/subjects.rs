@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use contract::{
-    DeliveryDue, DeliveryReported, Input, MailReceived, MailRejudged, MailReviewed, MailScanned,
-    OutcomeResolved, Submission, SubmissionAccepted, SubmissionScanned,
+    DeliveryDue, DeliveryReported, EVENT_TYPES, Happened, Input, MailReceived, MailRejudged,
+    MailReviewed, MailScanned, OutcomeResolved, Submission, SubmissionAccepted, SubmissionScanned,
+    WebhookDue,
     topology::{CLAIMS, CONSUMERS, DIRECTORY, DOTS, POLICIES, SHAPING, STREAMS, UPLOADS},
 };
 
@@ -22,8 +23,19 @@ fn code(cell: &str) -> &str {
 }
 
 fn page() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/subjects.md");
-    fs::read_to_string(path).expect("read docs/subjects.md")
+    named("subjects.md")
+}
+
+fn named(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    fs::read_to_string(path).expect("read a page")
+}
+
+#[test]
+fn every_event_is_in_the_table_of_events() {
+    let rows = table(&named("events.md"), "The events");
+    let documented: BTreeSet<&str> = rows.iter().map(|row| code(&row[0])).collect();
+    assert_eq!(documented, EVENT_TYPES.iter().copied().collect());
 }
 
 #[test]
@@ -50,6 +62,8 @@ fn every_subject_names_its_message() {
         (DeliveryDue::SUBJECT, "DeliveryDue"),
         (DeliveryReported::SUBJECT, "DeliveryReported"),
         (OutcomeResolved::SUBJECT, "OutcomeResolved"),
+        (Happened::SUBJECT, "Happened"),
+        (WebhookDue::SUBJECT, "WebhookDue"),
     ]
     .into();
     let rows = table(&page(), "Subjects");

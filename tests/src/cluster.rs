@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{Api, Postgres, Program, SOON, Smtp, binary, eventually, free_port};
 
-pub const SERVICES: [&str; 5] = ["intake", "scanner", "storage", "sender", "gateway"];
+pub const SERVICES: [&str; 6] = ["intake", "scanner", "storage", "sender", "webhooks", "gateway"];
 
 pub const DOMAIN: &str = "posthouse.test";
 
@@ -44,6 +44,8 @@ pub struct Plan {
     pub mx_port: Option<u16>,
     /// Tables that end the configuration of every sender.
     pub sender: String,
+    /// Further lines of the configuration of every posthouse-webhooks, which may call this machine.
+    pub webhooks: &'static str,
 }
 
 impl Default for Plan {
@@ -58,6 +60,7 @@ impl Default for Plan {
             intake_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             mx_port: None,
             sender: String::new(),
+            webhooks: "",
         }
     }
 }
@@ -176,9 +179,13 @@ impl Cluster {
                 let tables = own_route(smarthost) + &plan.sender;
                 format!("database = '{database}'\nhostname = 'mx.{DOMAIN}'\n{dns}{route}{tables}")
             }
+            "webhooks" => {
+                let more = plan.webhooks;
+                format!("database = '{database}'\nallow_private_targets = true\n{dns}{more}\n")
+            }
             _ => format!(
                 "listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n\
-                 public_url = 'http://{api}'\n{dns}"
+                 public_url = 'http://{api}'\nallow_private_webhooks = true\n{dns}"
             ),
         };
         let path = self.folder.path().join(format!("{name}.toml"));

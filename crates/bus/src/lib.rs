@@ -12,6 +12,7 @@ mod connect;
 mod directory;
 mod failure;
 mod feed;
+mod log;
 mod metrics;
 mod publish;
 mod runner;
@@ -29,6 +30,7 @@ pub use crate::{
     directory::{Directory, Resolution, token_hash},
     failure::Failure,
     feed::Feed,
+    log::{Bounds, EventLog, Following, Logged, LoggedPage},
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},

@@ -149,5 +149,6 @@ fn address(record: &Record) -> Result<(String, HeaderMap), PublishError> {
     headers.insert(header::NATS_SCHEDULE_TARGET, record.subject.as_str());
     // A later record of the same identity replaces this one: only one of them fires.
     let place = Uuid::new_v5(&Uuid::NAMESPACE_OID, record.identity.as_bytes()).simple();
-    Ok((format!("outbound.later.{place}"), headers))
+    let stages = record.subject.split('.').next().unwrap_or_default();
+    Ok((format!("{stages}.later.{place}"), headers))
 }

@@ -4,18 +4,19 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "posthouse/v1/mail.proto",
     "posthouse/v1/inbound.proto",
     "posthouse/v1/outbound.proto",
     "posthouse/v1/agent.proto",
     "posthouse/v1/bundle.proto",
     "posthouse/v1/review.proto",
+    "posthouse/v1/webhooks.proto",
 ];
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
-const WRITTEN_AS_JSON: [&str; 14] = [
+const WRITTEN_AS_JSON: [&str; 18] = [
     "Event",
     "InboxEvent",
     "Standing",
@@ -30,6 +31,10 @@ const WRITTEN_AS_JSON: [&str; 14] = [
     "AutoReply",
     "Hold",
     "HoldReason",
+    "InboxSummary",
+    "DomainSummary",
+    "DomainProblem",
+    "WebhookSummary",
 ];
 
 fn main() -> anyhow::Result<()> {

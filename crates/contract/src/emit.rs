@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use crate::Input;
+use crate::{Input, event_subject};
 
 /// What a stage hands back to be published: nothing, one event, or several.
 pub trait Emit: Send {
@@ -76,6 +76,25 @@ emit! {
     OutcomeResolved: "resolved" by mail_id, resolved_at_micros;
 }
 
+impl Emit for crate::WebhookDue {
+    fn records(self) -> Vec<Record> {
+        vec![self.at(None)]
+    }
+}
+
+impl crate::WebhookDue {
+    /// What is next; two with one `request_id` count as one.
+    pub fn next(webhook_id: &str, request_id: String) -> crate::WebhookDue {
+        crate::WebhookDue { webhook_id: webhook_id.to_owned(), request_id, again: 0, ping: false }
+    }
+
+    /// This, at a later time or at once.
+    pub fn at(&self, due: Option<SystemTime>) -> Record {
+        let identity = format!("webhook/{}/{}", self.webhook_id, self.request_id);
+        Record { due, ..Record::of(self, identity) }
+    }
+}
+
 impl Emit for crate::DeliveryDue {
     fn records(self) -> Vec<Record> {
         vec![self.at(None)]
@@ -111,7 +130,7 @@ fn for_agents(event: &impl serde::Serialize, place: [&str; 3], event_id: &str) -
     let [account_id, inbox_id, name] = place;
     let payload = serde_json::to_vec(event).expect("strings and numbers become JSON");
     Record {
-        subject: format!("mail.v1.event.{account_id}.{inbox_id}.{name}"),
+        subject: event_subject(account_id, inbox_id, name),
         identity: event_id.to_owned(),
         payload,
         due: None,

@@ -46,4 +46,5 @@ inputs! {
     "outbound.due" => DeliveryDue;
     "outbound.reported" => DeliveryReported;
     "outbound.resolved" => OutcomeResolved;
+    "webhooks.due" => WebhookDue;
 }

@@ -5,6 +5,7 @@
 
 mod base64;
 mod emit;
+mod event_subject;
 mod input;
 mod submission;
 pub mod topology;
@@ -15,6 +16,7 @@ mod v1;
 
 pub use crate::{
     emit::{Emit, Record},
+    event_subject::{EVENT_TYPES, EventSubject, Happened, NO_INBOX, event_subject},
     input::{Decoded, Delivered, Input},
     submission::{Submission, claim_prefix, submission_id},
     v1::*,

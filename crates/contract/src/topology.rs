@@ -38,6 +38,9 @@ pub struct Consumer {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The stream of everything agents are told.
+pub const EVENTS: &str = "EVENTS";
+
 /// Where events go that no retry can help: `dead.<durable>`.
 pub const DEAD: Stream = Stream {
     name: "DEAD",
@@ -122,14 +125,14 @@ pub const STREAMS: &[Stream] = &[
     },
     Stream {
         name: "DUE",
-        subjects: &["outbound.due", "outbound.later.>"],
+        subjects: &["outbound.due", "outbound.later.>", "webhooks.due", "webhooks.later.>"],
         keeps: Keeps::UntilDone,
         deduplicates: true,
         schedules: true,
         bundles: false,
     },
     Stream {
-        name: "EVENTS",
+        name: EVENTS,
         subjects: &["mail.v1.event.>"],
         keeps: Keeps::For(DAY.saturating_mul(7)),
         deduplicates: true,
@@ -149,6 +152,8 @@ pub const CONSUMERS: &[Consumer] = &[
     Consumer { durable: "deliverer", stream: "DUE", filter: "outbound.due" },
     Consumer { durable: "reporter", stream: "REPORTED", filter: "outbound.reported" },
     Consumer { durable: "resolver", stream: "OUTBOUND", filter: "outbound.resolved" },
+    Consumer { durable: "webhook-waker", stream: EVENTS, filter: "mail.v1.event.>" },
+    Consumer { durable: "webhook-caller", stream: "DUE", filter: "webhooks.due" },
 ];
 
 /// The object-store bucket of content too large for an event.

@@ -47,7 +47,7 @@ impl<S: Sync> FromRequestParts<S> for TokenId {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = "a token is needed: send the field \"Authorization: Bearer <token>\"";
     let field = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
     match field.and_then(|it| it.split_once(' ')) {

@@ -58,8 +58,17 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// How long a link to an attachment works, in seconds.
     pub attachment_link_seconds: u32,
-    /// The most connections at once; more wait to be accepted.
+    /// The most connections at once; more wait to be accepted. WebSockets are not among them.
     pub max_connections: usize,
+    /// The most WebSockets at once; more are refused with 503.
+    pub max_websockets: usize,
+    /// A WebSocket client that takes nothing of what it is sent for so many seconds is let go of, with
+    /// close code 4008.
+    pub slow_client_seconds: u64,
+    /// Whether webhooks may be at private, loopback and link-local addresses, and at http:// URLs. For one
+    /// machine to try things on: who can make a webhook can then make posthouse-webhooks call anything
+    /// it reaches.
+    pub allow_private_webhooks: bool,
     /// The NATS server.
     pub nats: String,
     /// The database, `sqlite:` or `postgres:`.
@@ -92,6 +101,9 @@ impl Default for Config {
             max_body_bytes: 36 * 1024 * 1024,
             attachment_link_seconds: 60 * 60,
             max_connections: 4096,
+            max_websockets: 10_000,
+            slow_client_seconds: 10,
+            allow_private_webhooks: false,
             nats: "nats://127.0.0.1:4222".to_owned(),
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             admin: None,
@@ -130,6 +142,7 @@ impl Configuration for Config {
             ("max_body_bytes", self.max_body_bytes as i64, 1024),
             ("attachment_link_seconds", self.attachment_link_seconds.into(), 1),
             ("max_connections", self.max_connections as i64, 1),
+            ("slow_client_seconds", self.slow_client_seconds as i64, 1),
         ] {
             if value < least {
                 return Err(format!("{key} = {value}: at least {least} is needed"));
@@ -219,7 +232,7 @@ mod tests {
                 .any(|it| it.trim_start_matches("# ").starts_with(&format!("{key} = ")));
             assert!(is_there, "{key} is not in the sample file");
         }
-        assert_eq!(count, 23, "{err}");
+        assert_eq!(count, 26, "{err}");
     }
 
     #[test]

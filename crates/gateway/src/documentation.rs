@@ -16,10 +16,10 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, audit, canaries, deliveries, domains, emails, extraction,
+    accounts, attachments, audit, canaries, deliveries, domains, emails, events, extraction,
     gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox, policy,
     poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe, search,
-    send, senders, suppressions, threads, unsubscribe, uploads, verdicts,
+    send, senders, suppressions, threads, unsubscribe, uploads, verdicts, webhooks,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -82,6 +82,8 @@ pub(crate) enum Errors {
         (name = "inboxes", description = "Addresses that take mail"),
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
+        (name = "events", description = "What happens, as it happens and afterwards"),
+        (name = "webhooks", description = "Events pushed to a URL"),
         (name = "policy", description = "What is done with received mail, and what was decided on it"),
         (name = "threads", description = "Conversations"),
         (name = "holds", description = "Mail that somebody has to approve before it goes"),
@@ -97,6 +99,7 @@ pub(crate) enum Errors {
         emails::list, emails::read, emails::read_any, emails::raw, poll::poll,
         safe::of_inbox, safe::of_email, extraction::extract, extraction::extraction,
         labels::list, labels::update, labels::batch,
+        events::events,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
@@ -114,6 +117,8 @@ pub(crate) enum Errors {
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
         verdicts::list,
+        webhooks::create, webhooks::list, webhooks::read, webhooks::change, webhooks::delete,
+        webhooks::rotate, webhooks::ping, webhooks::redeliver, webhooks::attempts,
         health, describe,
     ),
     components(schemas(ProblemBody)),
@@ -183,6 +188,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (64, 64));
+        assert_eq!((ids.len(), count), (74, 74));
     }
 }

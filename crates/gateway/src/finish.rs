@@ -43,7 +43,12 @@ fn identify(mut response: Response) -> Response {
     let id = format!("req_{}", Uuid::now_v7().simple());
     if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
         log(&problem, &id);
-        let body = ProblemBody { error: &problem.code, message: &problem.message, request_id: &id };
+        let body = ProblemBody {
+            error: &problem.code,
+            message: &problem.message,
+            request_id: &id,
+            oldest_cursor: problem.oldest_cursor.as_deref(),
+        };
         let mut described = (response.status(), Json(body)).into_response();
         described.headers_mut().remove(header::CONTENT_LENGTH);
         let fields = response.headers().iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);

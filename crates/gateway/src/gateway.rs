@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::get};
 use bus::{Bus, Directory};
-use store::{Reader, Store, UnsubscribeTokens, Vault, Writer};
+use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
-    domains, emails, extraction,
+    domains, emails, events, extraction,
     finish::finish,
     holds, inboxes, labels,
     links::Links,
@@ -25,10 +25,15 @@ use crate::{
     repeats::Repeats,
     replies, reputation, resolve, reviews, safe, search, send, senders,
     signups::{Signups, TrustedProxies},
-    suppressions, threads,
+    sockets::Sockets,
+    suppressions,
+    tail::Tail,
+    threads,
     tier::Tiers,
     unsubscribe, uploads, verdicts,
     waiters::Waiters,
+    webhooks::{self, Targets},
+    websocket,
 };
 
 /// Told to stop: requests that are held are answered.
@@ -47,7 +52,11 @@ pub(crate) struct Gateway {
     bus: Bus,
     links: Links,
     tokens: UnsubscribeTokens,
+    webhook_secrets: WebhookSecrets,
+    targets: Targets,
     waiters: Waiters,
+    tail: Tail,
+    sockets: Sockets,
     repeats: Repeats,
     readings: Readings,
     metrics: Metrics,
@@ -67,6 +76,8 @@ pub(crate) struct Gateway {
 pub(crate) struct Parts {
     pub(crate) links: Links,
     pub(crate) tokens: UnsubscribeTokens,
+    pub(crate) webhook_secrets: WebhookSecrets,
+    pub(crate) targets: Targets,
     pub(crate) vault: Arc<Vault>,
     pub(crate) checker: Checker,
     pub(crate) metrics: Metrics,
@@ -75,15 +86,20 @@ pub(crate) struct Parts {
 
 impl Gateway {
     pub(crate) fn new(config: &Config, store: Store, bus: Bus, parts: Parts) -> Gateway {
-        let Parts { links, tokens, vault, checker, metrics, stop } = parts;
+        let Parts { links, tokens, webhook_secrets, targets, vault, checker, metrics, stop } =
+            parts;
         Gateway {
             readings: Readings::new(store.reader.clone()),
             reader: store.reader,
             writer: store.writer,
             directory: bus.directory(),
+            tail: Tail::new(bus.event_log(), metrics.readers.clone()),
+            sockets: Sockets::new(config, metrics.websockets.clone()),
             bus,
             links,
             tokens,
+            webhook_secrets,
+            targets,
             waiters: Waiters::new(metrics.waiters.clone()),
             repeats: Repeats::default(),
             metrics,
@@ -107,12 +123,18 @@ impl Gateway {
         &self.waiters
     }
 
+    /// What keeps up with events, and who is told of them.
+    pub(crate) fn live(&self) -> (Tail, Sockets) {
+        (self.tail.clone(), self.sockets.clone())
+    }
+
     pub(crate) fn router(self) -> Router {
         Router::new()
             .merge(accounts::routes())
             .merge(inboxes::routes())
             .merge(domains::routes())
             .merge(emails::routes())
+            .merge(events::routes())
             .merge(extraction::routes())
             .merge(labels::routes())
             .merge(safe::routes())
@@ -139,6 +161,8 @@ impl Gateway {
             .merge(reviews::routes())
             .merge(audit::routes())
             .merge(search::routes())
+            .merge(webhooks::routes())
+            .merge(websocket::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))
             .fallback(async || Problem::not_found("there is no such path"))

@@ -16,9 +16,12 @@ mod documentation;
 mod domain_check;
 mod domains;
 mod emails;
+mod event_cursor;
+mod events;
 mod extraction;
 mod finish;
 mod gateway;
+mod happening;
 mod holds;
 mod inboxes;
 mod labels;
@@ -44,12 +47,15 @@ mod resolver;
 mod reviews;
 mod safe;
 mod search;
+mod selection;
 mod send;
 mod senders;
 mod server;
 mod signups;
+mod sockets;
 mod start;
 mod suppressions;
+mod tail;
 mod threads;
 mod tier;
 mod time;
@@ -58,6 +64,8 @@ mod unsubscribe;
 mod uploads;
 mod verdicts;
 mod waiters;
+mod webhooks;
+mod websocket;
 mod zone_file;
 
 use std::sync::Arc;
@@ -65,7 +73,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bus::Bus;
 use service::Process;
-use store::{Store, UnsubscribeTokens, Vault};
+use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
 pub use crate::config::Config;
@@ -74,6 +82,7 @@ use crate::{
     gateway::{Gateway, Parts},
     links::Links,
     metrics::Metrics,
+    webhooks::Targets,
 };
 
 /// Serves the API until shutdown. The port is taken at once; before the database and NATS are there,
@@ -111,20 +120,34 @@ async fn serve_with(
     let links = Links::new(&secret, config.attachment_link_seconds);
     let secret = store.writer.secret("unsubscribe").await.context("read a secret")?;
     let tokens = UnsubscribeTokens::new(&secret);
+    let secret = store.writer.secret("webhooks").await.context("read a secret")?;
+    let webhook_secrets = WebhookSecrets::new(&secret);
+    let targets = Targets::new(&config.dns, config.allow_private_webhooks)?;
     let stop = process.shutdown.clone();
     let max_connections = config.max_connections;
     let vault = Arc::new(open_vault(&config, &store).await?);
     let checker = Checker::new(&config, store.writer.clone(), bus.directory())?;
-    let parts =
-        Parts { links, tokens, vault, checker: checker.clone(), metrics, stop: stop.clone() };
+    let parts = Parts {
+        links,
+        tokens,
+        webhook_secrets,
+        targets,
+        vault,
+        checker: checker.clone(),
+        metrics,
+        stop: stop.clone(),
+    };
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
+    let (tail, sockets) = gateway.live();
     let router = gateway.router();
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
         checker.run(&stop),
         start::watch_database(store.reader.clone(), &process),
         waiters.follow(&bus, &stop),
+        tail.follow(&stop),
+        sockets.keep(&stop),
         server::serve(&listener, router, max_connections, &stop),
     );
     store.close().await;

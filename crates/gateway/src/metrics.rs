@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     pub(crate) waiters: IntGauge,
+    pub(crate) readers: IntGauge,
+    pub(crate) websockets: IntGauge,
 }
 
 impl Metrics {
@@ -33,11 +35,18 @@ impl Metrics {
                 "mail_gateway_waiters",
                 "Requests held until something happens.",
             )?,
+            readers: IntGauge::new(
+                "mail_gateway_event_readers",
+                "Clients that wait for events, by whatever door.",
+            )?,
+            websockets: IntGauge::new("mail_gateway_websockets", "WebSockets that are open.")?,
         };
         let registry = process.metrics.registry("gateway")?;
         registry.register(Box::new(metrics.requests.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.durations.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.waiters.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.readers.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.websockets.clone())).context("register metrics")?;
         Ok(metrics)
     }
 
@@ -50,9 +59,12 @@ impl Metrics {
         duration: Duration,
     ) {
         let method = match *method {
-            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE => {
-                method.as_str()
-            }
+            Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE => method.as_str(),
             _ => "other",
         };
         let route = route.unwrap_or("unmatched");

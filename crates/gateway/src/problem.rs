@@ -20,6 +20,8 @@ pub(crate) struct Problem {
     pub(crate) message: String,
     /// Seconds.
     pub(crate) retry_after: Option<u64>,
+    /// Where reading events can go on.
+    pub(crate) oldest_cursor: Option<String>,
     /// For the log only.
     pub(crate) cause: Option<anyhow::Error>,
 }
@@ -36,6 +38,9 @@ pub(crate) struct ProblemBody<'a> {
     /// Names this request in the service's log; the same as in the field `x-request-id`.
     #[schema(example = "req_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
     pub(crate) request_id: &'a str,
+    /// With 410 only: from here on, events are still kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_cursor: Option<&'a str>,
 }
 
 impl Problem {
@@ -49,6 +54,7 @@ impl Problem {
             code: code.into(),
             message: message.to_string(),
             retry_after: None,
+            oldest_cursor: None,
             cause: None,
         }
     }
@@ -88,6 +94,16 @@ impl Problem {
         message: impl fmt::Display,
     ) -> Problem {
         Problem::new(StatusCode::CONFLICT, code, message)
+    }
+
+    /// What was there is not kept any more.
+    pub(crate) fn gone(
+        code: &'static str,
+        message: impl fmt::Display,
+        oldest_cursor: String,
+    ) -> Problem {
+        let problem = Problem::new(StatusCode::GONE, code, message);
+        Problem { oldest_cursor: Some(oldest_cursor), ..problem }
     }
 
     pub(crate) fn payload_too_large(limit: usize) -> Problem {

@@ -13,7 +13,9 @@ use hickory_resolver::{
     },
 };
 
-use crate::{config::Config, public_address::is_public, reply::Outcome};
+use outside::is_public;
+
+use crate::{config::Config, reply::Outcome};
 
 /// Cloning shares its cache.
 #[derive(Clone)]

@@ -17,7 +17,6 @@ mod hello;
 mod memory;
 mod metrics;
 mod mta_sts;
-mod public_address;
 mod reply;
 mod route;
 mod router;

@@ -1,7 +1,8 @@
-//! Changed states of inboxes → `inbox.warned`, `inbox.cleared`, `inbox.stopped`, `inbox.resumed`
+//! Changed states of inboxes → `inbox.warned`, `inbox.cleared`, `inbox.stopped`, `inbox.resumed`; what is
+//! written down in `announcements` → `inbox.created`, `domain.verified` and others
 //!
-//! Whoever changes a state, a replica of storage or an operator's command, leaves the change in the
-//! database. It is announced from there: after the commit, and whatever died meanwhile.
+//! Whoever changes a state, a replica of storage, the gateway or an operator's command, leaves the change
+//! in the database. It is announced from there: after the commit, and whatever died meanwhile.
 
 use std::time::Duration;
 
@@ -49,7 +50,9 @@ impl Announcer {
             if let Err(err) = &done
                 && was_well
             {
-                tracing::warn!("changed states of inboxes wait to be announced: {err:#}");
+                tracing::warn!(
+                    "what happened to inboxes and domains waits to be announced: {err:#}"
+                );
             }
             was_well = done.is_ok();
         }
@@ -64,6 +67,11 @@ impl Announcer {
             if self.store.writer.announced(&change.inbox_id, change.number).await? {
                 self.metrics.note_change(&change.event, change.standing.reason.as_deref());
             }
+        }
+        for announcement in self.store.reader.announcements(MOST_AT_ONCE).await? {
+            let record = announcement.record();
+            self.bus.publish(record).await.context("publish an event")?;
+            self.store.writer.forget_announcement(&announcement).await?;
         }
         Ok(())
     }

@@ -3,12 +3,12 @@
 
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure};
-use contract::{Emit as _, MailScanned, Purpose, Record};
+use contract::{Emit, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
 use crate::{
-    answerable, failure, kept, matching, mentioned, metrics::Metrics, portions::portions,
-    reports::Reports,
+    answerable, companions, failure, kept, matching, mentioned, metrics::Metrics,
+    portions::portions, reports::Reports,
 };
 
 const STAGE: &str = "storage";
@@ -17,6 +17,7 @@ pub(crate) struct Arrivals {
     pub(crate) claims: Claims,
     pub(crate) store: Store,
     pub(crate) reports: Reports,
+    pub(crate) companion_events: bool,
     pub(crate) metrics: Metrics,
 }
 
@@ -125,7 +126,16 @@ impl Arrivals {
             let security = it.email.security.as_ref();
             self.metrics.screening.note_screened(security.and_then(|it| it.action.as_deref()));
         }
-        copies.into_iter().flat_map(|it| kept::arrived(it).records()).collect()
+        let announced = copies.into_iter().flat_map(|it| {
+            let companions = if self.companion_events { companions::of(&it) } else { Vec::new() };
+            let arrived = kept::arrived(it);
+            // What is kept from agents is told of in one way only.
+            let is_there = arrived.event == "email.received";
+            let mut events = arrived.records();
+            events.extend(companions.into_iter().filter(|_| is_there).flat_map(Emit::records));
+            events
+        });
+        announced.collect()
     }
 }
 

@@ -36,6 +36,10 @@ pub struct Config {
     /// Where receivers may report complaints about mail of ours (CFBL-Address, RFC 9477): an address
     /// on a domain whose key signs. Nowhere if not set.
     pub cfbl_address: Option<String>,
+    /// Whether `email.scan.complete`, `email.thread.new` and `email.thread.reply` are announced beside
+    /// `email.received`. They tell of the same moment; without them there are two events less to store
+    /// for every mail that comes.
+    pub companion_events: bool,
     /// How many days a deleted inbox and its mail are kept.
     pub purge_after_days: u32,
     /// The most mails that an account of tier 4 may send in a day (UTC). Give gateway and storage the
@@ -70,6 +74,7 @@ impl Default for Config {
             public_url: None,
             feedback_sender: "posthouse".to_owned(),
             cfbl_address: None,
+            companion_events: true,
             purge_after_days: 7,
             daily_email_limit: 10_000,
             limits: TierLimits::default(),

@@ -26,7 +26,7 @@ pub(crate) fn released(reviewed: &Reviewed) -> Vec<Event> {
     let timestamp = email.created_at.clone();
     let told = event(&parts, "email.released", timestamp, account_id, email.clone());
     let (account_id, email) = (account_id.clone(), email.clone());
-    vec![told, received(Stored { account_id, email, repeated: false })]
+    vec![told, received(Stored { account_id, email, repeated: false, continues_thread: false })]
 }
 
 /// A mail stays out for good.
@@ -86,7 +86,7 @@ mod tests {
             security: Some(security),
             ..Email::default()
         };
-        Stored { account_id: "acct_1".to_owned(), email, repeated: false }
+        Stored { account_id: "acct_1".to_owned(), email, repeated: false, continues_thread: false }
     }
 
     #[test]

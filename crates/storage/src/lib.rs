@@ -9,6 +9,7 @@ mod announcer;
 mod answerable;
 mod arrivals;
 mod canaries;
+mod companions;
 mod config;
 mod events;
 mod flow;
@@ -90,8 +91,13 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         complaints_for_all: config.complaints_for_all.into(),
         metrics: metrics.clone(),
     };
-    let arrivals =
-        Arrivals { claims: bus.claims(), store: store.clone(), reports, metrics: metrics.clone() };
+    let arrivals = Arrivals {
+        claims: bus.claims(),
+        store: store.clone(),
+        reports,
+        companion_events: config.companion_events,
+        metrics: metrics.clone(),
+    };
     let secret = store.writer.secret("unsubscribe").await.context("read a secret")?;
     let lists = Lists::new(&config, UnsubscribeTokens::new(&secret));
     let wake = Arc::new(Notify::new());

@@ -7,9 +7,11 @@
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
 mod allowance;
+mod announcement;
 mod audit;
 mod brakes;
 mod breakers;
+mod continuations;
 mod cursor;
 mod database;
 mod delivery;
@@ -38,6 +40,7 @@ mod unsubscribe;
 mod vault;
 mod verdict;
 mod wait;
+mod webhook;
 mod words;
 mod writer;
 
@@ -48,6 +51,7 @@ pub use crate::{
     allowance::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
+    announcement::Announcement,
     audit::{Actor, AuditEntry, AuditFilter},
     brakes::{Brakes, Manner},
     breakers::Breakers,
@@ -80,6 +84,7 @@ pub use crate::{
         JudgedMail, Rejudged, ReplayFilter, VerdictAt, is_same_judgement, is_same_verdict, rejudged,
     },
     wait::Schema,
+    webhook::*,
     writer::{Reviewed, Switched, Writer},
 };
 

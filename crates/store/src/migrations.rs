@@ -39,6 +39,7 @@ const SQLITE: &[Script] = &[
     (9, "policy", include_str!("../migrations/sqlite/0009_policy.sql")),
     (10, "holds", include_str!("../migrations/sqlite/0010_holds.sql")),
     (11, "labels", include_str!("../migrations/sqlite/0011_labels.sql")),
+    (12, "webhooks", include_str!("../migrations/sqlite/0012_webhooks.sql")),
     (13, "verdicts", include_str!("../migrations/sqlite/0013_verdicts.sql")),
     (14, "attachment_texts", include_str!("../migrations/sqlite/0014_attachment_texts.sql")),
 ];
@@ -54,6 +55,7 @@ const POSTGRES: &[Script] = &[
     (9, "policy", include_str!("../migrations/postgres/0009_policy.sql")),
     (10, "holds", include_str!("../migrations/postgres/0010_holds.sql")),
     (11, "labels", include_str!("../migrations/postgres/0011_labels.sql")),
+    (12, "webhooks", include_str!("../migrations/postgres/0012_webhooks.sql")),
     (13, "verdicts", include_str!("../migrations/postgres/0013_verdicts.sql")),
     (14, "attachment_texts", include_str!("../migrations/postgres/0014_attachment_texts.sql")),
 ];

@@ -207,6 +207,8 @@ pub struct Stored {
     pub email: Email,
     /// It was there already: a redelivery.
     pub repeated: bool,
+    /// Its thread had others when it came.
+    pub continues_thread: bool,
 }
 
 /// A request that can be honoured, composed and ready for the ledger.

@@ -18,7 +18,7 @@ async fn a_dry_run_says_what_is_missing_and_does_nothing() {
     let changes = bus::apply(&bench.nats.url, 1, true).await.expect("plan");
     assert_eq!(
         changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["create stream EVENTS"]
+        ["create stream EVENTS", "create consumer webhook-waker on EVENTS"]
     );
     jetstream.get_stream("EVENTS").await.expect_err("still missing");
 }

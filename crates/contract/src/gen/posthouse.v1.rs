@@ -1122,3 +1122,93 @@ impl Review {
         }
     }
 }
+// Webhooks, and the events about what an account has besides mail. The events travel as JSON (proto3 JSON
+// mapping, camelCase) and have the shape of `Event`, with one of the summaries below as their data.
+
+/// That a webhook has something to do, on webhooks.due.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WebhookDue {
+    #[prost(string, tag = "1")]
+    pub webhook_id: ::prost::alloc::string::String,
+    /// Names this message: two of one name count as one.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Deliver this event of the stream once more, whatever became of it; 0 for what is next.
+    #[prost(uint64, tag = "3")]
+    pub again: u64,
+    /// Send a ping instead.
+    #[prost(bool, tag = "4")]
+    pub ping: bool,
+}
+/// The data of inbox.created, inbox.deleted and inbox.expired: the inbox as REST shows it.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InboxSummary {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "3")]
+    pub display_name: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, tag = "4")]
+    pub domain: ::prost::alloc::string::String,
+    /// False once deleted.
+    #[prost(bool, tag = "5")]
+    pub is_active: bool,
+    /// Mails received.
+    #[prost(int64, tag = "6")]
+    pub email_count: i64,
+    /// RFC 3339.
+    #[prost(string, optional, tag = "7")]
+    pub expires_at: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, tag = "8")]
+    pub created_at: ::prost::alloc::string::String,
+}
+/// The data of domain.verified and domain.failed.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DomainSummary {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub domain: ::prost::alloc::string::String,
+    /// verified or failed.
+    #[prost(string, tag = "3")]
+    pub status: ::prost::alloc::string::String,
+    /// What is wrong with its DNS records.
+    #[prost(message, repeated, tag = "4")]
+    pub problems: ::prost::alloc::vec::Vec<DomainProblem>,
+    /// RFC 3339.
+    #[prost(string, tag = "5")]
+    pub created_at: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "6")]
+    pub verified_at: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DomainProblem {
+    #[prost(string, tag = "1")]
+    pub record: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub status: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The data of webhook.disabled and webhook.ping.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WebhookSummary {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub url: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub enabled: bool,
+    /// failing: every attempt failed for a day. gone: its server answered 410. Null while it is enabled.
+    #[prost(string, optional, tag = "4")]
+    pub disabled_reason: ::core::option::Option<::prost::alloc::string::String>,
+}

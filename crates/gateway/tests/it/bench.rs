@@ -102,6 +102,16 @@ impl Bench {
         }
     }
 
+    /// A second gateway, which has seen nothing of what happened. Returns its URL.
+    pub(crate) async fn another(&self) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (store, bus) = (self.store.clone(), self.bus.clone());
+        let process = Process { shutdown: self.process.shutdown.clone(), ..Process::default() };
+        tokio::spawn(gateway::serve(listener, Config::default(), store, bus, process));
+        url
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }

@@ -17,7 +17,7 @@ use crate::bench::{Answer, Bench, eventually};
 async fn an_unknown_path_and_a_wrong_method_are_json() {
     let bench = Bench::new().await;
     let agent = bench.agent().await;
-    for path in ["/", "/v1", "/v1/webhooks", "/v1/nothing", "/v1/inboxes/", "/v1/inboxes/x/y"] {
+    for path in ["/", "/v1", "/v1/nothing", "/v1/inboxes/", "/v1/inboxes/x/y"] {
         agent.get(path).await.is(404, "not_found");
     }
     let answer = Answer::to(agent.request(Method::PUT, "/v1/inboxes")).await;

@@ -31,12 +31,13 @@ impl Stages {
             names: BTreeMap::new(),
             shutdown: process.shutdown.clone(),
         };
-        let Configs { intake, scanner, storage, sender, gateway } =
+        let Configs { intake, scanner, storage, sender, webhooks, gateway } =
             Configs::new(options, folder, nats);
         stages.add("intake", intake::run(intake, process.clone()));
         stages.add("scanner", scanner::run(scanner, process.clone()));
         stages.add("storage", storage::run(storage, process.clone()));
         stages.add("sender", sender::run(sender, process.clone()));
+        stages.add("webhooks", webhooks::run(webhooks, process.clone()));
         stages.add("gateway", gateway::run(gateway, process.clone()));
         stages
     }
@@ -102,6 +103,7 @@ struct Configs {
     scanner: scanner::Config,
     storage: storage::Config,
     sender: sender::Config,
+    webhooks: webhooks::Config,
     gateway: gateway::Config,
 }
 
@@ -157,12 +159,20 @@ impl Configs {
                 routes: vec![own],
                 ..Default::default()
             },
+            // Whoever tries webhooks here has his receiver on this machine.
+            webhooks: webhooks::Config {
+                nats: nats.to_owned(),
+                database: database.clone(),
+                allow_private_targets: true,
+                ..Default::default()
+            },
             gateway: gateway::Config {
                 listen: options.api,
                 domains,
                 nats: nats.to_owned(),
                 database,
                 public_url,
+                allow_private_webhooks: true,
                 ..Default::default()
             },
         }

@@ -21,9 +21,9 @@ fn ask(inbox: &Inbox, key: &str, more: &Value) -> SubmissionScanned {
 
 /// What a request is answered with.
 async fn answer(bench: &Bench, inbox: &Inbox, key: &str, more: &Value) -> (String, Email) {
-    let before = bench.count("EVENTS").await;
+    let before = bench.count_events().await;
     bench.deliver(&ask(inbox, key, more), key).await;
-    eventually(async || bench.count("EVENTS").await > before).await;
+    eventually(async || bench.count_events().await > before).await;
     let event = bench.events().await.pop().expect("an event");
     let email = event.data.expect("an email");
     assert_eq!(email.idempotency_key.as_deref(), Some(key));

@@ -79,7 +79,7 @@ async fn reports_become_statuses_and_events() {
             recipients: vec![recipient],
             ..DeliveryReported::default()
         };
-        let before = bench.count("EVENTS").await;
+        let before = bench.count_events().await;
         bench.deliver(&report, &format!("{attempt} {before}")).await;
         eventually(async || bench.outbound("outbound.reported").await.is_empty()).await;
     }

@@ -45,9 +45,9 @@ impl Sent {
             recipients: vec![recipient],
             ..DeliveryReported::default()
         };
-        let events = self.bench.count("EVENTS").await;
+        let events = self.bench.count_events().await;
         self.bench.deliver(&report, "attempt").await;
-        eventually(async || self.bench.count("EVENTS").await > events).await;
+        eventually(async || self.bench.count_events().await > events).await;
     }
 
     /// Delivers a report and waits until it is dealt with; gives the names of the events it led to.
@@ -86,13 +86,13 @@ impl Sent {
 
 async fn send(bench: &Bench, inbox: &Inbox, key: &str, fields: &str) -> SubmissionAccepted {
     let request = format!(r#"{{{fields},"subject":"Hello","body":{{"text":"Hi"}}}}"#);
-    let before = bench.count("EVENTS").await;
+    let before = bench.count_events().await;
     let submission = SubmissionScanned {
         request: Some(inline(request.as_bytes())),
         ..submission(inbox, key, 1_000_000)
     };
     bench.deliver(&submission, key).await;
-    eventually(async || bench.count("EVENTS").await > before).await;
+    eventually(async || bench.count_events().await > before).await;
     let accepted = bench.last_outbound("outbound.accepted").await;
     SubmissionAccepted::decode(accepted).expect("decode")
 }

@@ -4,6 +4,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::Reader;
 use crate::{
     ArrivalFilter, Direction, EmailFilter, Emails, Error, Original, Page, Stored,
+    continuations::continuing,
     cursor::Cursor,
     email::{self, ALL_TABLES, COLUMNS, Read, TABLES},
     labels,
@@ -155,8 +156,14 @@ impl Reader {
         let statement =
             format!("SELECT {COLUMNS} FROM {ALL_TABLES} WHERE e.mail_id = $1 ORDER BY e.id");
         let found = self.find_emails(&statement, |query| query.bind(sql::text(mail_id))).await?;
-        let stored =
-            |it: Read| Stored { account_id: it.account_id, email: it.email, repeated: true };
+        let email_ids: Vec<String> = found.iter().map(|it| it.email.id.clone()).collect();
+        let continuing = continuing(&mut *self.connection().await?, &email_ids).await?;
+        let stored = |it: Read| Stored {
+            account_id: it.account_id,
+            repeated: true,
+            continues_thread: continuing.contains(&it.email.id),
+            email: it.email,
+        };
         Ok(found.into_iter().map(stored).collect())
     }
 

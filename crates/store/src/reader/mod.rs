@@ -1,3 +1,4 @@
+mod announcements;
 mod attachment_texts;
 mod audit;
 pub(crate) mod domains;
@@ -15,6 +16,7 @@ mod threads;
 mod tokens;
 mod unsubscriptions;
 mod verdicts;
+pub(crate) mod webhooks;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 

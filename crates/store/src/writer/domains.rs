@@ -2,7 +2,9 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{Writer, commit};
 use crate::{
-    Added, Checked, Domain, DomainKeys, DomainStatus, Error, NewDomain, Recorded, Vault,
+    Added, Announcement, Checked, Domain, DomainKeys, DomainStatus, Error, NewDomain, Recorded,
+    Vault,
+    dialect::Dialect,
     domain::SealedKeys,
     moment::now,
     reader::domains::{DOMAIN, domain, load_keys},
@@ -135,6 +137,8 @@ impl Writer {
              next_check_at = $6, verified_at = {verified_at} \
              WHERE id = $1 AND deleted_at IS NULL RETURNING {DOMAIN}"
         );
+        let mut transaction = self.database.begin().await?;
+        let before = status(&mut transaction, self.database.dialect, id).await?;
         let row = sqlx::query(AssertSqlSafe(statement))
             .bind(id.to_owned())
             .bind(checked.status.as_str())
@@ -142,18 +146,41 @@ impl Writer {
             .bind(checked.misses)
             .bind(now())
             .bind(checked.next_check_at)
-            .fetch_optional(&self.database.write)
+            .fetch_optional(&mut *transaction)
             .await;
-        match row {
-            Ok(Some(row)) => {
-                let recorded = self.with_keys(domain(&row)?).await?;
-                Ok(Recorded::Domain(Box::new(recorded)))
+        let recorded = match row {
+            Ok(Some(row)) => domain(&row)?,
+            Ok(None) => return Ok(Recorded::Gone),
+            Err(sqlx::Error::Database(err)) if err.is_unique_violation() => {
+                return Ok(Recorded::Taken);
             }
-            Ok(None) => Ok(Recorded::Gone),
-            Err(sqlx::Error::Database(err)) if err.is_unique_violation() => Ok(Recorded::Taken),
-            Err(err) => Err(failed(err)),
+            Err(err) => return Err(failed(err)),
+        };
+        let event = match recorded.status {
+            DomainStatus::Verified => Some("domain.verified"),
+            DomainStatus::Failed => Some("domain.failed"),
+            DomainStatus::PendingVerification => None,
+        };
+        if let Some(event) = event.filter(|_| before.as_deref() != Some(recorded.status.as_str())) {
+            Announcement::of_domain(event, &recorded).write(&mut transaction).await?;
         }
+        commit(transaction).await?;
+        self.with_keys(recorded).await.map(|it| Recorded::Domain(Box::new(it)))
     }
+}
+
+/// Of a domain that is about to change.
+async fn status(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    id: &str,
+) -> Result<Option<String>, Error> {
+    let statement = format!("SELECT status FROM domains WHERE id = $1{}", dialect.lock_rows());
+    sqlx::query_scalar(AssertSqlSafe(statement))
+        .bind(id.to_owned())
+        .fetch_optional(connection)
+        .await
+        .map_err(Error::query("read a domain"))
 }
 
 async fn is_full(connection: &mut AnyConnection, wanted: &NewDomain) -> Result<bool, Error> {

@@ -2,7 +2,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{Writer, commit};
 use crate::{
-    Created, Error, Inbox, NewInbox,
+    Announcement, Created, Error, Inbox, NewInbox,
     moment::now,
     reader::{self, INBOX},
     sql, suppression,
@@ -39,6 +39,9 @@ impl Writer {
         }
         absolve(&mut transaction, &inbox.address).await?;
         let created = find(&mut transaction, &inbox.account_id, &inbox.id).await?;
+        if let Some(created) = &created {
+            Announcement::of_inbox("inbox.created", created).write(&mut transaction).await?;
+        }
         commit(transaction).await?;
         created.map(Created::Inbox).ok_or(Error::Corrupt { what: "a new inbox" })
     }
@@ -50,7 +53,7 @@ impl Writer {
         inbox_id: &str,
     ) -> Result<Option<Inbox>, Error> {
         let mut transaction = self.database.begin().await?;
-        sqlx::query(
+        let done = sqlx::query(
             "UPDATE inboxes SET deleted_at = $3 \
              WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL",
         )
@@ -61,21 +64,43 @@ impl Writer {
         .await
         .map_err(Error::query("delete an inbox"))?;
         let deleted = find(&mut transaction, account_id, inbox_id).await?;
+        if let Some(deleted) = deleted.as_ref().filter(|_| done.rows_affected() > 0) {
+            Announcement::of_inbox("inbox.deleted", deleted).write(&mut transaction).await?;
+        }
         commit(transaction).await?;
         Ok(deleted)
     }
 
     /// Deletes, softly, the inboxes that expire before this moment. Returns how many.
     pub async fn expire_inboxes(&self, expired_before: i64) -> Result<u64, Error> {
-        let done = sqlx::query(
-            "UPDATE inboxes SET deleted_at = $1 WHERE deleted_at IS NULL AND expires_at < $2",
-        )
-        .bind(now())
+        let failed = Error::query("delete expired inboxes");
+        let expired = "deleted_at IS NULL AND expires_at < $1";
+        // Asked of a reader first: even an UPDATE without effect takes SQLite's write lock.
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT COUNT(*) FROM inboxes WHERE {expired}"
+        )))
         .bind(expired_before)
-        .execute(&self.database.write)
+        .fetch_one(&self.database.read)
         .await
-        .map_err(Error::query("delete expired inboxes"))?;
-        Ok(done.rows_affected())
+        .map_err(&failed)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut transaction = self.database.begin().await?;
+        let statement =
+            format!("UPDATE inboxes SET deleted_at = $2 WHERE {expired} RETURNING {INBOX}");
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(expired_before)
+            .bind(now())
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        for row in &rows {
+            let inbox = reader::inbox(row).map_err(&failed)?;
+            Announcement::of_inbox("inbox.expired", &inbox).write(&mut transaction).await?;
+        }
+        commit(transaction).await?;
+        Ok(rows.len() as u64)
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Arrival, Direction, Error, Stored,
+    continuations::continuing,
     dialect::{Dialect, Indexed},
     email::{self, MailRow},
     moment::now,
@@ -54,6 +55,7 @@ impl Writer {
         });
         let copies: Vec<Vec<String>> = copies.collect();
         let stored = email::find(&mut transaction, &copies.concat()).await?;
+        let continuing = continuing(&mut transaction, &copies.concat()).await?;
         commit(transaction).await?;
         let stored = |email_id: &String| {
             let it = stored.get(email_id)?;
@@ -61,6 +63,7 @@ impl Writer {
                 account_id: it.account_id.clone(),
                 email: it.email.clone(),
                 repeated: already.contains(email_id),
+                continues_thread: continuing.contains(email_id),
             })
         };
         Ok(copies.iter().map(|it| it.iter().filter_map(stored).collect()).collect())

@@ -1,5 +1,6 @@
 mod accounts;
 mod acquaintances;
+mod announcements;
 mod attachment_texts;
 mod audit;
 mod brakes;
@@ -28,6 +29,8 @@ mod threads;
 mod unsubscriptions;
 mod uploads;
 mod verdicts;
+mod webhook_runs;
+mod webhooks;
 
 use std::sync::Arc;
 

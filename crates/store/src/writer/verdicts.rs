@@ -121,8 +121,12 @@ async fn copies(
         .await
         .map_err(Error::query("read emails"))?;
     let found = email::read(connection, rows).await?;
-    Ok(found
-        .into_iter()
-        .map(|it| Stored { account_id: it.account_id, email: it.email, repeated })
-        .collect())
+    let stored = |it: email::Read| Stored {
+        account_id: it.account_id,
+        email: it.email,
+        repeated,
+        // It did when it came; a judgement continues nothing.
+        continues_thread: false,
+    };
+    Ok(found.into_iter().map(stored).collect())
 }

@@ -1,6 +1,7 @@
 //! The store on real databases: every test runs on SQLite and on PostgreSQL.
 
 mod accounts;
+mod announcements;
 mod brakes;
 mod concurrency;
 mod corpus;
@@ -27,3 +28,4 @@ mod standings;
 mod suppressions;
 mod threads;
 mod verdicts;
+mod webhooks;
