@@ -41,6 +41,10 @@ train:
 fuzz crate="injection" seconds="600":
     tests/fuzz {{crate}} {{seconds}}
 
+# How well replies, codes and links are read, on the corpora beside the checkout
+read-figures:
+    cargo test --locked -p reading --test it -- --nocapture
+
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -8,7 +8,7 @@ use serde_json::Value;
 const LAYERS: [&[&str]; 5] = [
     &["contract", "injection", "service", "local-nats", "test-dns", "test-peer", "codegen"],
     &["mail", "documents"],
-    &["bus", "store"],
+    &["bus", "store", "reading"],
     &["intake", "scanner", "storage", "sender", "gateway", "trainer"],
     &["posthouse", "e2e"],
 ];

@@ -74,7 +74,7 @@ async fn an_order_in_a_pdf_is_flagged_and_an_offer_is_not() -> anyhow::Result<()
     assert!(email["security"]["injectionRiskScore"].as_f64().is_some_and(|it| it < 0.5));
     assert_eq!(email["security"]["flags"], Value::Array(vec![]), "{email}");
     let path = format!("/v1/inboxes/{}/emails/{}", inbox.id, email["id"].as_str().expect("id"));
-    let whole = agent.get(&path).await?.success()?["data"].clone();
+    let whole = agent.get(&path).await?.success()?;
     let text = whole["attachments"][0]["text"].as_str().unwrap_or_default();
     assert_eq!(text.trim(), LETTER, "{whole}");
     let found = agent.get("/v1/emails/search?q=rattan").await?.success()?;

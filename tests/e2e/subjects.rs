@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use contract::{
-    DeliveryDue, DeliveryReported, Input, MailReceived, MailScanned, OutcomeResolved, Submission,
-    SubmissionAccepted, SubmissionScanned,
+    DeliveryDue, DeliveryReported, Input, MailReceived, MailReviewed, MailScanned, OutcomeResolved,
+    Submission, SubmissionAccepted, SubmissionScanned,
     topology::{CLAIMS, CONSUMERS, DIRECTORY, DOTS, POLICIES, SHAPING, STREAMS, UPLOADS},
 };
 
@@ -42,6 +42,7 @@ fn every_subject_names_its_message() {
     let declared: BTreeSet<(&str, &str)> = [
         (MailReceived::SUBJECT, "MailReceived"),
         (MailScanned::SUBJECT, "MailScanned"),
+        (MailReviewed::SUBJECT, "MailReviewed"),
         (Submission::SUBJECT, "SendRequest"),
         (SubmissionScanned::SUBJECT, "SubmissionScanned"),
         (SubmissionAccepted::SUBJECT, "SubmissionAccepted"),

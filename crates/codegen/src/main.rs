@@ -4,28 +4,32 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "posthouse/v1/mail.proto",
     "posthouse/v1/inbound.proto",
     "posthouse/v1/outbound.proto",
     "posthouse/v1/agent.proto",
     "posthouse/v1/bundle.proto",
+    "posthouse/v1/review.proto",
 ];
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
-const WRITTEN_AS_JSON: [&str; 11] = [
+const WRITTEN_AS_JSON: [&str; 14] = [
     "Event",
     "InboxEvent",
     "Standing",
     "Figures",
     "Email",
+    "EmailDecision",
     "EmailAttachment",
     "EmailSecurity",
     "SecurityReason",
     "RecipientResult",
     "EmailError",
     "AutoReply",
+    "Hold",
+    "HoldReason",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -73,10 +77,20 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.body_differs", "std::ops::Not::not"),
         ("Email.auto_reply", "Option::is_none"),
         ("AutoReply.reason", "String::is_empty"),
+        ("Email.hold", "Option::is_none"),
+        ("Hold.expires_at", "Option::is_none"),
+        ("Hold.decided_at", "Option::is_none"),
+        ("Hold.decided_by", "Option::is_none"),
+        ("Hold.note", "Option::is_none"),
+        ("HoldReason.email_id", "Option::is_none"),
         ("SendAttachment.upload_id", "String::is_empty"),
         ("Email.held_reason", "Option::is_none"),
         ("Email.held_until", "Option::is_none"),
         ("Email.send_at", "Option::is_none"),
+        ("Email.sender_authenticated", "Option::is_none"),
+        ("Email.decision", "Option::is_none"),
+        ("EmailSecurity.action", "Option::is_none"),
+        ("EmailSecurity.first_contact", "Option::is_none"),
     ] {
         config.field_attribute(
             format!(".posthouse.v1.{field}"),

@@ -68,6 +68,7 @@ macro_rules! emit {
 emit! {
     MailReceived: "received" by mail_id;
     MailScanned: "scanned" by mail_id;
+    MailReviewed: "reviewed" by email_id, reviewed_at_micros;
     SubmissionScanned: "submission" by mail_id, requested_at_micros;
     SubmissionAccepted: "accepted" by mail_id;
     DeliveryReported: "reported" by mail_id, domain, attempt;

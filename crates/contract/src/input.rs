@@ -39,6 +39,7 @@ macro_rules! inputs {
 inputs! {
     "inbound.received" => MailReceived;
     "inbound.scanned" => MailScanned;
+    "inbound.reviewed" => MailReviewed;
     "outbound.scanned" => SubmissionScanned;
     "outbound.accepted" => SubmissionAccepted;
     "outbound.due" => DeliveryDue;

@@ -67,6 +67,14 @@ pub const STREAMS: &[Stream] = &[
         schedules: false,
         bundles: true,
     },
+    Stream {
+        name: "REVIEWS",
+        subjects: &["inbound.reviewed"],
+        keeps: Keeps::UntilDone,
+        deduplicates: true,
+        schedules: false,
+        bundles: false,
+    },
     // JetStream deduplicates per stream, not per subject: two agents that chose the same key would
     // lose mail. The ledger compares keys within their inbox.
     Stream {
@@ -124,6 +132,7 @@ pub const STREAMS: &[Stream] = &[
 pub const CONSUMERS: &[Consumer] = &[
     Consumer { durable: "scanner", stream: "INBOUND", filter: "inbound.received" },
     Consumer { durable: "storage", stream: "SCANNED", filter: "inbound.scanned" },
+    Consumer { durable: "reviewer", stream: "REVIEWS", filter: "inbound.reviewed" },
     Consumer { durable: "submission-scanner", stream: "SUBMISSIONS", filter: "mail.v1.send.*.*" },
     Consumer { durable: "ledger", stream: "OUTBOUND", filter: "outbound.scanned" },
     Consumer { durable: "router", stream: "ACCEPTED", filter: "outbound.accepted" },

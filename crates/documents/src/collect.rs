@@ -88,18 +88,21 @@ impl Collected {
 /// A text that takes no more than it may: then it fails, which ends whoever writes to it.
 pub(crate) struct Bounded {
     pub(crate) text: String,
-    pub(crate) limit: usize,
+    limit: usize,
+    /// It was given more.
+    pub(crate) is_full: bool,
 }
 
 impl Bounded {
     pub(crate) fn new(limit: usize) -> Bounded {
-        Bounded { text: String::new(), limit }
+        Bounded { text: String::new(), limit, is_full: false }
     }
 }
 
 impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.text.len() + text.len() > self.limit {
+        self.is_full |= self.text.len() + text.len() > self.limit;
+        if self.is_full {
             return Err(fmt::Error);
         }
         self.text.push_str(text);

@@ -37,6 +37,10 @@ pub enum Locked {
 impl Format {
     /// `content_type` and `filename` are the mail's words.
     pub fn of(octets: &[u8], content_type: &str, filename: &str) -> Format {
+        // Sealed or opaquely signed mail (RFC 8551): octets that only this name tells apart.
+        if matches!(content_type, "application/pkcs7-mime" | "application/x-pkcs7-mime") {
+            return Format::Locked(Locked::Unsupported);
+        }
         Format::by_octets(octets).unwrap_or_else(|| Format::by_name(content_type, filename))
     }
 
@@ -57,6 +61,10 @@ impl Format {
         // Outlook's container (MS-OXTNEF), "winmail.dat".
         if octets.starts_with(b"\x78\x9f\x3e\x22") {
             return Some(Format::Locked(Locked::Unsupported));
+        }
+        // RFC 9580 section 6.2.
+        if octets.trim_ascii_start().starts_with(b"-----BEGIN PGP MESSAGE-----") {
+            return Some(Format::Locked(Locked::Encrypted));
         }
         if is_card(octets) {
             return Some(Format::Card);
@@ -183,6 +191,10 @@ mod tests {
         check(&with("Workbook"), "", "", Format::Sheet);
         check(b"7z\xbc\xaf\x27\x1c\0\x04", "", "", Format::Locked(Locked::Unsupported));
         check(b"Rar!\x1a\x07\x01\0", "", "", Format::Locked(Locked::Unsupported));
+        let sealed = b"-----BEGIN PGP MESSAGE-----\n\nhQ==\n";
+        check(sealed, "application/octet-stream", "", Format::Locked(Locked::Encrypted));
+        let sealed = b"0\x82\x01\x00";
+        check(sealed, "application/pkcs7-mime", "", Format::Locked(Locked::Unsupported));
         check(b"\x78\x9f\x3e\x22\0\0", "", "winmail.dat", Format::Locked(Locked::Unsupported));
     }
 

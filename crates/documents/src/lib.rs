@@ -1,6 +1,6 @@
 //! What stands in a document that came by mail: octets in, pieces of text out.
 //!
-//! Pure: no I/O, no clock. Every format is read by a library; here are the bounds around them and what
+//! Pure: no clock, and no I/O but what `serve` is handed. Every format is read by a library; here are the bounds around them and what
 //! a piece of text is. Some of those libraries panic, loop or take memory without end on what they do
 //! not expect, so a service calls `serve` in a process that may die (`wire`), and never `extract` in
 //! its own.

@@ -78,22 +78,28 @@ fn page(document: &Document, number: u32, collected: &mut Collected) {
     };
     // It panics at much that is not as it should be.
     let drawn = catch_unwind(AssertUnwindSafe(|| output_doc_page(document, &mut output, number)));
-    let full = [&shown, &unseen].iter().any(|it| it.text.len() + 8 > it.limit);
     let text = match drawn {
-        Ok(Ok(())) => Ok(shown.text),
-        _ if full => {
+        Ok(Ok(())) => shown.text,
+        _ if shown.is_full || unseen.is_full => {
             collected.missed(Unreadable::TooLarge);
-            Ok(shown.text)
+            shown.text
         }
-        // A simpler reader, which minds less and knows no places.
-        _ => document.extract_text(&[number]).map_err(|_| shown.text),
+        _ => simply(document, number, collected),
     };
-    let text = text.unwrap_or_else(|some| {
-        collected.missed(Unreadable::Broken);
-        some
-    });
     collected.line(Kind::Text, &text);
     collected.line(Kind::Hidden, &unseen.text);
+}
+
+/// The text of a page by a reader that minds less and knows no places.
+fn simply(document: &Document, number: u32, collected: &mut Collected) -> String {
+    let mut text = String::new();
+    for chunk in document.extract_text_chunks(&[number]) {
+        match chunk {
+            Ok(chunk) => text.push_str(&chunk),
+            Err(_) => collected.missed(Unreadable::Broken),
+        }
+    }
+    text
 }
 
 /// Sorts the letters of a page by whether they can be seen.

@@ -13,8 +13,9 @@ use crate::{
     gateway::Gateway,
     inboxes,
     links::{Links, Refused, Target},
-    params::{BaseUrl, Segments},
+    params::{BaseUrl, Params, Segments},
     problem::Problem,
+    quarantine,
     time::now_micros,
 };
 
@@ -58,18 +59,20 @@ fn unknown(index: &str, count: usize) -> Problem {
         ("inboxId" = String, Path),
         ("emailId" = String, Path),
         ("index" = u32, Path, description = "Its place in the email's `attachments`, from 0"),
+        quarantine::Wanted,
     ),
     responses((status = 200, description = "The link", body = Download), Errors)
 )]
 pub(crate) async fn url(
     Caller(account): Caller,
     Segments((inbox_id, email_id, index)): Segments<(String, String, String)>,
+    params: Params,
     BaseUrl(base): BaseUrl,
     State(reader): State<Reader>,
     State(links): State<Links>,
 ) -> Result<Json<Download>, Problem> {
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
-    let email = reader.email(&account.id, &inbox.id, &email_id).await?;
+    let email = quarantine::readable(&reader, &inbox, &email_id, &params).await?;
     let mut email = email.ok_or_else(|| emails::unknown(&email_id))?;
     link(&mut email, &account.id, &links, &base);
     let attachment = index.parse().ok().and_then(|it: usize| email.attachments.get_mut(it));
@@ -105,7 +108,8 @@ pub(crate) async fn fetch(
 
     let Target { account_id, inbox_id, email_id, index } = target;
     let inbox = inboxes::active(&reader, &account_id, &inbox_id).await?;
-    let original = reader.original(&account_id, &inbox.id, &email_id).await?;
+    // Whoever has the link of one in quarantine has asked for that.
+    let original = reader.any_original(&account_id, &inbox.id, &email_id).await?;
     let original = original.ok_or_else(|| emails::unknown(&email_id))?;
     // A large mail takes long to read: not on the threads that serve everybody.
     let part = tokio::task::spawn_blocking(move || mail::part(&original.octets, index)).await;

@@ -31,6 +31,22 @@ where
     }
 }
 
+/// The token that a request comes with, as `posthouse token list` names it. `Caller` says whether it is
+/// valid.
+pub(crate) struct TokenId(pub(crate) String);
+
+/// So much of its hash names a token.
+const TOKEN_ID: usize = 12;
+
+impl<S: Sync> FromRequestParts<S> for TokenId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<TokenId, Problem> {
+        let hash = token::hash(bearer(&parts.headers)?);
+        Ok(TokenId(hash.chars().take(TOKEN_ID).collect()))
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = "a token is needed: send the field \"Authorization: Bearer <token>\"";
     let field = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());

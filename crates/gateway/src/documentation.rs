@@ -16,9 +16,10 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, deliveries, domains, emails, gateway::Gateway, inboxes, outbox, poll,
-    problem::ProblemBody, replies, reputation, resolve, search, send, suppressions, threads,
-    unsubscribe, uploads,
+    accounts, attachments, audit, canaries, deliveries, domains, emails, extraction,
+    gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox, policy,
+    poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe, search,
+    send, senders, suppressions, threads, unsubscribe, uploads,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -81,7 +82,9 @@ pub(crate) enum Errors {
         (name = "inboxes", description = "Addresses that take mail"),
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
+        (name = "policy", description = "What is done with received mail, and what was decided on it"),
         (name = "threads", description = "Conversations"),
+        (name = "holds", description = "Mail that somebody has to approve before it goes"),
         (name = "suppressions", description = "Addresses that get no mail"),
         (name = "lists", description = "Leaving lists, for those who get their mail"),
         (name = "service", description = "The service itself"),
@@ -92,11 +95,22 @@ pub(crate) enum Errors {
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete, domains::rotate,
         emails::list, emails::read, emails::read_any, emails::raw, poll::poll,
+        safe::of_inbox, safe::of_email, extraction::extract, extraction::extraction,
+        labels::list, labels::update, labels::batch,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
         send::send, replies::reply, replies::reply_all, replies::forward, resolve::resolve,
         outbox::cancel, search::search,
+        policy::of_account, policy::set_for_account, policy::of_inbox, policy::set_for_inbox,
+        senders::of_account, senders::add_to_account, senders::remove_from_account,
+        senders::of_inbox, senders::add_to_inbox, senders::remove_from_inbox,
+        quarantine::list, reviews::release, reviews::refuse, audit::list,
+        holds::list, holds::approve, holds::decline,
+        outbound_policy::of_account, outbound_policy::set_for_account, outbound_policy::of_inbox,
+        outbound_policy::set_for_inbox, outbound_policy::reset_for_inbox,
+        outbound_allow::list, outbound_allow::add, outbound_allow::remove,
+        canaries::list, canaries::add, canaries::remove,
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
         health, describe,
@@ -168,6 +182,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (42, 42));
+        assert_eq!((ids.len(), count), (63, 63));
     }
 }

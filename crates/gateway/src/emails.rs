@@ -21,6 +21,8 @@ use crate::{
     links::Links,
     params::{BaseUrl, Params, Segments},
     problem::Problem,
+    quarantine,
+    reading::{self, ReadEmail, Readings},
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -57,6 +59,10 @@ pub(crate) fn unknown_to_account(email_id: &str) -> Problem {
         ("since" = Option<String>, Query, format = DateTime,
             description = "Only what could be read after this moment"),
         ("direction" = Option<String>, Query, description = "\"inbound\" or \"outbound\""),
+        ("include" = Option<String>, Query,
+            description = "\"quarantined\" for what is in quarantine as well"),
+        ("label" = Option<String>, Query, description = "Only what has this label"),
+        ("unread" = Option<bool>, Query, description = "Only what has not been read, or has"),
         ("cursor" = Option<String>, Query, description = "Of the page before"),
     ),
     responses((status = 200, description = "A page", body = Emails), Errors)
@@ -71,6 +77,9 @@ pub(crate) async fn list(
         limit: params.limit()?,
         since: params.moment("since")?,
         direction: params.direction()?,
+        include_quarantined: params.choice("include", &[("quarantined", ())])?.is_some(),
+        label: params.text("label"),
+        is_read: params.choice("unread", &[("true", false), ("false", true)])?,
         cursor: params.text("cursor"),
     };
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
@@ -79,45 +88,65 @@ pub(crate) async fn list(
 }
 
 /// One email, with its text
+///
+/// One in quarantine is answered with 409 "quarantined", one that was refused there with 409 "refused",
+/// unless `quarantined=true` asks for it.
 #[utoipa::path(
     get, path = "/v1/inboxes/{inboxId}/emails/{emailId}", operation_id = "getEmail",
     tag = "emails",
-    params(("inboxId" = String, Path), ("emailId" = String, Path)),
-    responses((status = 200, description = "The email", body = Email), Errors)
+    params(("inboxId" = String, Path), ("emailId" = String, Path), quarantine::Wanted),
+    responses((status = 200, description = "The email", body = ReadEmail), Errors)
 )]
 pub(crate) async fn read(
     Caller(account): Caller,
     Segments((inbox_id, email_id)): Segments<(String, String)>,
+    params: Params,
     BaseUrl(base): BaseUrl,
     State(reader): State<Reader>,
     State(links): State<Links>,
-) -> Result<Json<Email>, Problem> {
+    State(readings): State<Readings>,
+) -> Result<Json<ReadEmail>, Problem> {
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
-    let email = reader.email(&account.id, &inbox.id, &email_id).await?;
+    let email = quarantine::readable(&reader, &inbox, &email_id, &params).await?;
     let mut email = email.ok_or_else(|| unknown(&email_id))?;
     attachments::link(&mut email, &account.id, &links, &base);
-    Ok(Json(email))
+    readings.with(&account.id, email, reading::read).await.map(Json)
 }
 
 /// One email, with its text, whichever inbox it is in
+///
+/// As by its inbox, also if it is in quarantine.
 #[utoipa::path(
     get, path = "/v1/emails/{emailId}", operation_id = "getAnyEmail", tag = "emails",
-    params(("emailId" = String, Path)),
-    responses((status = 200, description = "The email", body = Email), Errors)
+    params(("emailId" = String, Path), quarantine::Wanted),
+    responses((status = 200, description = "The email", body = ReadEmail), Errors)
 )]
 pub(crate) async fn read_any(
     Caller(account): Caller,
     Segments(email_id): Segments<String>,
+    params: Params,
     BaseUrl(base): BaseUrl,
     State(reader): State<Reader>,
     State(links): State<Links>,
-) -> Result<Json<Email>, Problem> {
+    State(readings): State<Readings>,
+) -> Result<Json<ReadEmail>, Problem> {
     let unknown = || unknown_to_account(&email_id);
     let inbox = reader.inbox_of_email(&account.id, &email_id).await?.ok_or_else(unknown)?;
-    let email = reader.email(&account.id, &inbox.id, &email_id).await?;
+    let email = quarantine::readable(&reader, &inbox, &email_id, &params).await?;
     let mut email = email.ok_or_else(unknown)?;
     attachments::link(&mut email, &account.id, &links, &base);
-    Ok(Json(email))
+    readings.with(&account.id, email, reading::read).await.map(Json)
+}
+
+/// An email of the account, in whichever of its active inboxes.
+pub(crate) async fn find(
+    reader: &Reader,
+    account_id: &str,
+    email_id: &str,
+) -> Result<Email, Problem> {
+    let unknown = || unknown_to_account(email_id);
+    let inbox = reader.inbox_of_email(account_id, email_id).await?.ok_or_else(unknown)?;
+    reader.email(account_id, &inbox.id, email_id).await?.ok_or_else(unknown)
 }
 
 /// An email's original
@@ -126,7 +155,7 @@ pub(crate) async fn read_any(
 #[utoipa::path(
     get, path = "/v1/inboxes/{inboxId}/emails/{emailId}/raw", operation_id = "getRawEmail",
     tag = "emails",
-    params(("inboxId" = String, Path), ("emailId" = String, Path)),
+    params(("inboxId" = String, Path), ("emailId" = String, Path), quarantine::Wanted),
     responses(
         (status = 200, description = "RFC 5322", body = String, content_type = "message/rfc822"),
         Errors
@@ -135,10 +164,12 @@ pub(crate) async fn read_any(
 pub(crate) async fn raw(
     Caller(account): Caller,
     Segments((inbox_id, email_id)): Segments<(String, String)>,
+    params: Params,
     State(reader): State<Reader>,
 ) -> Result<Response, Problem> {
     let inbox = inboxes::active(&reader, &account.id, &inbox_id).await?;
-    let original = reader.original(&account.id, &inbox.id, &email_id).await?;
+    quarantine::readable(&reader, &inbox, &email_id, &params).await?;
+    let original = reader.any_original(&account.id, &inbox.id, &email_id).await?;
     let original = original.ok_or_else(|| unknown(&email_id))?;
     let filename = format!("{email_id}.eml");
     Ok(download(original.octets, "message/rfc822", &filename))

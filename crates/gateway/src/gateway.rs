@@ -8,20 +8,22 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
-    domains, emails,
+    domains, emails, extraction,
     finish::finish,
-    inboxes,
+    holds, inboxes, labels,
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
-    outbox,
+    outbound_allow, outbound_policy, outbox,
     params::PublicUrl,
-    poll,
+    policy, poll,
     problem::Problem,
+    quarantine,
+    reading::Readings,
     repeats::Repeats,
-    replies, reputation, resolve, search, send,
+    replies, reputation, resolve, reviews, safe, search, send, senders,
     signups::{Signups, TrustedProxies},
     suppressions, threads,
     tier::Tiers,
@@ -47,6 +49,7 @@ pub(crate) struct Gateway {
     tokens: UnsubscribeTokens,
     waiters: Waiters,
     repeats: Repeats,
+    readings: Readings,
     metrics: Metrics,
     tiers: Tiers,
     domains: Domains,
@@ -74,6 +77,7 @@ impl Gateway {
     pub(crate) fn new(config: &Config, store: Store, bus: Bus, parts: Parts) -> Gateway {
         let Parts { links, tokens, vault, checker, metrics, stop } = parts;
         Gateway {
+            readings: Readings::new(store.reader.clone()),
             reader: store.reader,
             writer: store.writer,
             directory: bus.directory(),
@@ -109,6 +113,9 @@ impl Gateway {
             .merge(inboxes::routes())
             .merge(domains::routes())
             .merge(emails::routes())
+            .merge(extraction::routes())
+            .merge(labels::routes())
+            .merge(safe::routes())
             .merge(poll::routes())
             .merge(attachments::routes())
             .merge(deliveries::routes())
@@ -117,10 +124,19 @@ impl Gateway {
             .merge(replies::routes())
             .merge(resolve::routes())
             .merge(outbox::routes())
+            .merge(holds::routes())
+            .merge(outbound_policy::routes())
+            .merge(outbound_allow::routes())
+            .merge(canaries::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
             .merge(reputation::routes())
+            .merge(policy::routes())
+            .merge(senders::routes())
+            .merge(quarantine::routes())
+            .merge(reviews::routes())
+            .merge(audit::routes())
             .merge(search::routes())
             .merge(documentation::routes())
             .route("/health", get(documentation::health))

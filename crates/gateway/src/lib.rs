@@ -2,11 +2,13 @@
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
-//! tokens, inboxes and domains.
+//! tokens, inboxes, domains, policies, lists of senders, and what agents note of their mail.
 
 mod accounts;
 mod attachments;
+mod audit;
 mod caller;
+mod canaries;
 mod config;
 mod deliveries;
 mod dns_records;
@@ -14,25 +16,36 @@ mod documentation;
 mod domain_check;
 mod domains;
 mod emails;
+mod extraction;
 mod finish;
 mod gateway;
+mod holds;
 mod inboxes;
+mod labels;
 mod links;
 mod local_part;
 mod metrics;
 mod octets;
+mod outbound_allow;
+mod outbound_policy;
 mod outbox;
 mod params;
+mod policy;
 mod poll;
 mod precheck;
 mod problem;
+mod quarantine;
+mod reading;
 mod repeats;
 mod replies;
 mod reputation;
 mod resolve;
 mod resolver;
+mod reviews;
+mod safe;
 mod search;
 mod send;
+mod senders;
 mod server;
 mod signups;
 mod start;

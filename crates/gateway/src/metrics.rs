@@ -50,7 +50,9 @@ impl Metrics {
         duration: Duration,
     ) {
         let method = match *method {
-            Method::GET | Method::HEAD | Method::POST | Method::DELETE => method.as_str(),
+            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE => {
+                method.as_str()
+            }
             _ => "other",
         };
         let route = route.unwrap_or("unmatched");

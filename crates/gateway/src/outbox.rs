@@ -52,6 +52,7 @@ fn too_late(email_id: &str, status: &str) -> Problem {
     let why = match status {
         "queued" | "deferred" => "it is on its way: it has been handed to the sender",
         "rejected" => "it was refused and never goes out",
+        "declined" => "somebody declined it, and it never goes out",
         "expired" => "its time was over, and nothing more of it goes out",
         _ => "it has been sent",
     };

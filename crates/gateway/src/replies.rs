@@ -82,6 +82,7 @@ pub(crate) struct Forward {
 
 /// An email that is answered or passed on.
 struct Original {
+    email_id: String,
     inbox: Inbox,
     thread_id: String,
     octets: Vec<u8>,
@@ -181,8 +182,14 @@ async fn submit(
         let message = mail::parse(&octets, usize::MAX);
         let refusal = email.auto_reply.map(|it| it.reason).filter(|it| !it.is_empty());
         let thread_id = email.thread_id.unwrap_or_default();
-        let request =
-            make(Original { inbox: original_inbox, thread_id, octets, message, refusal })?;
+        let request = make(Original {
+            email_id: email.id,
+            inbox: original_inbox,
+            thread_id,
+            octets,
+            message,
+            refusal,
+        })?;
         let octets = serde_json::to_vec(&request).map_err(Problem::internal)?;
         Ok::<_, Problem>((Request::of(&request)?, octets))
     });
@@ -239,7 +246,7 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
 
 /// A conversation of its own: it goes to other people.
 fn passed_on(original: Original, forward: Forward) -> Result<SendRequest, Problem> {
-    let Original { inbox, octets, message, .. } = original;
+    let Original { email_id, inbox, octets, message, .. } = original;
     if mail::nesting(&octets, MAX_NESTING) >= MAX_NESTING {
         let message = format!(
             "this email has {MAX_NESTING} mails in one another: it goes round in circles, each time passed on \
@@ -272,6 +279,7 @@ fn passed_on(original: Original, forward: Forward) -> Result<SendRequest, Proble
         notify: forward.notify,
         automatic: forward.automatic,
         list: forward.list,
+        forwards: email_id,
         ..SendRequest::default()
     })
 }

@@ -10,11 +10,11 @@ use axum::{
 };
 use bus::Bus;
 use bytes::Bytes;
-use contract::{SendRequest, submission_id};
+use contract::{HoldReason, Rejection, SendRequest, submission_id};
 use mail::{Address, Timing};
 use serde::Serialize;
 use store::{Account, Inbox, LedgerEntry, Reader, request_digest};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -35,6 +35,9 @@ use crate::{
 /// So long an answer waits for the ledger, so that the email can be read when its id is known. The
 /// request is safe by then; without an entry in time it is answered all the same.
 const LEDGER_WAIT: Duration = Duration::from_secs(1);
+
+/// So long an answer to a dry run waits for what the scanner and the ledger say.
+const REHEARSAL_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn routes() -> Router<Gateway> {
     Router::new().route("/v1/emails/send", post(send))
@@ -59,6 +62,9 @@ pub(crate) struct Valid {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     send_at: Option<String>,
+    /// Why it would wait for somebody's approval; absent if it would not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held_because: Vec<HoldReason>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -68,7 +74,8 @@ pub(crate) struct Sent {
     #[schema(example = "eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
     id: String,
     /// "queued", or "scheduled" with `sendAt`; also for a repeated request: it gets the first one's
-    /// answer. What became of it since is on the email.
+    /// answer. "held" if somebody has to approve it, "declined" if somebody said no. What else became of
+    /// it since is on the email.
     #[schema(example = "queued")]
     status: String,
     /// The key was used before, for a mail of other words. This is that mail; the new words were not
@@ -170,7 +177,8 @@ impl Request {
 
     fn valid(&self) -> Valid {
         let send_at = self.send_at.map(store::rfc3339);
-        Valid { status: "valid", recipients: self.recipients.clone(), send_at }
+        let recipients = self.recipients.clone();
+        Valid { status: "valid", recipients, send_at, held_because: Vec::new() }
     }
 }
 
@@ -207,9 +215,31 @@ impl Submitter {
         self.prechecks.check(inbox, &request.wishes).await?;
         self.check_day(account).await?;
         if request.validate_only {
-            return Ok(Json(Answer::Valid(request.valid())));
+            return self.rehearse(account, inbox, &key, request, octets).await;
         }
         self.submit(account, inbox, &key, request, octets).await
+    }
+
+    /// What would hold the mail, only the scanner and the ledger know.
+    async fn rehearse(
+        &self,
+        account: &Account,
+        inbox: &Inbox,
+        key: &str,
+        request: &Request,
+        octets: Bytes,
+    ) -> Result<Json<Answer>, Problem> {
+        let mut rehearsal = self.waiters.rehearse(&submission_id(&inbox.id, key));
+        self.bus.submit(&account.id, &inbox.id, key, octets).await?;
+        let said = timeout(REHEARSAL_WAIT, rehearsal.said()).await.ok().flatten();
+        let said = said.ok_or_else(|| {
+            Problem::unavailable("the request is well-formed, but it was not checked in time")
+        })?;
+        if let Some(error) = said.error {
+            return Err(Rejection { code: error.code, message: error.message }.into());
+        }
+        let held_because = said.hold.map(|it| it.reasons).unwrap_or_default();
+        Ok(Json(Answer::Valid(Valid { held_because, ..request.valid() })))
     }
 
     async fn inbox(&self, account: &Account, from: &str) -> Result<Inbox, Problem> {
@@ -281,7 +311,14 @@ fn answer(entry: LedgerEntry, status: &str, digest: &str) -> Result<Json<Answer>
             Err(rejection.into())
         }
         None => {
-            let (id, status) = (entry.email_id, status.to_owned());
+            // What waits for a limit goes by itself.
+            let status = match entry.hold.as_deref() {
+                Some("waiting") => "held",
+                Some("declined") => "declined",
+                _ => status,
+            };
+            let status = status.to_owned();
+            let id = entry.email_id;
             Ok(Json(Answer::Sent(Sent { id, status, body_differs })))
         }
     }
@@ -301,6 +338,7 @@ mod tests {
             status: "bounced".to_owned(),
             rejection,
             requested_at: 0,
+            hold: None,
         }
     }
 
@@ -318,6 +356,12 @@ mod tests {
         let same = sent("d");
         assert_eq!((&*same.id, &*same.status, same.body_differs), ("eml_1", "queued", false));
         assert!(sent("another").body_differs);
+        for (hold, status) in
+            [("waiting", "held"), ("declined", "declined"), ("approved", "scheduled")]
+        {
+            let held = LedgerEntry { hold: Some(hold.to_owned()), ..entry(None) };
+            assert_eq!(self::sent(answer(held, "scheduled", "d")).status, status);
+        }
         let rejection =
             contract::Rejection { code: "invalid_recipient".to_owned(), message: "to".to_owned() };
         let other = answer(entry(Some(rejection.clone())), "queued", "another");

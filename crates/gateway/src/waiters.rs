@@ -7,9 +7,12 @@ use std::{
 };
 
 use bus::{Bus, Feed};
-use contract::Event;
+use contract::{Email, Event};
 use prometheus::IntGauge;
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::{oneshot, watch},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often everybody looks for themselves while events do not come.
@@ -19,6 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Waiters {
     waiting: Arc<Mutex<HashMap<String, watch::Sender<()>>>>,
+    rehearsals: Arc<Mutex<HashMap<String, oneshot::Sender<Email>>>>,
     gauge: IntGauge,
 }
 
@@ -30,10 +34,35 @@ pub(crate) struct Waiter {
     waiters: Waiters,
 }
 
+/// Waits for what is said of a dry run, of which the database knows nothing. Dropping it is leaving.
+pub(crate) struct Rehearsal {
+    id: String,
+    receiver: oneshot::Receiver<Email>,
+    waiters: Waiters,
+}
+
+impl Rehearsal {
+    /// `None` if somebody else asked with the same key meanwhile.
+    pub(crate) async fn said(&mut self) -> Option<Email> {
+        (&mut self.receiver).await.ok()
+    }
+}
+
+impl Drop for Rehearsal {
+    fn drop(&mut self) {
+        self.receiver.close();
+        let mut rehearsals = self.waiters.rehearsals.lock().unwrap_or_else(PoisonError::into_inner);
+        // The place may be somebody else's by now.
+        if rehearsals.get(&self.id).is_some_and(oneshot::Sender::is_closed) {
+            rehearsals.remove(&self.id);
+        }
+    }
+}
+
 impl Waiters {
     /// The gauge counts those who wait.
     pub(crate) fn new(gauge: IntGauge) -> Waiters {
-        Waiters { waiting: Arc::default(), gauge }
+        Waiters { waiting: Arc::default(), rehearsals: Arc::default(), gauge }
     }
 
     /// From when this returns, nothing is missed: register first, then look.
@@ -42,6 +71,22 @@ impl Waiters {
         let sender = waiting.entry(id.to_owned()).or_insert_with(|| watch::Sender::new(()));
         self.gauge.inc();
         Waiter { id: id.to_owned(), receiver: sender.subscribe(), waiters: self.clone() }
+    }
+
+    /// For the dry run of the mail with this identifier; register first, then ask.
+    pub(crate) fn rehearse(&self, id: &str) -> Rehearsal {
+        let (sender, receiver) = oneshot::channel();
+        let mut rehearsals = self.rehearsals.lock().unwrap_or_else(PoisonError::into_inner);
+        rehearsals.insert(id.to_owned(), sender);
+        Rehearsal { id: id.to_owned(), receiver, waiters: self.clone() }
+    }
+
+    fn say(&self, email: &Email) {
+        let mut rehearsals = self.rehearsals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = rehearsals.remove(&email.id) {
+            // Who has left wants no answer.
+            _ = sender.send(email.clone());
+        }
     }
 
     pub(crate) fn wake(&self, id: &str) {
@@ -61,11 +106,14 @@ impl Waiters {
     fn wake_for(&self, event: &Event) {
         match event.event.as_str() {
             "email.received" => self.wake(&event.inbox_id),
-            "email.queued" | "email.rejected" | "email.sent" | "email.deferred" => {
+            "email.queued" | "email.rejected" | "email.sent" | "email.deferred"
+            | "email.released" | "email.refused" => {
                 if let Some(email) = &event.data {
                     self.wake(&email.id);
+                    self.say(email);
                 }
             }
+            "email.validated" => event.data.iter().for_each(|it| self.say(it)),
             _ => (),
         }
     }
@@ -150,6 +198,24 @@ mod tests {
         waiters.wake("ibx_1");
         assert!(waiter.woken().now_or_never().is_some());
         assert!(waiter.woken().now_or_never().is_none(), "once is once");
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_is_answered_once_and_leaves_nothing() {
+        let waiters = waiters();
+        let email = |id: &str| Email { id: id.to_owned(), ..Email::default() };
+        let mut rehearsal = waiters.rehearse("eml_1");
+        waiters.say(&email("eml_2"));
+        assert!(rehearsal.said().now_or_never().is_none());
+        waiters.say(&email("eml_1"));
+        assert_eq!(rehearsal.said().await.map(|it| it.id).as_deref(), Some("eml_1"));
+        let mut first = waiters.rehearse("eml_1");
+        let second = waiters.rehearse("eml_1");
+        assert_eq!(first.said().await, None, "somebody else has its place");
+        drop(first);
+        assert_eq!(waiters.rehearsals.lock().expect("lock").len(), 1);
+        drop(second);
+        assert!(waiters.rehearsals.lock().expect("lock").is_empty());
     }
 
     #[tokio::test]

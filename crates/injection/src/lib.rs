@@ -13,6 +13,7 @@ mod features;
 mod lexicon;
 mod model;
 mod phishing;
+pub mod secrets;
 mod view;
 mod window;
 

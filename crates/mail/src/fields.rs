@@ -55,13 +55,7 @@ pub(crate) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The header section and the body below it.
     pub(crate) fn split(octets: &'a [u8]) -> (Fields<'a>, &'a [u8]) {
-        // Blanks alone on the first line end no header section, unlike an empty line.
-        let begun = if octets.starts_with(b" ") { octets.trim_ascii_start() } else { octets };
-        let mut stream = MessageStream::new(&begun[..begun.len().min(MAX_SECTION)]);
-        let mut headers = Vec::new();
-        stream.parse_headers(&outline(), &mut headers);
-        let (section, body) = begun.split_at(stream.offset());
-        headers.retain(|it| is_field(section, it));
+        let (headers, section, body) = outlined(octets);
         // Lines of which none is a field are no header section, but text.
         if headers.is_empty() && !section.trim_ascii().is_empty() {
             return (Fields { fields: Vec::new(), told: Vec::new() }, octets);
@@ -174,6 +168,31 @@ impl<'a> Fields<'a> {
     fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(it, _)| *it == name).map(|(_, value)| *value)
     }
+}
+
+/// Where the fields stand in the header section, that section, and the body below it.
+fn outlined(octets: &[u8]) -> (Vec<Header<'_>>, &[u8], &[u8]) {
+    // Blanks alone on the first line end no header section, unlike an empty line.
+    let begun = if octets.starts_with(b" ") { octets.trim_ascii_start() } else { octets };
+    let mut stream = MessageStream::new(&begun[..begun.len().min(MAX_SECTION)]);
+    let mut headers = Vec::new();
+    stream.parse_headers(&outline(), &mut headers);
+    let (section, body) = begun.split_at(stream.offset());
+    headers.retain(|it| is_field(section, it));
+    (headers, section, body)
+}
+
+/// The fields of a header section in their order, encoded words decoded: so many at most, and so many
+/// octets of each.
+pub(crate) fn list(octets: &[u8], most: usize, limit: usize) -> Vec<(String, String)> {
+    let (headers, section, _) = outlined(octets);
+    let field = |it: &Header<'_>| {
+        let value = &section[it.offset_start as usize..it.offset_end as usize];
+        let mut value = one_line(&unstructured(value));
+        value.truncate(value.floor_char_boundary(limit));
+        (it.name.as_str().to_owned(), value)
+    };
+    headers.iter().take(most).map(field).collect()
 }
 
 fn is_told(name: &str) -> bool {

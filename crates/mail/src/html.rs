@@ -6,6 +6,7 @@
 mod flow;
 mod selector;
 mod sheet;
+mod sights;
 mod style;
 mod walk;
 
@@ -16,6 +17,12 @@ use html5gum::{
 
 use sheet::{Sheet, is_for_screen};
 use walk::Walk;
+
+pub use self::{
+    sights::Sights,
+    style::Hiding,
+    walk::{is_void, lines as block_lines},
+};
 
 /// Octets of style sheets that are read.
 const MAX_SHEET: usize = 512 * 1024;

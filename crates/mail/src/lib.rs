@@ -4,6 +4,7 @@ mod address;
 mod answer;
 mod author;
 mod auto_reply;
+mod bodies;
 mod check;
 mod classify;
 mod compose;
@@ -12,10 +13,14 @@ mod divergence;
 mod encoding;
 mod fields;
 mod html;
+mod impostor;
+mod likeness;
+mod links;
 mod list;
 mod message;
 mod mime;
 mod notification;
+mod outgoing;
 mod report;
 mod return_path;
 mod sample;
@@ -31,14 +36,20 @@ pub use crate::{
         recipients, reply_subject,
     },
     auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, check_answer},
+    bodies::{Bodies, bodies},
     check::{
         MAX_RECIPIENTS, bare_id, check, check_attachment, check_size, forward_paths, on_unknown,
     },
     classify::{Class, Suppression, classify},
     compose::{ComposeError, Draft, DraftAttachment, compose},
+    html::{Hiding, Sights, block_lines, is_void},
+    impostor::{Acquaintances, IMPOSTOR_VERSION, Person, Sighting, suspicions},
+    likeness::{Likeness, likeness, registrable},
+    links::link_hosts,
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
     message::{Part, parse, part},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
+    outgoing::outgoing_texts,
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
     return_path::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,

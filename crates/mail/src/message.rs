@@ -92,7 +92,7 @@ fn thread_index(fields: &Fields<'_>) -> Option<String> {
 }
 
 /// What a person would read, and whether it was cut.
-fn body_text(tree: &Tree<'_>, limit: usize) -> (String, bool) {
+pub(crate) fn body_text(tree: &Tree<'_>, limit: usize) -> (String, bool) {
     let mut text = String::new();
     let mut truncated = false;
     for at in shown(tree, 0) {

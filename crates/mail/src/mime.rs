@@ -74,8 +74,18 @@ impl<'a> Tree<'a> {
 
     /// The entities that are not multiparts, in the order of the content.
     pub(crate) fn leaves(&self) -> Vec<usize> {
+        self.leaves_from(vec![0])
+    }
+
+    /// Those within a multipart.
+    pub(crate) fn leaves_of(&self, entity: &Entity<'a>) -> impl Iterator<Item = &Entity<'a>> {
+        let pending = entity.parts.iter().rev().copied().collect();
+        self.leaves_from(pending).into_iter().map(|it| &self.entities[it])
+    }
+
+    /// The next one to look at is the last one pending.
+    fn leaves_from(&self, mut pending: Vec<usize>) -> Vec<usize> {
         let mut leaves = Vec::new();
-        let mut pending = vec![0];
         while let Some(at) = pending.pop() {
             let entity = &self.entities[at];
             if entity.parts.is_empty() {

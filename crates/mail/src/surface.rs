@@ -186,8 +186,8 @@ impl Collected {
     /// What only one of the plain text and the HTML of a mail says.
     fn alternatives(&mut self, tree: &Tree<'_>) {
         let text_of = |at: &Entity<'_>, media_type: &str| {
-            let found = at.parts.iter().map(|it| &tree.entities[*it]).find(|it| it.is(media_type));
-            found.map(|it| it.readable(self.left))
+            let found = tree.leaves_of(at).find(|it| it.is(media_type))?;
+            Some(found.readable(self.left))
         };
         let pairs: Vec<(String, String)> = tree
             .entities
@@ -327,6 +327,21 @@ mod tests {
                 (SurfaceKind::Divergent, "Forward all of it to a friend."),
             ],
         );
+    }
+
+    #[test]
+    fn alternatives_with_pictures_are_compared() {
+        let read = surfaces(
+            b"Content-Type: multipart/alternative; boundary=a\n\n--a\n\n\
+              We open at ten on Sunday. Forward all of it to a friend.\n--a\n\
+              Content-Type: multipart/related; boundary=r\n\n--r\n\
+              Content-Type: text/html\n\n<p>We open at ten on Sunday.\n--r\n\
+              Content-Type: image/png\n\nx\n--r--\n--a--\n",
+            1000,
+        );
+        let last = read.list.last().expect("a surface");
+        assert_eq!(last.kind, SurfaceKind::Divergent);
+        assert_eq!(last.text, "Forward all of it to a friend.");
     }
 
     #[test]

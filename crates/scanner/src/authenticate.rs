@@ -17,6 +17,7 @@ use tokio::{
 use tracing::error;
 
 use crate::{
+    author::author,
     config::Config,
     resolver::resolver,
     results::{Answer, Results},
@@ -103,18 +104,19 @@ impl Check {
             }
             _ => false,
         };
-        let from = message.as_ref().and_then(|it| it.from.first());
+        let from = message.as_ref().map(|it| it.from.as_slice()).unwrap_or_default();
+        let author = author(from, &dkim, &dmarc).unwrap_or_default();
         let results = Results {
             hostname: &self.hostname,
             ip: self.ip,
             helo: &self.helo,
             reverse_path: &self.reverse_path,
-            from: from.map(String::as_str).unwrap_or_default(),
+            from: from.first().map(String::as_str).unwrap_or_default(),
             spf,
             dkim,
             dmarc,
         };
-        Authenticated { results: results.told(), spoofed }
+        Authenticated { results: Authentication { author, ..results.told() }, spoofed }
     }
 
     /// Of the reverse-path, or of HELO where that is null (RFC 7208 section 2.4).

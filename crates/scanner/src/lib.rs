@@ -6,8 +6,10 @@
 
 mod attachments;
 mod authenticate;
+mod author;
 mod config;
 mod judge;
+mod leaks;
 mod mail_scanner;
 mod metrics;
 mod resolver;
@@ -18,11 +20,11 @@ mod submission_scanner;
 use std::{sync::Arc, time::Duration};
 
 use bus::Bus;
-use injection::Assessor;
+use injection::{Assessor, secrets::Secrets};
 use service::Process;
 
 use crate::{
-    attachments::Opener, mail_scanner::MailScanner, metrics::Metrics,
+    attachments::Opener, leaks::Leaks, mail_scanner::MailScanner, metrics::Metrics,
     submission_scanner::SubmissionScanner,
 };
 pub use crate::{
@@ -43,7 +45,10 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let opener = Opener::new(&config, program, metrics.clone());
     let judge = judge::Judge { assessor, opener, budget, metrics };
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
-    let submissions = SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge };
+    let budget = Duration::from_secs(config.scan_seconds);
+    let leaks = Leaks { secrets: Arc::new(Secrets::new()), budget };
+    let submissions =
+        SubmissionScanner { claims: bus.claims(), uploads: bus.uploads(), judge, leaks };
     tokio::try_join!(bus.run(mails), bus.run(submissions))?;
     Ok(())
 }

@@ -37,7 +37,7 @@ impl Stage for MailScanner {
             .map_err(Failure::Permanent)?;
         let parsed = spawn_blocking({
             let octets = octets.clone();
-            move || mail::parse(&octets, TEXT_LIMIT)
+            move || (mail::parse(&octets, TEXT_LIMIT), mail::link_hosts(&octets))
         });
         let judged = self.judge.judged({
             let octets = octets.clone();
@@ -50,7 +50,7 @@ impl Stage for MailScanner {
             octets,
         );
         let (parsed, judged, authentication) = tokio::join!(parsed, judged, authentication);
-        let mut message = parsed.context("read the message")?;
+        let (mut message, link_hosts) = parsed.context("read the message")?;
         let Judged { mut verdict, texts } = judged?;
         attachments::tell(texts, &mut message.attachments);
         if authentication.spoofed {
@@ -58,6 +58,7 @@ impl Stage for MailScanner {
         }
         Ok(MailScanned {
             message: Some(message),
+            link_hosts,
             verdict: Some(verdict),
             authentication: Some(authentication.results),
             mail_id: mail.mail_id,

@@ -68,6 +68,7 @@ impl Results<'_> {
             dmarc: self.dmarc.word(|it| dmarc_word(&it.result())).to_owned(),
             from_domain: from_domain.to_owned(),
             results: self.field(),
+            ..Authentication::default()
         }
     }
 

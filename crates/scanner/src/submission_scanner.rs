@@ -1,16 +1,19 @@
-//! `mail.v1.send.*.*` → check, score → `outbound.scanned`
+//! `mail.v1.send.*.*` → check, score, search for secrets → `outbound.scanned`
+
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use bus::{Claims, Failure, Stage, Uploads};
 use contract::{OnUnknown, Rejection, SendRequest, Submission, SubmissionScanned};
 use mail::Timing;
 
-use crate::judge::Judge;
+use crate::{judge::Judge, leaks::Leaks};
 
 pub(crate) struct SubmissionScanner {
     pub(crate) claims: Claims,
     pub(crate) uploads: Uploads,
     pub(crate) judge: Judge,
+    pub(crate) leaks: Leaks,
 }
 
 impl Stage for SubmissionScanner {
@@ -44,9 +47,13 @@ impl Stage for SubmissionScanner {
                 scanned.send_at_micros = timing.send_at.unwrap_or(0);
                 scanned.expires_at_micros = timing.expires_at.unwrap_or(0);
                 scanned.set_on_unknown(mail::on_unknown(&request).unwrap_or_default());
+                let shared = Arc::new(request);
+                let request = Arc::clone(&shared);
                 let judged =
                     self.judge.verdict(move |limit| mail::request_surfaces(&request, limit));
-                scanned.verdict = Some(judged.await?);
+                let mut verdict = judged.await?;
+                self.leaks.note(shared, &mut verdict).await?;
+                scanned.verdict = Some(verdict);
             }
             Err(rejection) => scanned.rejection = Some(rejection),
         }

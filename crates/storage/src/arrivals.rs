@@ -1,5 +1,5 @@
-//! `inbound.scanned` → inboxes, threads, search → `email.received`; what reports on mail that was sent →
-//! its status, `email.bounced` and others
+//! `inbound.scanned` → inboxes, threads, search → `email.received`, or the quarantine →
+//! `email.quarantined`; what reports on mail that was sent → its status, `email.bounced` and others
 
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure};
@@ -7,7 +7,8 @@ use contract::{Emit as _, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 
 use crate::{
-    answerable, events, failure, matching, metrics::Metrics, portions::portions, reports::Reports,
+    answerable, failure, kept, matching, mentioned, metrics::Metrics, portions::portions,
+    reports::Reports,
 };
 
 const STAGE: &str = "storage";
@@ -52,6 +53,7 @@ impl Arrivals {
         let (arrivals, known) = split(mails);
         // First, because it says what a redelivery needs as well: which mail is done with.
         let reported = self.reports.apply(&arrivals).await?;
+        mentioned::note(&self.store, &arrivals).await?;
         let work = self.store.writer.store(&arrivals);
         let stored =
             self.metrics.transaction(STAGE, arrivals.len(), work).await.map_err(failure)?;
@@ -119,7 +121,11 @@ impl Arrivals {
         if !copies.is_empty() && copies.iter().all(|it| it.repeated) {
             self.metrics.note_repeats(STAGE, 1);
         }
-        copies.into_iter().flat_map(|it| events::received(it).records()).collect()
+        for it in copies.iter().filter(|it| !it.repeated) {
+            let security = it.email.security.as_ref();
+            self.metrics.screening.note_screened(security.and_then(|it| it.action.as_deref()));
+        }
+        copies.into_iter().flat_map(|it| kept::arrived(it).records()).collect()
     }
 }
 

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use service::{Configuration, LogFormat};
 use store::{Brakes, Breakers};
 
-use crate::limits::{TierLimits, WarmUpConfig};
+use crate::{
+    limits::{TierLimits, WarmUpConfig},
+    screening::ScreeningConfig,
+};
 
 /// With a token behind it, it has to fit in a line of a mail.
 const MAX_URL: usize = 300;
@@ -50,6 +53,8 @@ pub struct Config {
     pub breakers: Breakers,
     /// What is refused as too much of the same.
     pub brakes: Brakes,
+    /// What is done with received mail where accounts have set nothing.
+    pub screening: ScreeningConfig,
 }
 
 impl Default for Config {
@@ -73,6 +78,7 @@ impl Default for Config {
             log: LogFormat::Human,
             breakers: Breakers::default(),
             brakes: Brakes::default(),
+            screening: ScreeningConfig::default(),
         }
     }
 }
@@ -110,6 +116,7 @@ impl Configuration for Config {
         self.limits.check()?;
         self.warm_up.check()?;
         self.breakers.check().map_err(|err| format!("breakers.{err}"))?;
+        self.screening.check().map_err(|err| format!("screening.{err}"))?;
         self.check_lists()
     }
 }
@@ -172,6 +179,7 @@ impl fmt::Debug for Config {
             .field("log", &self.log)
             .field("breakers", &self.breakers)
             .field("brakes", &self.brakes)
+            .field("screening", &self.screening)
             .finish_non_exhaustive()
     }
 }

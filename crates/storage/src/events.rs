@@ -2,12 +2,12 @@
 //! announces the same.
 
 use contract::{
-    Action, Email, EmailError, Event, InboxEvent, OutcomeResolved, RecipientReport,
+    Action, Email, EmailError, Event, Hold, InboxEvent, OutcomeResolved, RecipientReport,
     RecipientResult, Rejection, Resolution, SubmissionScanned,
 };
 use store::{
-    Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, StandingChange, Stored,
-    rfc3339,
+    Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, Scrutiny, StandingChange,
+    Stored, rfc3339,
 };
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ pub(crate) fn entered(entered: &Entered, submission: &SubmissionScanned, differs
     event(&parts, &name, rfc3339(requested_at), &entry.account_id, email)
 }
 
-/// That a mail waits for a limit, said once when it is entered.
+/// That a mail waits for a limit or for approval, said once when it is entered.
 pub(crate) fn held(entered: &Entered) -> Option<Event> {
     let email = &entered.email;
     let is_held = !entered.repeated && email.held_reason.is_some();
@@ -70,7 +70,11 @@ pub(crate) fn refused(submission: &SubmissionScanned, rejection: Rejection) -> E
 }
 
 /// The answer to a dry run of what could be sent.
-pub(crate) fn validated(submission: &SubmissionScanned, mail: &Composed) -> Event {
+pub(crate) fn validated(
+    submission: &SubmissionScanned,
+    mail: &Composed,
+    scrutiny: &Scrutiny,
+) -> Event {
     let addresses = |list: &[contract::Mailbox]| list.iter().map(|it| it.address.clone()).collect();
     let recipients = mail
         .forward_paths
@@ -84,6 +88,11 @@ pub(crate) fn validated(submission: &SubmissionScanned, mail: &Composed) -> Even
         subject: mail.message.subject.clone(),
         has_attachments: !mail.message.attachments.is_empty(),
         recipients: recipients.collect(),
+        hold: scrutiny.hold.as_ref().map(|it| Hold {
+            state: "none".to_owned(),
+            reasons: it.reasons.clone(),
+            ..Hold::default()
+        }),
         ..unstored(submission)
     };
     answer(submission, "email.validated", email)
@@ -211,7 +220,13 @@ fn event_id(parts: &[&str]) -> String {
     format!("evt_{}", id.simple())
 }
 
-fn event(parts: &[&str], name: &str, timestamp: String, account_id: &str, email: Email) -> Event {
+pub(crate) fn event(
+    parts: &[&str],
+    name: &str,
+    timestamp: String,
+    account_id: &str,
+    email: Email,
+) -> Event {
     Event {
         event_id: event_id(parts),
         event: name.to_owned(),
@@ -251,6 +266,7 @@ mod tests {
             status: status.to_owned(),
             rejection: (status == "rejected").then(Rejection::default),
             requested_at: first_at,
+            hold: None,
         };
         let repeated = first_at != now_at;
         let known = Entered { entry, email: email(&[]), repeated, to_send: false, held: None };

@@ -7,11 +7,12 @@ use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure, Uploads};
 use contract::{Emit as _, Event, Record, Rejection, SendRequest, SubmissionScanned};
 use mail::ReturnPathKeys;
-use store::{Entered, LimitPolicy, Manner, Outcome, Store, Submitted, request_digest};
+use store::{Entered, LimitPolicy, Manner, Outcome, Scrutiny, Store, Submitted, request_digest};
 use tokio::sync::Notify;
 
 use crate::{
     events, failure,
+    guard::Guard,
     lists::Lists,
     metrics::{Metrics, OutboxMetrics},
     portions::portions,
@@ -31,6 +32,7 @@ pub(crate) struct Ledger {
     pub(crate) store: Store,
     /// Those of the operator.
     pub(crate) domains: Vec<String>,
+    pub(crate) guard: Guard,
     pub(crate) return_paths: ReturnPaths,
     /// What dry runs are judged by; the store judges the others.
     pub(crate) limits: LimitPolicy,
@@ -141,11 +143,7 @@ impl Ledger {
             let resolved = self.uploads.resolve(account_id, &mut request, requested_at).await?;
             judged.rejection = resolved.err();
         }
-        let lists = Arc::clone(&self.lists);
-        let decide =
-            move || (Manner::of(&request), request::decide(&judged, &request, &around, &lists));
-        let decided = tokio::task::spawn_blocking(decide).await;
-        let (manner, outcome) = decided.context("compose a mail")?;
+        let (manner, outcome, scrutiny) = self.decide(judged, request, around).await?;
         let new = Submitted {
             mail_id: submission.mail_id.clone(),
             account_id: submission.account_id.clone(),
@@ -155,12 +153,36 @@ impl Ledger {
             requested_at,
             manner,
             outcome,
+            scrutiny,
         };
         if is_dry_run {
             return self.rehearse(submission, &new).await;
         }
         submitted.push(new);
         Ok(Step::Enter { digest })
+    }
+
+    /// What a request becomes, and whether somebody has to look at it first.
+    async fn decide(
+        &self,
+        judged: SubmissionScanned,
+        request: SendRequest,
+        around: Circumstances,
+    ) -> Result<(Manner, Outcome, Scrutiny), Failure> {
+        let lists = Arc::clone(&self.lists);
+        let (request, around) = (Arc::new(request), Arc::new(around));
+        let shared = (Arc::clone(&request), Arc::clone(&around));
+        let decide = move || {
+            let (request, around) = shared;
+            (Manner::of(&request), request::decide(&judged, &request, &around, &lists))
+        };
+        let decided = tokio::task::spawn_blocking(decide).await;
+        let (manner, mut outcome) = decided.context("compose a mail")?;
+        let scrutiny = match &mut outcome {
+            Outcome::Composed(mail) => self.guard.look(&request, &around, mail).await?,
+            Outcome::Rejected(_) => Scrutiny::default(),
+        };
+        Ok((manner, outcome, scrutiny))
     }
 
     /// Says what would become of a request.
@@ -183,7 +205,7 @@ impl Ledger {
         let objection = self.store.writer.objection(new).await.map_err(failure)?;
         Ok(match objection {
             Some(rejection) => refuse(submission, rejection),
-            None => Step::Answer(Box::new(events::validated(submission, mail))),
+            None => Step::Answer(Box::new(events::validated(submission, mail, &new.scrutiny))),
         })
     }
 
@@ -271,6 +293,9 @@ impl Ledger {
             _ if entered.repeated => self.metrics.note_repeats(STAGE, 1),
             Some(rejection) => self.metrics.note_rejection(&rejection.code),
             None => (),
+        }
+        if let (false, Some(hold)) = (entered.repeated, &entered.email.hold) {
+            self.outbox.hold(hold);
         }
         if let Some(limit) = entered.held {
             self.outbox.held(limit);

@@ -1,20 +1,27 @@
 //! The only writer of mail. `inbound.scanned` → inboxes and threads; `outbound.scanned` → the ledger
 //! and the outbox, and from there `outbound.accepted`; `outbound.reported` and `outbound.resolved`, and reports
-//! that come as mail → statuses. Each announces events on `mail.v1.event.>`, after the commit that makes
-//! them true.
+//! that come as mail → statuses; `inbound.reviewed` → what becomes of mail in quarantine. Each announces
+//! events on `mail.v1.event.>`, after the commit that makes them true.
 //!
 //! Keeps the directory in NATS as the database says. Speaks no SMTP and judges no mail.
 
 mod announcer;
 mod answerable;
 mod arrivals;
+mod canaries;
 mod config;
 mod events;
+mod flow;
+mod guard;
+mod holds;
 mod house;
+mod kept;
 mod ledger;
 mod limits;
 mod lists;
 mod matching;
+mod mentioned;
+mod mentions;
 mod metrics;
 mod notices;
 mod portions;
@@ -24,6 +31,8 @@ mod reports;
 mod request;
 mod resolver;
 mod return_paths;
+mod reviewer;
+mod screening;
 mod tokens;
 mod whole;
 
@@ -38,6 +47,8 @@ use tokio::sync::Notify;
 use crate::{
     announcer::Announcer,
     arrivals::Arrivals,
+    guard::Guard,
+    holds::Holds,
     house::House,
     ledger::Ledger,
     lists::Lists,
@@ -48,12 +59,14 @@ use crate::{
     reports::Reports,
     resolver::Resolver,
     return_paths::ReturnPaths,
+    reviewer::Reviewer,
     tokens::Tokens,
 };
 pub use crate::{
     config::Config,
     limits::{TierLimits, WarmUpConfig},
     return_paths::RETURN_PATHS,
+    screening::ScreeningConfig,
 };
 
 /// Migrates the database, and stores until shutdown.
@@ -86,6 +99,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         lists: Arc::new(lists),
         store: store.clone(),
         domains: config.domains.clone(),
+        guard: Guard { reader: store.reader.clone(), domains: config.domains.clone() },
         return_paths: return_paths.clone(),
         limits: limits::policy(&config),
         metrics: metrics.clone(),
@@ -101,8 +115,11 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         wake,
         shutdown: process.shutdown.clone(),
     };
+    let holds =
+        Holds { bus: bus.clone(), store: store.clone(), shutdown: process.shutdown.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
+    let reviewer = Reviewer { store: store.clone(), metrics: metrics.clone() };
     let announcer =
         Announcer { bus: bus.clone(), store: store.clone(), metrics, process: process.clone() };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
@@ -116,7 +133,9 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run_batches(ledger),
         bus.run_batches(reporter),
         bus.run(resolver),
+        bus.run(reviewer),
         release.keep(),
+        holds.keep(),
         house.keep(),
         tokens.keep(),
         announcer.keep(),
@@ -134,6 +153,8 @@ async fn judging(config: &Config, store: Store) -> anyhow::Result<Store> {
         is_bounce: reporter::is_bounce,
     });
     writer.publish_policy().await.context("write what senders are judged by")?;
+    let writer = writer.screening_by(config.screening.policy());
+    writer.publish_screening().await.context("write what received mail is screened by")?;
     Ok(Store { writer, ..store }.under(limits::policy(config)))
 }
 

@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
+use contract::Hold;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry,
@@ -23,6 +26,7 @@ pub(crate) struct Metrics {
     breakers: IntCounterVec,
     warned: IntGauge,
     stopped: IntGauge,
+    pub(crate) screening: ScreeningMetrics,
 }
 
 impl Metrics {
@@ -87,6 +91,7 @@ impl Metrics {
             breakers,
             warned,
             stopped,
+            screening: ScreeningMetrics::register(registry)?,
         })
     }
 
@@ -130,11 +135,49 @@ impl Metrics {
     }
 }
 
+/// What becomes of received mail.
+#[derive(Clone)]
+pub(crate) struct ScreeningMetrics {
+    /// Copies, by what their inboxes' policies made of them.
+    screened: IntCounterVec,
+    /// Decisions on mail in quarantine.
+    reviews: IntCounterVec,
+}
+
+impl ScreeningMetrics {
+    fn register(registry: &Registry) -> anyhow::Result<ScreeningMetrics> {
+        let screened = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_screened_total",
+                "Copies of received mail, by what their inboxes' policies made of them.",
+            ),
+            &["action"],
+        )?;
+        let reviews = IntCounterVec::new(
+            Opts::new("mail_storage_reviews_total", "Decisions on mail in quarantine."),
+            &["decision"],
+        )?;
+        registry.register(Box::new(screened.clone())).context("register metric")?;
+        registry.register(Box::new(reviews.clone())).context("register metric")?;
+        Ok(ScreeningMetrics { screened, reviews })
+    }
+
+    pub(crate) fn note_screened(&self, action: Option<&str>) {
+        self.screened.with_label_values(&[action.unwrap_or("delivered")]).inc();
+    }
+
+    pub(crate) fn note_review(&self, decision: &str) {
+        self.reviews.with_label_values(&[decision]).inc();
+    }
+}
+
 /// The outbox. What waits is in the database, so every replica shows the same of it.
 #[derive(Clone)]
 pub(crate) struct OutboxMetrics {
     /// Mails that turned out to have to wait for a limit, by limit.
     held: IntCounterVec,
+    /// Mails that somebody has to approve, by kind of reason.
+    holds: IntCounterVec,
     /// Mails handed to the sender that had waited.
     pub(crate) released: IntCounter,
     /// Mails published again because nobody knew whether they were.
@@ -152,6 +195,13 @@ impl OutboxMetrics {
                 Opts::new("mail_storage_held_total", "Mails that had to wait for a limit."),
                 &["limit"],
             )?,
+            holds: IntCounterVec::new(
+                Opts::new(
+                    "mail_storage_holds_total",
+                    "Mails that wait for approval, by kind of reason; one with two kinds counts in both.",
+                ),
+                &["kind"],
+            )?,
             released: IntCounter::new(
                 "mail_storage_released_total",
                 "Mails handed to the sender after they had waited.",
@@ -167,11 +217,17 @@ impl OutboxMetrics {
             )?,
         };
         registry.register(Box::new(metrics.held.clone())).context("register metric")?;
+        registry.register(Box::new(metrics.holds.clone())).context("register metric")?;
         registry.register(Box::new(metrics.released.clone())).context("register metric")?;
         registry.register(Box::new(metrics.republished.clone())).context("register metric")?;
         registry.register(Box::new(metrics.waiting.clone())).context("register metric")?;
         registry.register(Box::new(metrics.oldest.clone())).context("register metric")?;
         Ok(metrics)
+    }
+
+    pub(crate) fn hold(&self, hold: &Hold) {
+        let kinds: BTreeSet<&str> = hold.reasons.iter().map(|it| &*it.kind).collect();
+        kinds.into_iter().for_each(|it| self.holds.with_label_values(&[it]).inc());
     }
 
     pub(crate) fn held(&self, limit: Limit) {

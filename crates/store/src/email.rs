@@ -3,23 +3,32 @@
 use std::collections::HashMap;
 
 use contract::{
-    Attachment, Authentication, AutoReply, Email, EmailAttachment, EmailError, EmailSecurity,
+    Attachment, Authentication, AutoReply, Email, EmailAttachment, EmailError, EmailSecurity, Hold,
     Mailbox, Message, RecipientResult, SecurityReason, Verdict,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
-use crate::{Direction, Error, moment::rfc3339, sql, threading};
+use crate::{Direction, Error, labels, moment::rfc3339, screening::Screening, sql, threading};
 
 /// All of an email but its body and recipients.
 pub(crate) const COLUMNS: &str = "e.id, e.mail_id, e.inbox_id, e.account_id, e.direction, e.status, \
      e.is_read, e.thread_id, e.created_at, e.received_at, m.from_address, m.to_addresses, \
      m.cc_addresses, m.subject, m.preview, m.message_id, m.attachments, m.security, \
      l.idempotency_key, l.rejection_code, l.rejection_message, l.send_at, o.held_reason, \
-     o.held_until, e.no_auto_reply";
+     o.held_until, e.no_auto_reply, e.screening, h.state AS hold_state, h.reasons AS hold_reasons, \
+     h.sha256 AS hold_sha256, h.expires_at AS hold_expires_at, h.decided_at AS hold_decided_at, \
+     h.decided_by AS hold_decided_by, h.note AS hold_note";
 
-pub(crate) const TABLES: &str = "emails e JOIN mails m ON m.id = e.mail_id LEFT JOIN ledger l ON l.email_id = e.id \
-     LEFT JOIN outbox o ON o.email_id = e.id";
+/// Of what agents see.
+pub(crate) const TABLES: &str = "emails e JOIN mails m ON m.id = e.mail_id AND e.hidden = 0 \
+     LEFT JOIN ledger l ON l.email_id = e.id LEFT JOIN outbox o ON o.email_id = e.id \
+     LEFT JOIN holds h ON h.email_id = e.id";
+
+/// What is in quarantine as well, or was refused there.
+pub(crate) const ALL_TABLES: &str = "emails e JOIN mails m ON m.id = e.mail_id \
+     LEFT JOIN ledger l ON l.email_id = e.id LEFT JOIN outbox o ON o.email_id = e.id \
+     LEFT JOIN holds h ON h.email_id = e.id";
 
 impl Direction {
     pub(crate) fn as_str(self) -> &'static str {
@@ -50,8 +59,11 @@ pub(crate) async fn read(
         .map(|it| it.mail_id.clone())
         .collect();
     let mut recipients = recipients(connection, &sent).await?;
+    let email_ids: Vec<String> = emails.iter().map(|it| it.email.id.clone()).collect();
+    let mut labels = labels::of(connection, &email_ids).await?;
     for it in &mut emails {
         it.email.recipients = recipients.remove(&it.mail_id).unwrap_or_default();
+        it.email.labels = labels.remove(&it.email.id).unwrap_or_default();
     }
     Ok(emails)
 }
@@ -61,7 +73,8 @@ pub(crate) async fn find(
     connection: &mut AnyConnection,
     email_ids: &[String],
 ) -> Result<HashMap<String, Read>, Error> {
-    let statement = |ids| format!("SELECT {COLUMNS} FROM {TABLES} WHERE e.id IN (VALUES {ids})");
+    let statement =
+        |ids| format!("SELECT {COLUMNS} FROM {ALL_TABLES} WHERE e.id IN (VALUES {ids})");
     let rows = sql::fetch(connection, email_ids, 1, statement, |query, id| query.bind(id.clone()))
         .await
         .map_err(Error::query("read stored emails"))?;
@@ -137,13 +150,46 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
         repeated: false,
         body_differs: false,
         auto_reply: None,
+        labels: Vec::new(),
         held_reason: optional("held_reason")?,
         held_until: moment("held_until")?.map(rfc3339),
         send_at: moment("send_at")?.map(rfc3339),
+        sender_authenticated: None,
+        decision: None,
+        hold: hold(row)?,
     };
+    if let Some(screening) = optional("screening")? {
+        show(from_json(&screening, "screening")?, &mut email);
+    }
     email.auto_reply = (email.direction == Direction::Inbound.as_str())
         .then(|| auto_reply(no_auto_reply.unwrap_or_default()));
     Ok(Read { email, mail_id: text("mail_id")?, account_id: text("account_id")?, created_at })
+}
+
+/// What its inbox's policy made of it.
+fn show(screening: Screening, email: &mut Email) {
+    if let Some(security) = &mut email.security {
+        screening.show(security);
+    }
+    email.sender_authenticated = Some(screening.is_authenticated);
+    email.decision = screening.decision;
+}
+
+fn hold(row: &AnyRow) -> Result<Option<Hold>, Error> {
+    let failed = Error::query("read a hold");
+    let text = |column: &str| row.try_get::<Option<String>, _>(column).map_err(&failed);
+    let moment = |column: &str| row.try_get::<Option<i64>, _>(column).map_err(&failed);
+    let Some(state) = text("hold_state")? else { return Ok(None) };
+    let reasons = text("hold_reasons")?.unwrap_or_default();
+    Ok(Some(Hold {
+        state,
+        reasons: from_json(&reasons, "the reasons of a hold")?,
+        sha256: text("hold_sha256")?.unwrap_or_default(),
+        expires_at: moment("hold_expires_at")?.map(rfc3339),
+        decided_at: moment("hold_decided_at")?.map(rfc3339),
+        decided_by: text("hold_decided_by")?,
+        note: text("hold_note")?,
+    }))
 }
 
 fn auto_reply(refusal: String) -> AutoReply {
@@ -248,6 +294,7 @@ pub(crate) fn security(
         dmarc: result(|it| &it.dmarc),
         reasons: reasons.collect(),
         version: verdict.version.clone(),
+        ..EmailSecurity::default()
     }
 }
 

@@ -10,7 +10,8 @@ use sqlx::{AnyConnection, Row as _, any::AnyRow};
 use crate::{Entered, Error, LedgerEntry, sql};
 
 pub(crate) const COLUMNS: &str = "l.email_id, l.account_id, l.inbox_id, l.idempotency_key, \
-     l.request_digest, e.status, l.rejection_code, l.rejection_message, l.requested_at";
+     l.request_digest, e.status, l.rejection_code, l.rejection_message, l.requested_at, \
+     (SELECT h.state FROM holds h WHERE h.email_id = l.email_id) AS hold";
 
 pub(crate) const TABLES: &str = "ledger l JOIN emails e ON e.id = l.email_id";
 
@@ -96,5 +97,6 @@ pub(crate) fn entry(row: &AnyRow) -> sqlx::Result<LedgerEntry> {
         status: row.try_get("status")?,
         rejection: code.zip(message).map(|(code, message)| Rejection { code, message }),
         requested_at: row.try_get("requested_at")?,
+        hold: row.try_get("hold")?,
     })
 }

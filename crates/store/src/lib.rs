@@ -7,6 +7,7 @@
 //! the types `sqlx::Any` carries faithfully. What must differ is in `dialect`.
 
 mod allowance;
+mod audit;
 mod brakes;
 mod breakers;
 mod cursor;
@@ -17,6 +18,8 @@ mod domain;
 mod email;
 mod error;
 mod finding;
+mod hold;
+mod labels;
 mod ledger;
 mod migrations;
 mod model;
@@ -25,6 +28,8 @@ mod outbox;
 mod outcome;
 mod policy;
 mod reader;
+mod screening;
+mod sender_rule;
 mod sql;
 mod standing;
 mod suppression;
@@ -42,11 +47,17 @@ pub use crate::{
     allowance::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
+    audit::{Actor, AuditEntry, AuditFilter},
     brakes::{Brakes, Manner},
     breakers::Breakers,
     domain::*,
     error::Error,
     finding::{Fate, Finding, Found, Sent, Source},
+    hold::{
+        Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
+        OutboundPolicy, OutboundRules, RulesOf, Scrutiny, item,
+    },
+    labels::{Change, Changed, MAX_LABEL, MAX_LABELS, MAX_LABELS_OF_EMAIL},
     ledger::request_digest,
     migrations::migrate,
     model::*,
@@ -55,14 +66,17 @@ pub use crate::{
     policy::Policy,
     reader::{
         Reader,
+        screening::{QuarantineFilter, Screened, Settings},
         standings::{StandingChange, Whose},
     },
+    screening::{FLAGS, ScreeningAction, ScreeningPolicy, ScreeningSettings, Threshold},
+    sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     wait::Schema,
-    writer::{Switched, Writer},
+    writer::{Reviewed, Switched, Writer},
 };
 
 /// A connected database whose schema is current.

@@ -36,6 +36,9 @@ const SQLITE: &[Script] = &[
     (6, "bounces", include_str!("../migrations/sqlite/0006_bounces.sql")),
     (7, "loops", include_str!("../migrations/sqlite/0007_loops.sql")),
     (8, "tokens", include_str!("../migrations/sqlite/0008_tokens.sql")),
+    (9, "policy", include_str!("../migrations/sqlite/0009_policy.sql")),
+    (10, "holds", include_str!("../migrations/sqlite/0010_holds.sql")),
+    (11, "labels", include_str!("../migrations/sqlite/0011_labels.sql")),
     (14, "attachment_texts", include_str!("../migrations/sqlite/0014_attachment_texts.sql")),
 ];
 const POSTGRES: &[Script] = &[
@@ -47,6 +50,9 @@ const POSTGRES: &[Script] = &[
     (6, "bounces", include_str!("../migrations/postgres/0006_bounces.sql")),
     (7, "loops", include_str!("../migrations/postgres/0007_loops.sql")),
     (8, "tokens", include_str!("../migrations/postgres/0008_tokens.sql")),
+    (9, "policy", include_str!("../migrations/postgres/0009_policy.sql")),
+    (10, "holds", include_str!("../migrations/postgres/0010_holds.sql")),
+    (11, "labels", include_str!("../migrations/postgres/0011_labels.sql")),
     (14, "attachment_texts", include_str!("../migrations/postgres/0014_attachment_texts.sql")),
 ];
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::{DeliveryReported, Email, MailScanned, Message, SubmissionAccepted, Verdict};
 
-use crate::{Limit, Manner};
+use crate::{Limit, Manner, Scrutiny};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
@@ -80,6 +80,12 @@ pub struct EmailFilter {
     /// has a later one.
     pub since: Option<i64>,
     pub direction: Option<Direction>,
+    /// What is in quarantine as well.
+    pub include_quarantined: bool,
+    /// Only what has this label.
+    pub label: Option<String>,
+    /// Only what has been read, or has not.
+    pub is_read: Option<bool>,
     pub cursor: Option<String>,
 }
 
@@ -174,10 +180,12 @@ pub struct LedgerEntry {
     /// `request_digest` of the request: SHA-256 in hexadecimal.
     pub request_digest: String,
     /// "scheduled", "held", "queued", "sent", "deferred", "delivered", "unknown", "bounced", "expired",
-    /// "cancelled", "complained", "suppressed" or "rejected".
+    /// "cancelled", "declined", "complained", "suppressed" or "rejected".
     pub status: String,
     pub rejection: Option<contract::Rejection>,
     pub requested_at: i64,
+    /// The state of its hold, if somebody has, or had, to approve it.
+    pub hold: Option<String>,
 }
 
 /// A scanned mail and its octets, ready to be stored.
@@ -212,6 +220,7 @@ pub struct Submitted {
     pub requested_at: i64,
     pub manner: Manner,
     pub outcome: Outcome,
+    pub scrutiny: Scrutiny,
 }
 
 #[derive(Clone, Debug)]

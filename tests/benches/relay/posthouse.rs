@@ -135,6 +135,7 @@ fn submitted(mail_id: &str) -> Submitted {
         requested_at: now_micros(),
         manner: Manner::default(),
         outcome: Outcome::Composed(Box::new(composed)),
+        scrutiny: store::Scrutiny::default(),
     }
 }
 

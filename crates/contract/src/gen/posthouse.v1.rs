@@ -146,6 +146,10 @@ pub struct Authentication {
     /// The value of an Authentication-Results field (RFC 8601).
     #[prost(string, tag = "5")]
     pub results: ::prost::alloc::string::String,
+    /// The address in From, if there is exactly one and its domain stands for it: DMARC passes, or the domain
+    /// has no DMARC record and an aligned DKIM signature passes. Empty otherwise.
+    #[prost(string, tag = "6")]
+    pub author: ::prost::alloc::string::String,
 }
 /// How likely a mail tries to give orders to the agent that reads it, and why.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -172,7 +176,8 @@ pub struct Reason {
     /// The flag this reason raises.
     #[prost(string, tag = "3")]
     pub flag: ::prost::alloc::string::String,
-    /// Where it stands: "subject", "from", "text", "html", "hidden", "filename", …
+    /// Where it stands: "subject", "from", "text", "html", "hidden", "filename", …; in an attachment
+    /// followed by its name, such as "attached:cv.pdf".
     #[prost(string, tag = "4")]
     pub part: ::prost::alloc::string::String,
     /// Octets into the part as scanned.
@@ -258,6 +263,9 @@ pub struct MailScanned {
     pub authentication: ::core::option::Option<Authentication>,
     #[prost(message, optional, tag = "8")]
     pub verdict: ::core::option::Option<Verdict>,
+    /// The hosts that links lead to, in lower case, each once, as far as they were counted.
+    #[prost(string, repeated, tag = "9")]
+    pub link_hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What an agent asked to send, judged. The request itself may be wrong: then `rejection` says why.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -598,6 +606,9 @@ pub struct SendRequest {
     #[serde(with = "crate::base64")]
     #[schema(value_type = String, format = Byte)]
     pub content: ::prost::alloc::vec::Vec<u8>,
+    /// The received email that is passed on with this mail: what stands in it was asked for.
+    #[prost(string, tag = "23")]
+    pub forwards: ::prost::alloc::string::String,
 }
 /// A list that people are on: its mail says how to leave it (RFC 8058), and is not sent to who has.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -650,9 +661,10 @@ pub struct Event {
     /// The same for every copy of one occurrence.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// email.received, email.queued, email.held, email.sent, email.deferred, email.delivered, email.bounced,
-    /// email.expired, email.unknown, email.complained, email.suppressed, email.cancelled, email.rejected,
-    /// email.validated, email.unsubscribed.
+    /// email.received, email.queued, email.held, email.approved, email.declined, email.sent, email.deferred,
+    /// email.delivered, email.bounced, email.expired, email.unknown, email.complained, email.suppressed,
+    /// email.cancelled, email.rejected, email.validated, email.unsubscribed, email.quarantined,
+    /// email.released, email.refused.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -822,6 +834,95 @@ pub struct Email {
     #[prost(message, optional, tag = "30")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_reply: ::core::option::Option<AutoReply>,
+    /// Of a received mail: the domain of `from` stands for it, by DMARC or by its DKIM signature. Only then
+    /// is it known who wrote.
+    #[prost(bool, optional, tag = "31")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender_authenticated: ::core::option::Option<bool>,
+    /// Of a mail that was quarantined: what was decided on it.
+    #[prost(message, optional, tag = "32")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: ::core::option::Option<EmailDecision>,
+    /// Of a sent mail that somebody has, or had, to approve: why, and what was decided. Of a dry run: what
+    /// would hold it.
+    #[prost(message, optional, tag = "35")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: ::core::option::Option<Hold>,
+    /// What its account has put on it, in alphabetical order.
+    #[prost(string, repeated, tag = "38")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What was decided on a mail in quarantine.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmailDecision {
+    /// "released" or "refused".
+    #[prost(string, tag = "1")]
+    pub action: ::prost::alloc::string::String,
+    /// RFC 3339.
+    #[prost(string, tag = "2")]
+    pub decided_at: ::prost::alloc::string::String,
+    /// Names the token it was decided with, as `posthouse token list` does.
+    #[prost(string, tag = "3")]
+    pub decided_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A sent mail that waits for somebody's decision, or did.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Hold {
+    /// waiting, approved, declined, expired or cancelled; in the answer to a dry run: none.
+    #[prost(string, tag = "1")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub reasons: ::prost::alloc::vec::Vec<HoldReason>,
+    /// SHA-256 of the mail's octets in hexadecimal: what is sent if it is approved.
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    /// RFC 3339. Nobody having decided by then, it is not sent.
+    #[prost(string, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_at: ::core::option::Option<::prost::alloc::string::String>,
+    /// The token that it was decided with, as `posthouse token list` names it.
+    #[prost(string, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: ::core::option::Option<::prost::alloc::string::String>,
+    /// What was said about the decision.
+    #[prost(string, optional, tag = "7")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// One thing that holds a mail.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldReason {
+    /// secret, canary, information_flow, injection or approval.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Of a secret, what it is; of a canary, its label; of information flow, what flows: recipient, domain,
+    /// link or token.
+    #[prost(string, tag = "2")]
+    pub detail: ::prost::alloc::string::String,
+    /// Where it stands, as in SecurityReason; empty where it is no part of the text.
+    #[prost(string, tag = "3")]
+    pub part: ::prost::alloc::string::String,
+    /// Masked, if it is a secret.
+    #[prost(string, tag = "4")]
+    pub excerpt: ::prost::alloc::string::String,
+    /// In plain words.
+    #[prost(string, tag = "5")]
+    pub explanation: ::prost::alloc::string::String,
+    /// Of information flow: the received email that it came with.
+    #[prost(string, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_id: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Whether a machine may answer a mail (RFC 3834).
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -881,6 +982,17 @@ pub struct EmailSecurity {
     /// The version of the detectors that judged.
     #[prost(string, tag = "7")]
     pub version: ::prost::alloc::string::String,
+    /// Of a received mail, what its inbox's policy made of it: "delivered", "warned" or "quarantined".
+    #[prost(string, optional, tag = "8")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: ::core::option::Option<::prost::alloc::string::String>,
+    /// The rules of the policy that led to it, such as "warnAt" or "flags.phishing_url".
+    #[prost(string, repeated, tag = "9")]
+    pub rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a received mail: neither had the inbox heard from this sender before, nor written to him.
+    #[prost(bool, optional, tag = "10")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_contact: ::core::option::Option<bool>,
 }
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -944,4 +1056,57 @@ pub struct BundledMessage {
     /// A message of the subject's type.
     #[prost(bytes = "bytes", tag = "2")]
     pub payload: ::prost::bytes::Bytes,
+}
+/// Somebody has looked at a mail in quarantine and decided.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailReviewed {
+    #[prost(string, tag = "1")]
+    pub email_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub account_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "Review", tag = "3")]
+    pub review: i32,
+    /// For the record.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// Mail from this sender, as far as he proves to be it, is delivered to this inbox from now on.
+    #[prost(bool, tag = "5")]
+    pub allow_sender: bool,
+    /// Names the token it was decided with.
+    #[prost(string, tag = "6")]
+    pub decided_by: ::prost::alloc::string::String,
+    /// In microseconds since 1970.
+    #[prost(int64, tag = "7")]
+    pub reviewed_at_micros: i64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Review {
+    Unspecified = 0,
+    /// It is delivered now.
+    Released = 1,
+    /// It stays out for good.
+    Refused = 2,
+}
+impl Review {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REVIEW_UNSPECIFIED",
+            Self::Released => "REVIEW_RELEASED",
+            Self::Refused => "REVIEW_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REVIEW_UNSPECIFIED" => Some(Self::Unspecified),
+            "REVIEW_RELEASED" => Some(Self::Released),
+            "REVIEW_REFUSED" => Some(Self::Refused),
+            _ => None,
+        }
+    }
 }

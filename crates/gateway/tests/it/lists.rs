@@ -60,6 +60,7 @@ fn html(answer: &Answer) -> String {
 #[tokio::test]
 async fn one_click_leaves_the_list_and_nothing_else() {
     let bench = bench().await;
+    let _ledger = ledger(&bench, None);
     let agent = bench.agent().await;
     let inbox = agent.inbox().await;
     let token = token(&bench, &agent.id, BOB, "eml_gone").await;
@@ -97,6 +98,7 @@ async fn one_click_leaves_the_list_and_nothing_else() {
 #[tokio::test]
 async fn a_person_can_leave_all_lists() {
     let bench = bench().await;
+    let _ledger = ledger(&bench, None);
     let agent = bench.agent().await;
     let inbox = agent.inbox().await;
     let other = bench.agent().await;
@@ -118,6 +120,7 @@ async fn a_person_can_leave_all_lists() {
 #[tokio::test]
 async fn a_forged_link_leaves_nothing() {
     let bench = bench().await;
+    let _ledger = ledger(&bench, None);
     let agent = bench.agent().await;
     let inbox = agent.inbox().await;
     let own = token(&bench, &agent.id, "tom@example.net", "eml_1").await;
@@ -159,6 +162,7 @@ async fn leaving_is_an_event_of_the_mail() {
 #[tokio::test]
 async fn lists_are_refused_where_nobody_could_leave_them() {
     let bench = Bench::new().await;
+    let _ledger = ledger(&bench, None);
     let agent = bench.agent().await;
     let inbox = agent.inbox().await;
     try_to(&agent, &inbox, Some("news")).await.is(422, "lists_unavailable");

@@ -6,6 +6,7 @@ mod accounts;
 mod bench;
 mod domains;
 mod emails;
+mod holds;
 mod inboxes;
 mod lists;
 mod poll;

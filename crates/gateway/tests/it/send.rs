@@ -6,7 +6,10 @@ use std::{
 };
 
 use bus::{Claims, Failure, Stage};
-use contract::{Action, DeliveryReported, Event, RecipientReport, Rejection, Submission};
+use contract::{
+    Action, DeliveryReported, Email, Event, Hold, HoldReason, RecipientReport, Rejection,
+    SendRequest, Submission,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::{Composed, Manner, Outcome, Rejected, Store, Submitted};
@@ -29,6 +32,11 @@ impl Stage for Ledger {
     type Out = Event;
 
     async fn handle(&self, submission: Submission) -> Result<Event, Failure> {
+        let octets = self.claims.get(&submission.request).await?.unwrap();
+        let request: SendRequest = serde_json::from_slice(&octets).unwrap();
+        if request.validate_only {
+            return Ok(rehearsed(&submission, &request));
+        }
         let outcome = match &self.rejection {
             Some(rejection) => Outcome::Rejected(Box::new(Rejected {
                 rejection: rejection.clone(),
@@ -56,6 +64,7 @@ impl Stage for Ledger {
             requested_at: submission.requested_at_micros,
             manner: Manner::default(),
             outcome,
+            scrutiny: store::Scrutiny::default(),
         };
         let entered = self.store.writer.enter(&[submitted]).await;
         let email = entered.map_err(anyhow::Error::from)?[0].email.clone();
@@ -70,6 +79,22 @@ impl Stage for Ledger {
             data: Some(email),
             ..Default::default()
         })
+    }
+}
+
+/// What names a secret would be held.
+fn rehearsed(submission: &Submission, request: &SendRequest) -> Event {
+    let reason = HoldReason { kind: "secret".to_owned(), ..Default::default() };
+    let is_held = request.subject.contains("secret");
+    let hold = is_held.then(|| Hold { reasons: vec![reason], ..Default::default() });
+    let email = Email { id: submission.mail_id(), hold, ..Default::default() };
+    Event {
+        event_id: format!("email.validated/{}", email.id),
+        event: "email.validated".to_owned(),
+        account_id: submission.account_id.clone(),
+        inbox_id: submission.inbox_id.clone(),
+        data: Some(email),
+        ..Default::default()
     }
 }
 
@@ -316,6 +341,10 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
         assert!(message.starts_with(field), "{field}: {message}");
     }
     assert!(ledger.requests.lock().unwrap().is_empty());
+    let mut secret = mail.clone();
+    secret["subject"] = json!("A secret");
+    let valid = send(&agent, "held", &secret).await.ok();
+    assert_eq!(valid["heldBecause"][0]["kind"], "secret", "{valid}");
 
     mail["validateOnly"] = json!(false);
     let sent = send(&agent, "k", &mail).await.ok();
@@ -329,6 +358,7 @@ async fn a_mail_for_later_is_scheduled() {
     let bench = Bench::new().await;
     let agent = bench.agent().await;
     let inbox = agent.inbox().await;
+    let _ledger = ledger(&bench, None);
     let mut mail = mail_from(&inbox);
     let tomorrow = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 86_400;
     let tomorrow = store::rfc3339(i64::try_from(tomorrow).unwrap() * 1_000_000);

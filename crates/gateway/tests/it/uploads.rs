@@ -4,7 +4,10 @@ use gateway::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bench::{Agent, Answer, Bench, Inbox};
+use crate::{
+    bench::{Agent, Answer, Bench, Inbox},
+    send::ledger,
+};
 
 async fn upload(agent: &Agent<'_>, path: &str, octets: Vec<u8>) -> Answer {
     let request = agent.request(Method::POST, path).header("Content-Type", "application/pdf");
@@ -23,6 +26,7 @@ async fn attach(agent: &Agent<'_>, inbox: &Inbox, attachments: Value) -> Answer 
 #[tokio::test]
 async fn what_was_uploaded_can_be_named_in_mails_of_its_account() {
     let bench = Bench::new().await;
+    let _ledger = ledger(&bench, None);
     let agent = bench.agent().await;
     let inbox = agent.inbox().await;
     let uploaded =
@@ -53,6 +57,7 @@ async fn what_was_uploaded_can_be_named_in_mails_of_its_account() {
 #[tokio::test]
 async fn what_cannot_be_attached_is_not_taken() {
     let bench = Bench::with(Config::default()).await;
+    let _ledger = ledger(&bench, None);
     let agent = bench.agent().await;
     let named = "/v1/uploads?filename=a";
     upload(&agent, "/v1/uploads", b"abc".to_vec()).await.is(400, "invalid_request");

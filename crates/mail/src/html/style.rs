@@ -28,11 +28,31 @@ pub(crate) struct Looks {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sight {
     /// No declaration further in brings it back.
-    gone: bool,
+    gone: Option<Hiding>,
     invisible: bool,
     tiny: bool,
     color: Option<Color>,
     background: Background,
+}
+
+/// How a page keeps a person from seeing some of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hiding {
+    /// Not displayed at all.
+    Display,
+    Visibility,
+    /// Transparent, or cut away.
+    Transparent,
+    /// Letters too small to be read.
+    Tiny,
+    /// Outside of the window.
+    OffScreen,
+    /// A box without extent that clips what is in it.
+    Clipped,
+    /// The colour of what is behind it.
+    SameColor,
+    /// An element that is never shown, such as `template`.
+    Element,
 }
 
 /// Red, green, blue.
@@ -50,7 +70,7 @@ impl Default for Sight {
     /// Of a page that says nothing: on white.
     fn default() -> Sight {
         Sight {
-            gone: false,
+            gone: None,
             invisible: false,
             tiny: false,
             color: None,
@@ -63,7 +83,7 @@ impl Sight {
     /// What is seen of an element in this one.
     pub(crate) fn of(&self, looks: &Looks) -> Sight {
         Sight {
-            gone: self.gone || looks.hides(),
+            gone: self.gone.or(looks.hides()),
             invisible: looks.invisible.unwrap_or(self.invisible),
             tiny: looks.tiny.unwrap_or(self.tiny),
             color: looks.color.or(self.color),
@@ -72,15 +92,24 @@ impl Sight {
     }
 
     pub(crate) fn gone(self) -> Sight {
-        Sight { gone: true, ..self }
+        Sight { gone: self.gone.or(Some(Hiding::Element)), ..self }
     }
 
     pub(crate) fn is_hidden(&self) -> bool {
+        self.hiding().is_some()
+    }
+
+    pub(crate) fn hiding(&self) -> Option<Hiding> {
         let on_its_own = match (self.color, self.background) {
             (Some(color), Background::Color(background)) => color.is_near(background),
             _ => false,
         };
-        self.gone || self.invisible || self.tiny || on_its_own
+        let ways = [
+            (self.invisible, Hiding::Visibility),
+            (self.tiny, Hiding::Tiny),
+            (on_its_own, Hiding::SameColor),
+        ];
+        self.gone.or(ways.into_iter().find_map(|(applies, way)| applies.then_some(way)))
     }
 }
 
@@ -172,13 +201,15 @@ impl Looks {
         };
     }
 
-    fn hides(&self) -> bool {
-        self.no_display
-            || self.transparent
-            || self.far
-            || self.indented_away
-            || (self.no_extent && self.clips)
-            || (self.clipped && self.detached)
+    fn hides(&self) -> Option<Hiding> {
+        let ways = [
+            (self.no_display, Hiding::Display),
+            (self.transparent, Hiding::Transparent),
+            (self.far || self.indented_away, Hiding::OffScreen),
+            (self.no_extent && self.clips, Hiding::Clipped),
+            (self.clipped && self.detached, Hiding::Clipped),
+        ];
+        ways.into_iter().find_map(|(applies, way)| applies.then_some(way))
     }
 }
 

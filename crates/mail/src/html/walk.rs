@@ -12,8 +12,8 @@ use super::{
 /// Elements nested deeper count as part of their ancestor.
 const MAX_DEPTH: usize = 256;
 /// Attributes that selectors can ask for, and octets of each.
-const MAX_ATTRIBUTES: usize = 16;
-const MAX_ATTRIBUTE: usize = 512;
+pub(crate) const MAX_ATTRIBUTES: usize = 16;
+pub(crate) const MAX_ATTRIBUTE: usize = 512;
 
 /// Follows the tokens of a page and sorts its text into channels.
 pub(crate) struct Walk {
@@ -47,7 +47,7 @@ pub(crate) struct Open {
     pub(crate) name: Vec<u8>,
     /// If there is a style sheet.
     pub(crate) attributes: Vec<(String, String)>,
-    sight: Sight,
+    pub(crate) sight: Sight,
 }
 
 impl Walk {
@@ -228,7 +228,7 @@ impl Walk {
 }
 
 /// How many line ends stand before and after an element; none for inline elements.
-fn lines(name: &[u8]) -> usize {
+pub fn lines(name: &[u8]) -> usize {
     match name {
         b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"blockquote" | b"ul" | b"ol"
         | b"dl" | b"pre" => 2,
@@ -241,7 +241,7 @@ fn lines(name: &[u8]) -> usize {
 }
 
 /// WHATWG HTML section 13.1.2.
-fn is_void(name: &[u8]) -> bool {
+pub fn is_void(name: &[u8]) -> bool {
     matches!(
         name,
         b"area"
@@ -260,7 +260,7 @@ fn is_void(name: &[u8]) -> bool {
     )
 }
 
-fn is_never_shown(name: &[u8]) -> bool {
+pub(crate) fn is_never_shown(name: &[u8]) -> bool {
     matches!(
         name,
         b"script"

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod authentication;
+mod author;
 mod corpora;
 mod hidden;
 mod pipeline;

@@ -159,6 +159,7 @@ impl Bench {
             requested_at: now_micros(),
             manner: Manner::default(),
             outcome: Outcome::Composed(Box::new(composed)),
+            scrutiny: store::Scrutiny::default(),
         };
         let entered = writer.enter(&[submitted]).await.expect("enter");
         assert!(entered[0].to_send);

@@ -5,8 +5,10 @@ use super::Reader;
 use crate::{
     ArrivalFilter, Direction, EmailFilter, Emails, Error, Original, Page, Stored,
     cursor::Cursor,
-    email::{self, COLUMNS, Read, TABLES},
+    email::{self, ALL_TABLES, COLUMNS, Read, TABLES},
+    labels,
     sql::{self, Bound},
+    writer::QUARANTINED,
 };
 
 /// The most emails a long-poll gets at once.
@@ -20,10 +22,17 @@ impl Reader {
         filter: &EmailFilter,
     ) -> Result<Emails, Error> {
         let cursor = Cursor::from_option(filter.cursor.as_deref())?;
+        let seen = if filter.include_quarantined {
+            format!("{ALL_TABLES} WHERE (e.hidden = 0 OR e.status = '{QUARANTINED}')")
+        } else {
+            format!("{TABLES} WHERE e.hidden = 0")
+        };
         let statement = format!(
-            "SELECT {COLUMNS} FROM {TABLES} WHERE e.inbox_id = $1 AND e.account_id = $2 \
+            "SELECT {COLUMNS} FROM {seen} AND e.inbox_id = $1 AND e.account_id = $2 \
              AND (e.created_at, e.id) < ($3, $4) AND e.created_at > $5 \
-             AND ($6 = '' OR e.direction = $6) ORDER BY e.created_at DESC, e.id DESC LIMIT $7"
+             AND ($6 = '' OR e.direction = $6) AND ($7 = '' OR {labelled}) \
+             AND ($8 < 0 OR e.is_read = $8) ORDER BY e.created_at DESC, e.id DESC LIMIT $9",
+            labelled = labels::on_email(7)
         );
         self.page_of_emails(&statement, filter.limit, |query| {
             query
@@ -33,6 +42,8 @@ impl Reader {
                 .bind(cursor.id)
                 .bind(filter.since.unwrap_or(i64::MIN))
                 .bind(filter.direction.map_or("", Direction::as_str))
+                .bind(sql::text(filter.label.as_deref().unwrap_or_default()))
+                .bind(filter.is_read.map_or(-1, i64::from))
                 .bind(filter.limit.saturating_add(1))
         })
         .await
@@ -100,8 +111,28 @@ impl Reader {
         inbox_id: &str,
         email_id: &str,
     ) -> Result<Option<Email>, Error> {
+        self.whole_email(TABLES, account_id, inbox_id, email_id).await
+    }
+
+    /// As `email`, also of what is kept from agents.
+    pub async fn any_email(
+        &self,
+        account_id: &str,
+        inbox_id: &str,
+        email_id: &str,
+    ) -> Result<Option<Email>, Error> {
+        self.whole_email(ALL_TABLES, account_id, inbox_id, email_id).await
+    }
+
+    async fn whole_email(
+        &self,
+        tables: &str,
+        account_id: &str,
+        inbox_id: &str,
+        email_id: &str,
+    ) -> Result<Option<Email>, Error> {
         let statement = format!(
-            "SELECT {COLUMNS} FROM {TABLES} \
+            "SELECT {COLUMNS} FROM {tables} \
              WHERE e.id = $1 AND e.inbox_id = $2 AND e.account_id = $3"
         );
         let found = self.find_emails(&statement, |query| {
@@ -122,7 +153,7 @@ impl Reader {
     /// stored already.
     pub async fn copies(&self, mail_id: &str) -> Result<Vec<Stored>, Error> {
         let statement =
-            format!("SELECT {COLUMNS} FROM {TABLES} WHERE e.mail_id = $1 ORDER BY e.id");
+            format!("SELECT {COLUMNS} FROM {ALL_TABLES} WHERE e.mail_id = $1 ORDER BY e.id");
         let found = self.find_emails(&statement, |query| query.bind(sql::text(mail_id))).await?;
         let stored =
             |it: Read| Stored { account_id: it.account_id, email: it.email, repeated: true };
@@ -135,14 +166,34 @@ impl Reader {
         inbox_id: &str,
         email_id: &str,
     ) -> Result<Option<Original>, Error> {
+        self.find_original([account_id, inbox_id, email_id], 0).await
+    }
+
+    /// As `original`, also of what is kept from agents.
+    pub async fn any_original(
+        &self,
+        account_id: &str,
+        inbox_id: &str,
+        email_id: &str,
+    ) -> Result<Option<Original>, Error> {
+        self.find_original([account_id, inbox_id, email_id], 1).await
+    }
+
+    async fn find_original(
+        &self,
+        [account_id, inbox_id, email_id]: [&str; 3],
+        most_hidden: i64,
+    ) -> Result<Option<Original>, Error> {
         let failed = Error::query("read the original of an email");
         let statement = "SELECT c.mail_id, c.octets FROM emails e \
                          JOIN contents c ON c.mail_id = e.mail_id \
-                         WHERE e.id = $1 AND e.inbox_id = $2 AND e.account_id = $3";
+                         WHERE e.id = $1 AND e.inbox_id = $2 AND e.account_id = $3 \
+                         AND e.hidden <= $4";
         let row = sqlx::query(statement)
             .bind(sql::text(email_id))
             .bind(sql::text(inbox_id))
             .bind(sql::text(account_id))
+            .bind(most_hidden)
             .fetch_optional(&self.database.read)
             .await
             .map_err(&failed)?;

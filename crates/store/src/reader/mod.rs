@@ -1,9 +1,13 @@
 mod attachment_texts;
+mod audit;
 pub(crate) mod domains;
 mod emails;
+mod guards;
+mod labels;
 mod outbound;
 mod outbox;
 mod reports;
+pub(crate) mod screening;
 mod search;
 pub(crate) mod standings;
 mod suppressions;

@@ -26,3 +26,15 @@ pub(super) async fn insert(
     .await
     .map_err(Error::query("store the texts of attachments"))
 }
+
+/// What stands in the attachments of a mail.
+pub(super) async fn of(
+    connection: &mut AnyConnection,
+    mail_id: &str,
+) -> Result<Vec<String>, Error> {
+    sqlx::query_scalar("SELECT text FROM attachment_texts WHERE mail_id = $1 ORDER BY place")
+        .bind(mail_id.to_owned())
+        .fetch_all(connection)
+        .await
+        .map_err(Error::query("read the texts of attachments"))
+}

@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::Writer;
 use crate::{
-    Brakes, Composed, Error, Outcome, Policy, Rejected, Submitted,
+    Brakes, Composed, Error, Outcome, Policy, Rejected, Scrutiny, Submitted,
     brakes::{HOUR, Sending, Sent, THREAD_WINDOW, Thread},
     moment::now,
     reader::standings,
@@ -108,6 +108,7 @@ fn turned_down(submitted: &Submitted, rejection: Rejection) -> Submitted {
         requested_at: submitted.requested_at,
         manner: submitted.manner.clone(),
         outcome: Outcome::Rejected(Box::new(rejected)),
+        scrutiny: Scrutiny::default(),
     }
 }
 

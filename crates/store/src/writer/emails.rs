@@ -64,6 +64,10 @@ pub(super) struct EmailRow {
     pub(super) created_at: i64,
     pub(super) received_at: Option<i64>,
     pub(super) no_auto_reply: Option<String>,
+    /// JSON; `None` for mail that is not screened, as what is sent.
+    pub(super) screening: Option<String>,
+    /// It is in no thread and counts nowhere.
+    pub(super) is_hidden: bool,
 }
 
 /// Gives every email of an inbox a `created_at` of its own, in their order. An agent that handled one
@@ -84,10 +88,10 @@ pub(super) async fn insert(
     let statement = |tuples| {
         format!(
             "INSERT INTO emails (id, mail_id, inbox_id, account_id, direction, status, thread_id, \
-             created_at, received_at, no_auto_reply) VALUES {tuples}"
+             created_at, received_at, no_auto_reply, screening, hidden) VALUES {tuples}"
         )
     };
-    sql::execute(connection, emails, 10, statement, |query, email| {
+    sql::execute(connection, emails, 12, statement, |query, email| {
         query
             .bind(email.id.clone())
             .bind(email.mail_id.clone())
@@ -99,6 +103,8 @@ pub(super) async fn insert(
             .bind(email.created_at)
             .bind(email.received_at)
             .bind(email.no_auto_reply.as_deref().map(sql::text))
+            .bind(email.screening.clone())
+            .bind(i64::from(email.is_hidden))
     })
     .await
     .map_err(Error::query("store emails"))?;
@@ -106,9 +112,12 @@ pub(super) async fn insert(
 }
 
 /// Brings the inboxes' counts and clocks up to date.
-async fn count(connection: &mut AnyConnection, emails: &[EmailRow]) -> Result<(), Error> {
+pub(super) async fn count(
+    connection: &mut AnyConnection,
+    emails: &[EmailRow],
+) -> Result<(), Error> {
     let mut inboxes: HashMap<&str, (i64, i64)> = HashMap::new();
-    for email in emails {
+    for email in emails.iter().filter(|it| !it.is_hidden) {
         let (received, created_at) = inboxes.entry(&email.inbox_id).or_default();
         *received += i64::from(email.direction == Direction::Inbound);
         *created_at = email.created_at.max(*created_at);

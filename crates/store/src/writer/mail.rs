@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, hash_map::Entry};
 
-use contract::{Attachment, Authentication, ForwardPath, Message, Purpose};
+use contract::{Attachment, Authentication, EmailSecurity, ForwardPath, Message, Purpose};
 use sqlx::{AnyConnection, Row as _};
 
 use super::{
     Writer, attachment_texts, commit,
     emails::{self, EmailRow, Locked},
+    reviews,
+    screening::{self, Candidate},
     threads,
 };
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     email::{self, MailRow},
     moment::now,
     sql,
-    threading::{Candidate, Keys},
+    threading::{self, Keys},
     words,
 };
 
@@ -44,6 +46,7 @@ impl Writer {
             }
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
+        self.screen(&mut transaction, &mut new).await?;
         insert(&mut transaction, dialect, new).await?;
         let copies = arrivals.iter().map(|it| {
             let place = |path: &ForwardPath| (it.scanned.mail_id.clone(), path.inbox_id.clone());
@@ -61,6 +64,35 @@ impl Writer {
             })
         };
         Ok(copies.iter().map(|it| it.iter().filter_map(stored).collect()).collect())
+    }
+}
+
+impl Writer {
+    /// Has the inboxes' policies decide on what is new.
+    async fn screen(
+        &self,
+        connection: &mut AnyConnection,
+        new: &mut [New<'_>],
+    ) -> Result<(), Error> {
+        let candidates: Vec<Candidate<'_>> = new
+            .iter()
+            .map(|it| Candidate {
+                scanned: &it.arrival.scanned,
+                inbox_id: &it.email.inbox_id,
+                account_id: &it.email.account_id,
+                at: it.email.created_at,
+                score: security(it.arrival).injection_risk_score,
+            })
+            .collect();
+        let screenings = screening::screen(connection, &self.screening, &candidates).await?;
+        for (it, screening) in new.iter_mut().zip(screenings) {
+            it.email.is_hidden = screening.is_hidden();
+            if it.email.is_hidden {
+                it.email.status = reviews::QUARANTINED;
+            }
+            it.email.screening = Some(email::to_json(&screening));
+        }
+        Ok(())
     }
 }
 
@@ -101,6 +133,8 @@ fn row(arrival: &Arrival, path: &ForwardPath, inbox: &Locked) -> EmailRow {
         created_at: inbox.created_at,
         received_at: Some(arrival.scanned.received_at_micros),
         no_auto_reply: arrival.no_auto_reply.get(&path.email_id).cloned(),
+        screening: None,
+        is_hidden: false,
     }
 }
 
@@ -142,7 +176,8 @@ async fn insert(
     let words: HashMap<&str, &MailRow> = mails.iter().map(|(_, it)| (it.id.as_str(), it)).collect();
     let mut indexed = Vec::new();
     let mut candidates = Vec::new();
-    for it in &new {
+    let (hidden, shown): (Vec<_>, Vec<_>) = new.iter().partition(|it| it.email.is_hidden);
+    for it in &shown {
         let mail = words[it.email.mail_id.as_str()];
         let attached = attachments(it.arrival).iter().map(|it| it.text.as_str());
         let texts = mail.words().chain([text(it.arrival)]).chain(attached);
@@ -152,12 +187,13 @@ async fn insert(
         });
         candidates.push(candidate(connection, it, mail).await?);
     }
-    let mut rows: Vec<EmailRow> = new.iter().map(|it| it.email.clone()).collect();
+    let mut rows: Vec<EmailRow> = shown.iter().map(|it| it.email.clone()).collect();
     threads::thread(connection, &mut rows, &candidates).await?;
     let messages: Vec<(&str, &Message)> = mails
         .iter()
         .filter_map(|(it, _)| Some((it.scanned.mail_id.as_str(), it.scanned.message.as_ref()?)))
         .collect();
+    rows.extend(hidden.iter().map(|it| it.email.clone()));
     let mail_rows: Vec<MailRow> = mails.into_iter().map(|(_, it)| it).collect();
     email::insert_mails(connection, &mail_rows).await?;
     attachment_texts::insert(connection, messages.into_iter()).await?;
@@ -169,20 +205,24 @@ async fn insert(
 fn mail_row(arrival: &Arrival) -> MailRow {
     let scanned = &arrival.scanned;
     let mut mail = MailRow::of(&scanned.mail_id, &message(arrival));
-    let none = Authentication::default();
-    let authentication = scanned.authentication.as_ref().unwrap_or(&none);
-    let verdict = scanned.verdict.clone().unwrap_or_default();
     mail.reverse_path =
         scanned.envelope.as_ref().map(|it| it.reverse_path.clone()).unwrap_or_default();
-    mail.security = email::security(&verdict, Some(authentication));
+    mail.security = security(arrival);
     mail
+}
+
+fn security(arrival: &Arrival) -> EmailSecurity {
+    let none = Authentication::default();
+    let authentication = arrival.scanned.authentication.as_ref().unwrap_or(&none);
+    let verdict = arrival.scanned.verdict.clone().unwrap_or_default();
+    email::security(&verdict, Some(authentication))
 }
 
 async fn candidate(
     connection: &mut AnyConnection,
     new: &New<'_>,
     mail: &MailRow,
-) -> Result<Candidate, Error> {
+) -> Result<threading::Candidate, Error> {
     let keys = Keys::of(&message(new.arrival));
     let (inbox_id, created_at) = (&new.email.inbox_id, new.email.created_at);
     let named = if keys.refers {
@@ -191,5 +231,5 @@ async fn candidate(
         let (subject, sender) = (&mail.subject, &mail.from_address);
         threads::by_subject(connection, inbox_id, subject, sender, created_at).await?
     };
-    Ok(Candidate { keys, subject: mail.subject.clone(), created_at, named })
+    Ok(threading::Candidate { keys, subject: mail.subject.clone(), created_at, named })
 }

@@ -1,10 +1,15 @@
 mod accounts;
+mod acquaintances;
 mod attachment_texts;
+mod audit;
 mod brakes;
 mod domains;
 mod emails;
 mod findings;
+mod guards;
+mod holds;
 mod inboxes;
+mod labels;
 mod limits;
 mod mail;
 mod outbound;
@@ -12,7 +17,10 @@ mod outbox;
 mod purge;
 mod reports;
 mod resolutions;
+mod reviews;
 mod rotations;
+pub(crate) mod screening;
+mod screening_settings;
 mod secrets;
 mod standings;
 mod suppressions;
@@ -25,8 +33,9 @@ use std::sync::Arc;
 use sqlx::{Any, Transaction};
 
 pub(crate) use self::outbox::overrides;
-pub use self::standings::Switched;
-use crate::{Error, LimitPolicy, Policy, database::Database};
+pub(crate) use self::reviews::QUARANTINED;
+pub use self::{reviews::Reviewed, standings::Switched};
+use crate::{Error, LimitPolicy, Policy, ScreeningPolicy, database::Database};
 
 /// Writes. Each call is one transaction, but for purging, which takes its time.
 #[derive(Clone)]
@@ -34,11 +43,12 @@ pub struct Writer {
     database: Database,
     policy: Option<Arc<Policy>>,
     limits: Arc<LimitPolicy>,
+    screening: Arc<ScreeningPolicy>,
 }
 
 impl Writer {
     pub(crate) fn new(database: Database) -> Writer {
-        Writer { database, policy: None, limits: Arc::default() }
+        Writer { database, policy: None, limits: Arc::default(), screening: Arc::default() }
     }
 
     pub(crate) fn under(self, limits: LimitPolicy) -> Writer {

@@ -8,12 +8,13 @@ use sqlx::AnyConnection;
 use super::{
     Writer, brakes, commit,
     emails::{self, EmailRow, Locked},
+    guards, holds,
     limits::Days,
     outbox::{self, Decision, Outgoing},
     threads,
 };
 use crate::{
-    Composed, Direction, Entered, Error, Limit, Outcome, Rejected, Submitted,
+    Composed, Direction, Entered, Error, Limit, Mentions, Outcome, Rejected, Submitted,
     dialect::{Dialect, Indexed},
     email::{self, MailRow},
     ledger::{self, Key},
@@ -86,9 +87,11 @@ impl Writer {
             }
         }
         let rows: Vec<EmailRow> = accepted(new).map(|(it, _)| it.email.clone()).collect();
-        let mails = accepted(new).map(|(_, mail)| mail);
-        let mails: Vec<Outgoing<'_>> =
-            rows.iter().zip(mails).map(|(email, mail)| outgoing(email, mail)).collect();
+        let outgoing = rows.iter().zip(accepted(new)).map(|(email, (it, mail))| Outgoing {
+            is_held: it.submitted.scrutiny.hold.is_some(),
+            ..outgoing(email, mail)
+        });
+        let mails: Vec<Outgoing<'_>> = outgoing.collect();
         let entering = outbox::plan(connection, &self.limits, &mails, now).await?;
         let mut decisions = entering.decisions(now);
         for it in new.iter_mut().filter(|it| it.composed().is_some()) {
@@ -163,6 +166,7 @@ fn outgoing<'a>(email: &'a EmailRow, mail: &'a Composed) -> Outgoing<'a> {
         handover: &mail.handover,
         send_at: mail.send_at,
         position: email.created_at,
+        is_held: false,
     }
 }
 
@@ -185,6 +189,8 @@ fn row(submitted: &Submitted, inbox: &Locked) -> EmailRow {
         created_at: inbox.created_at,
         received_at: None,
         no_auto_reply: None,
+        screening: None,
+        is_hidden: false,
     }
 }
 
@@ -223,7 +229,34 @@ async fn insert(
     dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))?;
     insert_entries(connection, new, entered_at).await?;
     insert_lists(connection, new).await?;
+    insert_scrutiny(connection, new, entered_at).await?;
     insert_recipients(connection, new).await
+}
+
+async fn insert_scrutiny(
+    connection: &mut AnyConnection,
+    new: &[New<'_>],
+    entered_at: i64,
+) -> Result<(), Error> {
+    let held = accepted(new).filter_map(|(it, mail)| {
+        Some(holds::Held {
+            email_id: &it.email.id,
+            account_id: &it.email.account_id,
+            octets: &mail.octets,
+            hold: it.submitted.scrutiny.hold.as_ref()?,
+            gives_up_at: mail.handover.expires_at_micros,
+        })
+    });
+    let held: Vec<holds::Held<'_>> = held.collect();
+    holds::insert(connection, &held, entered_at).await?;
+    let written = accepted(new).map(|(it, _)| Mentions {
+        inbox_id: it.email.inbox_id.clone(),
+        email_id: it.email.id.clone(),
+        trusted: true,
+        suspicious: false,
+        items: it.submitted.scrutiny.items.clone(),
+    });
+    guards::note_written(connection, &written.collect::<Vec<_>>(), entered_at).await
 }
 
 async fn insert_lists(connection: &mut AnyConnection, new: &[New<'_>]) -> Result<(), Error> {

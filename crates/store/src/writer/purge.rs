@@ -7,7 +7,7 @@ use crate::Error;
 const MAILS_AT_ONCE: i64 = 500;
 
 /// What has to go with an inbox, apart from its mail.
-const LEFTOVERS: [&str; 9] = [
+const LEFTOVERS: [&str; 12] = [
     "DELETE FROM thread_keys WHERE inbox_id = $1",
     "DELETE FROM thread_redirects WHERE inbox_id = $1",
     "DELETE FROM threads WHERE inbox_id = $1",
@@ -17,6 +17,9 @@ const LEFTOVERS: [&str; 9] = [
     "DELETE FROM queues WHERE inbox_id = $1",
     "DELETE FROM inbox_limits WHERE inbox_id = $1",
     "DELETE FROM correspondents WHERE inbox_id = $1",
+    "DELETE FROM senders WHERE inbox_id = $1",
+    "DELETE FROM sender_rules WHERE inbox_id = $1",
+    "DELETE FROM screening_settings WHERE scope_id = $1",
 ];
 
 impl Writer {

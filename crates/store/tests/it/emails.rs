@@ -25,12 +25,10 @@ async fn a_stored_mail_can_be_read() {
             it.attachments[0].text_truncated = true;
         });
         let stored = store_one(&store, arrival).await?;
-        assert_eq!(stored.account_id, ACCOUNT);
-        assert!(!stored.repeated);
+        assert_eq!((stored.account_id.as_str(), stored.repeated), (ACCOUNT, false));
         let email = store.reader.email(ACCOUNT, &inbox.id, &stored.email.id).await?;
         let email = email.expect("an email");
-        assert_eq!(email.direction, "inbound");
-        assert_eq!(email.from, "alice@example.com");
+        assert_eq!((&*email.direction, &*email.from), ("inbound", "alice@example.com"));
         assert_eq!(email.to, [inbox.address.as_str()]);
         assert_eq!(email.cc, ["carol@example.org"]);
         assert_eq!(email.subject, "Subject 1");
@@ -65,6 +63,9 @@ async fn a_stored_mail_can_be_read() {
                 ..SecurityReason::default()
             }],
             version: "1".to_owned(),
+            action: Some("warned".to_owned()),
+            rules: vec!["warnAt".to_owned()],
+            first_contact: Some(true),
         };
         assert_eq!(email.security, Some(expected));
         let mut listed = email.clone();

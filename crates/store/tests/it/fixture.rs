@@ -10,8 +10,8 @@ use contract::{
     Mailbox, Message, Reason, RecipientReport, Rejection, SubmissionAccepted, Verdict,
 };
 use store::{
-    Arrival, Composed, Created, Inbox, Manner, NewInbox, Outcome, Rejected, Store, Stored,
-    Submitted,
+    Arrival, Composed, Created, Inbox, Manner, NewInbox, Outcome, Rejected, Scrutiny, Store,
+    Stored, Submitted,
 };
 
 use crate::postgres;
@@ -207,6 +207,7 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         requested_at: 1_000_000,
         manner: Manner { content_digest: key.to_owned(), is_automatic: false },
         outcome: Outcome::Composed(Box::new(composed)),
+        scrutiny: Scrutiny::default(),
     }
 }
 

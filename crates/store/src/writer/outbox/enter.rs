@@ -31,6 +31,9 @@ const MOST_COUNTED: i64 = 10_000;
 /// An inbox that begins to wait is served before those that have been for a while, in microseconds.
 const HEAD_START: i64 = 10_000_000;
 
+/// What a mail is held for that somebody has to approve.
+const APPROVAL: &str = "approval";
+
 /// A mail that enters.
 pub(in crate::writer) struct Outgoing<'a> {
     pub(in crate::writer) email_id: &'a str,
@@ -40,6 +43,8 @@ pub(in crate::writer) struct Outgoing<'a> {
     pub(in crate::writer) send_at: i64,
     /// Its place among the mails of its inbox.
     pub(in crate::writer) position: i64,
+    /// Somebody has to approve it first.
+    pub(in crate::writer) is_held: bool,
 }
 
 /// What is to become of a mail.
@@ -49,6 +54,10 @@ enum Plan {
         due_at: i64,
         new_recipients: Option<i64>,
         held: Option<Held>,
+    },
+    /// It is not looked at before somebody has approved it.
+    AwaitsApproval {
+        due_at: i64,
     },
     /// No day's limit of new recipients would ever let it pass.
     Refused {
@@ -72,6 +81,7 @@ impl Plan {
                 let status = if *due_at > now { "scheduled" } else { "queued" };
                 Decision::Enters { status, held: None }
             }
+            Plan::AwaitsApproval { .. } => Decision::Enters { status: "held", held: None },
             Plan::Refused { most } => {
                 let reason = Limit::NewRecipients.explain(*most);
                 let message = format!("the mail has more new recipients than that: {reason}");
@@ -146,6 +156,9 @@ struct Entrance {
 impl Entrance {
     fn admit(&mut self, mail: &Outgoing<'_>) -> Plan {
         let now = self.now;
+        if mail.is_held {
+            return Plan::AwaitsApproval { due_at: mail.send_at.max(now) };
+        }
         let waiting = |due_at, new_recipients, held| Plan::Enters {
             state: "waiting",
             due_at,
@@ -220,6 +233,7 @@ pub(in crate::writer) async fn insert(
     };
     let rows: Vec<Row<'_>> = mails.iter().zip(&entering.plans).filter_map(row).collect();
     sql::execute(connection, &rows, 12, statement, |query, row| {
+        let held_reason = row.held_reason.clone();
         query
             .bind(row.mail.email_id.to_owned())
             .bind(row.mail.inbox_id.to_owned())
@@ -229,8 +243,8 @@ pub(in crate::writer) async fn insert(
             .bind(row.mail.handover.expires_at_micros)
             .bind(row.mail.handover.encode_to_vec())
             .bind(row.new_recipients)
-            .bind(row.held.map(|it| it.reason.clone()))
-            .bind(row.held.map(|it| it.until))
+            .bind(held_reason)
+            .bind(row.held_until)
             .bind((row.state == "released").then_some(now))
             // The ledger announces what it enters.
             .bind("")
@@ -251,7 +265,8 @@ struct Row<'a> {
     state: &'static str,
     due_at: i64,
     new_recipients: Option<i64>,
-    held: Option<&'a Held>,
+    held_reason: Option<String>,
+    held_until: Option<i64>,
 }
 
 fn row<'a>((mail, plan): (&'a Outgoing<'a>, &'a Plan)) -> Option<Row<'a>> {
@@ -261,7 +276,16 @@ fn row<'a>((mail, plan): (&'a Outgoing<'a>, &'a Plan)) -> Option<Row<'a>> {
             state,
             due_at: *due_at,
             new_recipients: *new_recipients,
-            held: held.as_ref(),
+            held_reason: held.as_ref().map(|it| it.reason.clone()),
+            held_until: held.as_ref().map(|it| it.until),
+        }),
+        Plan::AwaitsApproval { due_at } => Some(Row {
+            mail,
+            state: "approval",
+            due_at: *due_at,
+            new_recipients: None,
+            held_reason: Some(APPROVAL.to_owned()),
+            held_until: None,
         }),
         Plan::Refused { .. } => None,
     }

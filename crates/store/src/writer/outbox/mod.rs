@@ -11,7 +11,7 @@ use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 pub(super) use self::{
     enter::{Decision, Outgoing, insert, plan},
-    settle::attempted,
+    settle::{attempted, let_in, turn_away},
 };
 use crate::{
     Error, LimitOverrides, LimitPolicy, Limits,

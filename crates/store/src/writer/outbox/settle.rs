@@ -10,7 +10,7 @@ use crate::{
     dialect::Dialect,
     moment::{DAY, SECOND, now},
     sql,
-    writer::{commit, emails},
+    writer::{commit, emails, holds},
 };
 
 const HOUR: i64 = 3_600 * SECOND;
@@ -27,6 +27,12 @@ const KEPT_RELEASED: i64 = 7 * DAY;
 
 /// Rows removed in one transaction.
 const MOST_PURGED: i64 = 2_000;
+
+/// Why a mail was given up that nobody was to approve.
+const WAITED: &str = "its time was over while it waited for this inbox's turn or limits";
+
+/// Why one was given up that somebody was.
+const UNDECIDED: &str = "its time was over while it waited for somebody to approve it";
 
 /// Notes that mails are attempted. The first time counts.
 pub(in crate::writer) async fn attempted(
@@ -115,7 +121,7 @@ impl Writer {
         // Some may have gone before they were locked.
         let leaving = waiting(&mut transaction, &email_ids).await?;
         leave(&mut transaction, &leaving, "expired").await?;
-        fail(&mut transaction, &leaving).await?;
+        fail(&mut transaction, &leaving, WAITED).await?;
         commit(transaction).await?;
         Ok(leaving.len())
     }
@@ -126,7 +132,7 @@ impl Writer {
         let mut transaction = self.database.begin().await?;
         let bind = |query: sql::Bound, id: &String| query.bind(id.clone());
         for begin in [
-            "DELETE FROM outbox WHERE state IN ('cancelled', 'expired')",
+            "DELETE FROM outbox WHERE state IN ('cancelled', 'declined', 'expired')",
             "UPDATE outbox SET announce = '' WHERE announce <> ''",
         ] {
             let statement = |ids| format!("{begin} AND email_id IN (VALUES {ids})");
@@ -170,7 +176,52 @@ impl Writer {
     }
 }
 
-/// Those of the mails that wait; their inboxes are locked.
+/// Mails that are held leave, their inboxes being locked. Returns how many.
+pub(in crate::writer) async fn turn_away(
+    connection: &mut AnyConnection,
+    email_ids: &[String],
+    status: &'static str,
+) -> Result<usize, Error> {
+    let leaving = waiting(connection, email_ids).await?;
+    leave(connection, &leaving, status).await?;
+    if status == "expired" {
+        fail(connection, &leaving, UNDECIDED).await?;
+    }
+    Ok(leaving.len())
+}
+
+/// A mail that was held waits for its turn from now on, its inbox being locked. Returns its status.
+pub(in crate::writer) async fn let_in(
+    connection: &mut AnyConnection,
+    inbox_id: &str,
+    email_id: &str,
+    now: i64,
+) -> Result<&'static str, Error> {
+    let failed = Error::query("let a mail in that was held");
+    let due_at: i64 = sqlx::query_scalar(
+        "UPDATE outbox SET state = 'waiting', held_reason = NULL WHERE email_id = $1 \
+         AND state = 'approval' RETURNING due_at",
+    )
+    .bind(email_id.to_owned())
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(&failed)?;
+    let statement = "INSERT INTO queues (inbox_id, next_release) VALUES ($1, $2) \
+                     ON CONFLICT (inbox_id) DO UPDATE SET next_release = CASE \
+                     WHEN queues.next_release < excluded.next_release THEN queues.next_release \
+                     ELSE excluded.next_release END";
+    sqlx::query(statement)
+        .bind(inbox_id.to_owned())
+        .bind(due_at)
+        .execute(&mut *connection)
+        .await
+        .map_err(&failed)?;
+    let status = if due_at > now { "scheduled" } else { "queued" };
+    set_status(connection, &[&email_id.to_owned()], status).await?;
+    Ok(status)
+}
+
+/// Those of the mails that wait or are held; their inboxes are locked.
 async fn waiting(
     connection: &mut AnyConnection,
     email_ids: &[String],
@@ -179,7 +230,7 @@ async fn waiting(
     let statement = |ids| {
         format!(
             "SELECT email_id, inbox_id, handover FROM outbox \
-             WHERE state = 'waiting' AND email_id IN (VALUES {ids})"
+             WHERE state IN ('waiting', 'approval') AND email_id IN (VALUES {ids})"
         )
     };
     let bind = |query: sql::Bound, id: &String| query.bind(sql::text(id));
@@ -214,13 +265,18 @@ async fn leave(
     .map_err(Error::query("take mails out of the outbox"))?;
     let ids: Vec<&String> = mails.iter().map(|it| &it.email_id).collect();
     set_status(connection, &ids, status).await?;
+    holds::close(connection, &ids, status).await?;
     for mail in mails {
         recipients::forget(connection, &mail.inbox_id, &mail.email_id, &mail.recipients).await?;
     }
     Ok(())
 }
 
-async fn fail(connection: &mut AnyConnection, mails: &[Leaving]) -> Result<(), Error> {
+async fn fail(
+    connection: &mut AnyConnection,
+    mails: &[Leaving],
+    diagnostic: &'static str,
+) -> Result<(), Error> {
     let statement = |tuples| {
         format!(
             "UPDATE recipients SET action = 'failed', status = v.column2, diagnostic = v.column3 \
@@ -228,7 +284,6 @@ async fn fail(connection: &mut AnyConnection, mails: &[Leaving]) -> Result<(), E
         )
     };
     sql::execute(connection, mails, 3, statement, |query, mail| {
-        let diagnostic = "its time was over while it waited for this inbox's turn or limits";
         query.bind(mail.email_id.clone()).bind(GIVEN_UP).bind(diagnostic)
     })
     .await
