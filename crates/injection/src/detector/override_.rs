@@ -7,6 +7,8 @@ use crate::{
 };
 
 const REACH: usize = 60;
+/// Octets before an order in which its writer may say that it is of a mail of his own.
+const OWN_REACH: usize = 16;
 
 /// A writer who takes back what he wrote himself says so.
 const OWN: &[&str] = &[
@@ -24,6 +26,8 @@ const OWN: &[&str] = &[
     "mi anterior",
     "meu ",
     "mio ",
+    "मेरे पिछले",
+    "मेरा पिछला",
 ];
 
 pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
@@ -36,7 +40,9 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         if ends_sentence(&text[start..end]) {
             return None;
         }
-        let around = &text[start..text.ceil_char_boundary((end + 30).min(text.len()))];
+        // Where the verb comes last, whose mail it is stands before all three.
+        let before = text.floor_char_boundary(start.saturating_sub(OWN_REACH));
+        let around = &text[before..text.ceil_char_boundary((end + 30).min(text.len()))];
         let quoted = text[..start].ends_with(['\'', '"'])
             && reading.has_near(&hit.range, Concept::Security, 200);
         let weight = if quoted {
