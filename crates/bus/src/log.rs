@@ -1,6 +1,6 @@
 //! The stream of events, for those who keep their own place in it. Nobody acks here.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use async_nats::jetstream::{
@@ -14,7 +14,7 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use contract::topology::EVENTS;
 use futures_util::StreamExt as _;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{Bus, runner::boxed};
 
@@ -27,12 +27,16 @@ const PAGE_OCTETS: usize = 4 * 1024 * 1024;
 /// A consumer that its process left behind goes after this.
 const ABANDONED: Duration = Duration::from_secs(30);
 
+/// Between two looks whether the connection is still the same.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Every event there is.
 const ALL: &str = "mail.v1.event.>";
 
 /// Cloning shares the connection.
 #[derive(Clone)]
 pub struct EventLog {
+    client: async_nats::Client,
     jetstream: jetstream::Context,
 }
 
@@ -65,11 +69,16 @@ pub struct LoggedPage {
 }
 
 /// All events from some place on, without gaps, as they are stored.
-pub struct Following(Ordered);
+pub struct Following {
+    events: Ordered,
+    client: async_nats::Client,
+    /// How often the client had connected when this began.
+    connects: u64,
+}
 
 impl Bus {
     pub fn event_log(&self) -> EventLog {
-        EventLog { jetstream: self.jetstream.clone() }
+        EventLog { client: self.client.clone(), jetstream: self.jetstream.clone() }
     }
 }
 
@@ -157,9 +166,10 @@ impl EventLog {
             filter_subject: ALL.to_owned(),
             ..Default::default()
         };
+        let (client, connects) = (self.client.clone(), connects(&self.client));
         let consumer = self.stream().await?.create_consumer(config).await;
-        let messages = consumer.context("follow events")?.messages().await;
-        messages.map(Following).context("follow events")
+        let events = consumer.context("follow events")?.messages().await;
+        Ok(Following { events: events.context("follow events")?, client, connects })
     }
 
     async fn stream(&self) -> anyhow::Result<Stream<()>> {
@@ -171,9 +181,25 @@ impl EventLog {
 impl Following {
     /// `None` if it has ended and has to be begun anew.
     pub async fn next(&mut self) -> Option<anyhow::Result<Logged>> {
-        let message = self.0.next().await?;
-        Some(message.context("follow events").and_then(logged))
+        loop {
+            tokio::select! {
+                message = self.events.next() => {
+                    return Some(message?.context("follow events").and_then(logged));
+                }
+                // A server that was restarted has forgotten who follows; heartbeats that stay away would
+                // say so after a quarter of a minute.
+                () = sleep(LOOK_EVERY) => {
+                    if connects(&self.client) != self.connects {
+                        return None;
+                    }
+                }
+            }
+        }
     }
+}
+
+fn connects(client: &async_nats::Client) -> u64 {
+    client.statistics().connects.load(Ordering::Relaxed)
 }
 
 fn from(after: u64) -> DeliverPolicy {

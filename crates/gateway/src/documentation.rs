@@ -188,6 +188,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (74, 74));
+        assert_eq!((ids.len(), count), (88, 88));
     }
 }

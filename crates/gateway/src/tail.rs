@@ -80,10 +80,11 @@ impl Tail {
     /// The place that a client names, if it can go on from there: "oldest", a cursor, or now.
     pub(crate) async fn place(&self, after: Option<&str>) -> Result<Place, Problem> {
         let given = after.filter(|it| *it != OLDEST).map(decode).transpose()?;
-        if let Some(place) = given.filter(|it| self.reaches(*it)) {
+        // Asked each time: the stream may have been made anew, of which memory hears late.
+        let bounds = self.log.bounds().await.map_err(away)?;
+        if let Some(place) = given.filter(|it| it.stream == bounds.stream && self.reaches(*it)) {
             return Ok(place);
         }
-        let bounds = self.log.bounds().await.map_err(away)?;
         let place = |sequence| Place { stream: bounds.stream, sequence };
         match (given, after) {
             (Some(place), _) => check(place, bounds).map(|()| place),

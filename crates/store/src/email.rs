@@ -15,20 +15,21 @@ use crate::{Direction, Error, labels, moment::rfc3339, screening::Screening, sql
 pub(crate) const COLUMNS: &str = "e.id, e.mail_id, e.inbox_id, e.account_id, e.direction, e.status, \
      e.is_read, e.thread_id, e.created_at, e.received_at, m.from_address, m.to_addresses, \
      m.cc_addresses, m.subject, m.preview, m.message_id, m.attachments, m.security, \
-     l.idempotency_key, l.rejection_code, l.rejection_message, l.send_at, o.held_reason, \
-     o.held_until, e.no_auto_reply, e.screening, h.state AS hold_state, h.reasons AS hold_reasons, \
+     l.idempotency_key, l.rejection_code, l.rejection_message, l.send_at, \
+     o.held_reason, CASE WHEN o.state = 'waiting' AND st.state = 'stopped' THEN 1 ELSE 0 END \
+     AS is_stopped, o.held_until, e.no_auto_reply, e.screening, h.state AS hold_state, h.reasons AS hold_reasons, \
      h.sha256 AS hold_sha256, h.expires_at AS hold_expires_at, h.decided_at AS hold_decided_at, \
      h.decided_by AS hold_decided_by, h.note AS hold_note";
 
 /// Of what agents see.
 pub(crate) const TABLES: &str = "emails e JOIN mails m ON m.id = e.mail_id AND e.hidden = 0 \
      LEFT JOIN ledger l ON l.email_id = e.id LEFT JOIN outbox o ON o.email_id = e.id \
-     LEFT JOIN holds h ON h.email_id = e.id";
+     LEFT JOIN holds h ON h.email_id = e.id LEFT JOIN standings st ON st.inbox_id = e.inbox_id";
 
 /// What is in quarantine as well, or was refused there.
 pub(crate) const ALL_TABLES: &str = "emails e JOIN mails m ON m.id = e.mail_id \
      LEFT JOIN ledger l ON l.email_id = e.id LEFT JOIN outbox o ON o.email_id = e.id \
-     LEFT JOIN holds h ON h.email_id = e.id";
+     LEFT JOIN holds h ON h.email_id = e.id LEFT JOIN standings st ON st.inbox_id = e.inbox_id";
 
 impl Direction {
     pub(crate) fn as_str(self) -> &'static str {
@@ -158,12 +159,24 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
         decision: None,
         hold: hold(row)?,
     };
+    if row.try_get::<i64, _>("is_stopped").map_err(&failed)? != 0 {
+        show_stopped(&mut email);
+    }
     if let Some(screening) = optional("screening")? {
         show(from_json(&screening, "screening")?, &mut email);
     }
     email.auto_reply = (email.direction == Direction::Inbound.as_str())
         .then(|| auto_reply(no_auto_reply.unwrap_or_default()));
     Ok(Read { email, mail_id: text("mail_id")?, account_id: text("account_id")?, created_at })
+}
+
+/// It waits for its inbox, whatever else it waits for, and nobody knows how long.
+fn show_stopped(email: &mut Email) {
+    email.held_reason = Some("the inbox is stopped".to_owned());
+    email.held_until = None;
+    if email.status.as_deref() == Some("queued") {
+        email.status = Some("held".to_owned());
+    }
 }
 
 /// What its inbox's policy made of it.

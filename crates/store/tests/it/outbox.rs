@@ -196,6 +196,32 @@ async fn a_quiet_inbox_passes_a_crowd() {
 }
 
 #[tokio::test]
+async fn what_waits_in_a_stopped_inbox_says_so() {
+    on_both_urls(async |url| {
+        let store = open(url, per_minute(1)).await?;
+        let inbox = inbox(&store, "agent").await?;
+        enter(&store, &inbox, 2, "m").await?;
+        let shown = async || -> anyhow::Result<_> {
+            let email = store.reader.email(ACCOUNT, &inbox.id, &id(&inbox, "m001")).await?;
+            let email = email.expect("an email");
+            Ok((email.status, email.held_reason, email.held_until))
+        };
+        let before = shown().await?;
+        assert_eq!(before.0.as_deref(), Some("held"));
+        assert!(before.1.is_some() && before.2.is_some(), "{before:?}");
+        store.writer.stop_inbox(&inbox, "spam").await?;
+        let stopped = Some("the inbox is stopped".to_owned());
+        assert_eq!(shown().await?, (Some("held".to_owned()), stopped, None));
+        let sent = store.reader.email(ACCOUNT, &inbox.id, &id(&inbox, "m000")).await?;
+        assert_eq!(sent.expect("an email").held_reason, None, "that is on its way");
+        store.writer.resume_inbox(&inbox).await?;
+        assert_eq!(shown().await?, before);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_mail_for_later_waits_for_its_time_and_then_for_its_limit() {
     on_both_urls(async |url| {
         let store = open(url, per_minute(1)).await?;
