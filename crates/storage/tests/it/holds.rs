@@ -32,7 +32,7 @@ fn leaking(submission: SubmissionScanned) -> SubmissionScanned {
 
 /// What becomes of a request: its events, and the kinds and details of what holds it.
 async fn asked(bench: &Bench, submission: &SubmissionScanned) -> (Vec<String>, Vec<String>) {
-    let before = usize::try_from(bench.count("EVENTS").await).expect("few");
+    let before = usize::try_from(bench.count_events().await).expect("few");
     bench.deliver(submission, &submission.idempotency_key).await;
     let events: Vec<Event> = bench.wait_for_events(before + 1).await.split_off(before);
     let hold = events[0].data.as_ref().and_then(|it| it.hold.clone());
@@ -47,7 +47,7 @@ async fn asked(bench: &Bench, submission: &SubmissionScanned) -> (Vec<String>, V
 }
 
 async fn arrive(bench: &Bench, inbox: &Inbox, number: usize, from: &str, text: &str) {
-    let before = usize::try_from(bench.count("EVENTS").await).expect("few");
+    let before = usize::try_from(bench.count_events().await).expect("few");
     let received = MailScanned {
         message: Some(Message {
             message_id: format!("{number}@outside"),
