@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     pub(crate) waiters: IntGauge,
     pub(crate) readers: IntGauge,
     pub(crate) websockets: IntGauge,
+    leases: IntCounterVec,
 }
 
 impl Metrics {
@@ -40,6 +41,13 @@ impl Metrics {
                 "Clients that wait for events, by whatever door.",
             )?,
             websockets: IntGauge::new("mail_gateway_websockets", "WebSockets that are open.")?,
+            leases: IntCounterVec::new(
+                Opts::new(
+                    "mail_gateway_leases_total",
+                    "What became of leases here: claimed, acked, nacked, extended, lost, expired, set_aside.",
+                ),
+                &["event"],
+            )?,
         };
         let registry = process.metrics.registry("gateway")?;
         registry.register(Box::new(metrics.requests.clone())).context("register metrics")?;
@@ -47,7 +55,12 @@ impl Metrics {
         registry.register(Box::new(metrics.waiters.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.readers.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.websockets.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.leases.clone())).context("register metrics")?;
         Ok(metrics)
+    }
+
+    pub(crate) fn leases(&self, event: &str, count: u64) {
+        self.leases.with_label_values(&[event]).inc_by(count);
     }
 
     /// `route` is the pattern that matched, if one did.

@@ -26,6 +26,11 @@ pub(crate) struct Waiters {
     gauge: IntGauge,
 }
 
+/// What who waits for work of an inbox waits for.
+pub(crate) fn work_of(inbox_id: &str) -> String {
+    format!("work/{inbox_id}")
+}
+
 /// Waits for one inbox or email, named by its identifier. Dropping it is leaving, as when the client
 /// closes the connection.
 pub(crate) struct Waiter {
@@ -105,12 +110,20 @@ impl Waiters {
 
     fn wake_for(&self, event: &Event) {
         match event.event.as_str() {
-            "email.received" => self.wake(&event.inbox_id),
+            "email.received" => {
+                self.wake(&event.inbox_id);
+                self.wake(&work_of(&event.inbox_id));
+            }
+            "email.set_aside" => self.wake(&work_of(&event.inbox_id)),
             "email.queued" | "email.rejected" | "email.sent" | "email.deferred"
             | "email.released" | "email.refused" => {
                 if let Some(email) = &event.data {
                     self.wake(&email.id);
                     self.say(email);
+                }
+                if event.event == "email.queued" {
+                    // It may have been sent under a lease, which is over then.
+                    self.wake(&work_of(&event.inbox_id));
                 }
             }
             "email.validated" => event.data.iter().for_each(|it| self.say(it)),
