@@ -35,3 +35,4 @@ mod survives_kill_outbound;
 mod unsubscribe;
 mod uploads;
 mod webhooks;
+mod work_queue;

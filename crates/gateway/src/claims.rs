@@ -218,7 +218,7 @@ impl Claimer {
             if size > MOST_TEXT {
                 email = email.without_text();
             }
-            shown.push(Lease { email: Some(email), ..Lease::from(lease) });
+            shown.push(Lease::from(lease).with(email));
         }
         Ok(shown)
     }

@@ -71,7 +71,13 @@ pub(crate) struct Lease {
     /// The mail, in the answer to a claim. Beyond 8 MiB of text in one answer, mails are `truncated` and
     /// come without theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) email: Option<ReadEmail>,
+    email: Option<ReadEmail>,
+}
+
+impl Lease {
+    pub(crate) fn with(self, email: ReadEmail) -> Lease {
+        Lease { email: Some(email), ..self }
+    }
 }
 
 impl From<store::Lease> for Lease {
