@@ -7,12 +7,13 @@ use axum::{
     extract::{FromRef, State},
     routing::{get, post},
 };
+use contract::Grant;
 use serde::{Deserialize, Serialize};
 use store::{Reader, Settled, Settlement, Writer, rfc3339};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::Caller,
+    caller::{Allowed, Caller},
     documentation::Errors,
     gateway::Gateway,
     metrics::Metrics,
@@ -127,6 +128,7 @@ impl Default for Extension {
 /// What settling touches.
 #[derive(Clone)]
 pub(crate) struct Settler {
+    reader: Reader,
     writer: Writer,
     waiters: Waiters,
     metrics: Metrics,
@@ -135,6 +137,7 @@ pub(crate) struct Settler {
 impl FromRef<Gateway> for Settler {
     fn from_ref(gateway: &Gateway) -> Settler {
         Settler {
+            reader: Reader::from_ref(gateway),
             writer: Writer::from_ref(gateway),
             waiters: Waiters::from_ref(gateway),
             metrics: Metrics::from_ref(gateway),
@@ -152,11 +155,23 @@ impl FromRef<Gateway> for Settler {
 )]
 pub(crate) async fn read(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     Segments(lease_id): Segments<String>,
     State(reader): State<Reader>,
 ) -> Result<Json<Lease>, Problem> {
-    let lease = reader.lease(&account.id, &lease_id).await?;
-    lease.map(|it| Json(it.into())).ok_or_else(|| unknown(&lease_id))
+    find(&reader, &account.id, &grant, &lease_id).await.map(|it| Json(it.into()))
+}
+
+/// A lease on mail that the token sees.
+async fn find(
+    reader: &Reader,
+    account_id: &str,
+    grant: &Grant,
+    lease_id: &str,
+) -> Result<store::Lease, Problem> {
+    let lease = reader.lease(account_id, lease_id).await?;
+    let seen = lease.filter(|it| grant.sees(&it.inbox_id, it.thread_id.as_deref()));
+    seen.ok_or_else(|| unknown(lease_id))
 }
 
 /// The mail is done with
@@ -170,10 +185,11 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn ack(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     Segments(lease_id): Segments<String>,
     State(settler): State<Settler>,
 ) -> Result<Json<Lease>, Problem> {
-    settler.settle(&account.id, &lease_id, Settlement::Ack, "acked").await
+    settler.settle((&account.id, &grant), &lease_id, Settlement::Ack, "acked").await
 }
 
 /// Give the mail back
@@ -188,6 +204,7 @@ pub(crate) async fn ack(
 )]
 pub(crate) async fn nak(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     Segments(lease_id): Segments<String>,
     State(settler): State<Settler>,
     body: Octets,
@@ -200,7 +217,12 @@ pub(crate) async fn nak(
     }
     let delay = i64::from(delay_seconds) * MICROS;
     settler
-        .settle(&account.id, &lease_id, Settlement::Nack { delay, reason: &reason }, "nacked")
+        .settle(
+            (&account.id, &grant),
+            &lease_id,
+            Settlement::Nack { delay, reason: &reason },
+            "nacked",
+        )
         .await
 }
 
@@ -216,6 +238,7 @@ pub(crate) async fn nak(
 )]
 pub(crate) async fn extend(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     Segments(lease_id): Segments<String>,
     State(settler): State<Settler>,
     body: Octets,
@@ -223,17 +246,20 @@ pub(crate) async fn extend(
     let Extension { lease_seconds } = body.json()?;
     check_range("leaseSeconds", lease_seconds, LEASE_SECONDS)?;
     let lease = i64::from(lease_seconds) * MICROS;
-    settler.settle(&account.id, &lease_id, Settlement::Extend { lease }, "extended").await
+    settler.settle((&account.id, &grant), &lease_id, Settlement::Extend { lease }, "extended").await
 }
 
 impl Settler {
     async fn settle(
         &self,
-        account_id: &str,
+        (account_id, grant): (&str, &Grant),
         lease_id: &str,
         settlement: Settlement<'_>,
         event: &'static str,
     ) -> Result<Json<Lease>, Problem> {
+        if grant.is_narrowed() {
+            find(&self.reader, account_id, grant, lease_id).await?;
+        }
         match self.writer.settle_lease(account_id, lease_id, settlement).await? {
             Settled::Done { lease, is_repeat, set_aside } => {
                 if !is_repeat {

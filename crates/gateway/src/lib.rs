@@ -21,6 +21,7 @@ mod event_cursor;
 mod events;
 mod extraction;
 mod finish;
+mod gate;
 mod gateway;
 mod happening;
 mod holds;
@@ -31,6 +32,7 @@ mod links;
 mod local_part;
 mod metrics;
 mod octets;
+mod operations;
 mod outbound_allow;
 mod outbound_policy;
 mod outbox;
@@ -47,6 +49,7 @@ mod reputation;
 mod resolve;
 mod resolver;
 mod reviews;
+mod revocations;
 mod safe;
 mod search;
 mod selection;
@@ -143,6 +146,7 @@ async fn serve_with(
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
     let (tail, sockets) = gateway.live();
+    let revocations = gateway.revocations();
     let router = gateway.router();
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
@@ -151,6 +155,7 @@ async fn serve_with(
         waiters.follow(&bus, &stop),
         tail.follow(&stop),
         sockets.keep(&stop),
+        revocations.follow(&store.reader, &stop),
         server::serve(&listener, router, max_connections, &stop),
     );
     store.close().await;
