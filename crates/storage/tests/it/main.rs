@@ -4,6 +4,7 @@ mod arrivals;
 mod directory;
 mod domains;
 mod holds;
+mod leases;
 mod loops;
 mod outbound;
 mod outbox;
