@@ -8,6 +8,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::{
     Writer, attachment_texts, commit,
     emails::{self, EmailRow, Locked},
+    expectations::{self, Entering},
     reviews,
     screening::{self, Candidate},
     threads,
@@ -42,13 +43,16 @@ impl Writer {
                 let place = (arrival.scanned.mail_id.clone(), path.inbox_id.clone());
                 if let Entry::Vacant(free) = known.entry(place) {
                     free.insert(path.email_id.clone());
-                    new.push(New { arrival, email: row(arrival, path, inbox) });
+                    let email = row(arrival, path, inbox);
+                    new.push(New { arrival, email, is_authenticated: false });
                 }
             }
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
         self.screen(&mut transaction, &mut new).await?;
+        let entering = entering(&new);
         insert(&mut transaction, dialect, new).await?;
+        expectations::meet_all(&mut transaction, dialect, &entering).await?;
         let copies = arrivals.iter().map(|it| {
             let place = |path: &ForwardPath| (it.scanned.mail_id.clone(), path.inbox_id.clone());
             forward_paths(it).filter_map(|path| known.get(&place(path)).cloned()).collect()
@@ -89,6 +93,7 @@ impl Writer {
             .collect();
         let screenings = screening::screen(connection, &self.screening, &candidates).await?;
         for (it, screening) in new.iter_mut().zip(screenings) {
+            it.is_authenticated = screening.is_authenticated;
             it.email.is_hidden = screening.is_hidden();
             if it.email.is_hidden {
                 it.email.status = reviews::QUARANTINED;
@@ -99,10 +104,29 @@ impl Writer {
     }
 }
 
+/// Those that agents will see, for whoever expects them.
+fn entering<'a>(new: &[New<'a>]) -> Vec<Entering<'a>> {
+    let shown = new.iter().filter(|it| !it.email.is_hidden);
+    shown
+        .filter_map(|it| {
+            Some(Entering {
+                email_id: it.email.id.clone(),
+                inbox_id: it.email.inbox_id.clone(),
+                received_at: it.arrival.scanned.received_at_micros,
+                is_authenticated: it.is_authenticated,
+                message: it.arrival.scanned.message.as_ref()?,
+                offer: it.arrival.offer.as_ref()?,
+            })
+        })
+        .collect()
+}
+
 /// A copy that is not in its inbox yet.
 struct New<'a> {
     arrival: &'a Arrival,
     email: EmailRow,
+    /// The domain in From stands for it.
+    is_authenticated: bool,
 }
 
 /// Of inboxes: reports on mail that was sent go nowhere.
