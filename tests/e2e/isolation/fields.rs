@@ -128,6 +128,7 @@ fn cases(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
     vec![
         case("sendEmail", "threadId", id("threadId"), Met::Refused, with("threadId")),
         case("sendEmail", "inReplyTo", owner.message_id.clone(), Met::Blind, with("inReplyTo")),
+        case("sendEmail", "forwards", owner.email().to_owned(), Met::Blind, with("forwards")),
         case("sendEmail", upload, id("uploadId"), Met::Refused, attached(send(json!({})))),
         case("replyToEmail", upload, id("uploadId"), Met::Refused, attached(reply.clone())),
         case("replyAllToEmail", upload, id("uploadId"), Met::Refused, attached(reply)),
@@ -201,9 +202,10 @@ fn cases(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
 async fn check(operation: &Operation, case: &Case, stranger: &Stranger) -> anyhow::Result<()> {
     let what = format!("{} {}", case.operation, case.field);
     let unknown = match case.foreign.split_once('_') {
-        Some((prefix, _)) if case.foreign.len() < 64 => format!("{prefix}_{}", "0".repeat(32)),
+        // There is none that nobody has: every place in a list or a stream is somebody's.
         _ if case.field.ends_with("ursor") => case.foreign.clone(),
-        _ => "<0@nobody.example>".to_owned(),
+        Some((prefix, _)) => format!("{prefix}_{}", "0".repeat(32)),
+        None => "<0@nobody.example>".to_owned(),
     };
     let path = own_path(operation, stranger);
     let ask = async |id: &str| -> anyhow::Result<Answer> {

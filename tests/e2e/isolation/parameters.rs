@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Parameters of queries that name nothing of anybody's.
-const PLAIN: [&str; 24] = [
+const PLAIN: [&str; 25] = [
     "action",
     "after",
     "cursor",
@@ -36,8 +36,8 @@ const PLAIN: [&str; 24] = [
     "timeout",
     "types",
     "unread",
+    "until",
 ];
-const PLAIN_TOO: [&str; 1] = ["until"];
 
 /// And those that do, with what they name.
 const NAMING: [(&str, &str); 4] =
@@ -78,7 +78,7 @@ pub(super) async fn queries(
         let parameters = operation.description["parameters"].as_array().cloned();
         for parameter in parameters.unwrap_or_default().iter().filter(|it| it["in"] == "query") {
             let name = parameter["name"].as_str().context("name")?;
-            if PLAIN.contains(&name) || PLAIN_TOO.contains(&name) {
+            if PLAIN.contains(&name) {
                 continue;
             }
             let named = NAMING.iter().find(|it| it.0 == name);
