@@ -11,7 +11,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use contract::Expectation;
+use contract::{Expectation, Grant};
 use serde::{Deserialize, Serialize};
 use store::{
     ExpectationKind, ExpectationState, Expected, MAX_WAITING, NewExpectation, Reader, Writer,
@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    caller::Caller,
+    caller::{Allowed, Caller},
     documentation::Errors,
     gateway::{Gateway, Stop},
     inboxes,
@@ -226,6 +226,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn look(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     Segments(expectation_id): Segments<String>,
     params: Params,
     State(expecter): State<Expecter>,
@@ -234,6 +235,7 @@ pub(crate) async fn look(
         Some(_) => params.seconds("timeout", LONGEST_SECONDS)?,
         None => 0,
     };
+    expecter.seen(&account.id, &grant, &expectation_id).await?;
     let window = Duration::from_secs(window);
     let found = expecter.wait(&account.id, &expectation_id, window).await?;
     Ok(Json(found.shown()))
@@ -250,9 +252,11 @@ pub(crate) async fn look(
 )]
 pub(crate) async fn cancel(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     Segments(expectation_id): Segments<String>,
     State(expecter): State<Expecter>,
 ) -> Result<Json<Expectation>, Problem> {
+    expecter.seen(&account.id, &grant, &expectation_id).await?;
     let found = expecter.writer.cancel_expectation(&account.id, &expectation_id).await?;
     let found = found.ok_or_else(|| unknown(&expectation_id))?;
     expecter.waiters.wake(&found.inbox_id);
@@ -264,6 +268,29 @@ fn unknown(expectation_id: &str) -> Problem {
 }
 
 impl Expecter {
+    async fn find(
+        &self,
+        account_id: &str,
+        expectation_id: &str,
+    ) -> Result<store::Expectation, Problem> {
+        let found = self.reader.expectation(account_id, expectation_id).await?;
+        found.ok_or_else(|| unknown(expectation_id))
+    }
+
+    /// What is expected in an inbox is for who sees all of it.
+    async fn seen(
+        &self,
+        account_id: &str,
+        grant: &Grant,
+        expectation_id: &str,
+    ) -> Result<(), Problem> {
+        let found = self.find(account_id, expectation_id).await?;
+        match grant.sees_all_of(&found.inbox_id) {
+            true => Ok(()),
+            false => Err(unknown(expectation_id)),
+        }
+    }
+
     /// The Message-ID of what is to be answered, without angle brackets.
     async fn answered(
         &self,
@@ -293,17 +320,13 @@ impl Expecter {
         window: Duration,
     ) -> Result<store::Expectation, Problem> {
         let end = Instant::now() + window;
-        let find = async || {
-            let found = self.reader.expectation(account_id, expectation_id).await?;
-            found.ok_or_else(|| unknown(expectation_id))
-        };
-        let mut found = find().await?;
+        let mut found = self.find(account_id, expectation_id).await?;
         if found.is_settled() || window.is_zero() {
             return Ok(found);
         }
         let mut waiter = self.waiters.register(&found.inbox_id);
         loop {
-            found = find().await?;
+            found = self.find(account_id, expectation_id).await?;
             if found.is_settled() || Instant::now() >= end {
                 return Ok(found);
             }

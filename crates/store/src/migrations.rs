@@ -43,6 +43,7 @@ const SQLITE: &[Script] = &[
     (13, "verdicts", include_str!("../migrations/sqlite/0013_verdicts.sql")),
     (14, "attachment_texts", include_str!("../migrations/sqlite/0014_attachment_texts.sql")),
     (16, "expectations", include_str!("../migrations/sqlite/0016_expectations.sql")),
+    (17, "keys", include_str!("../migrations/sqlite/0017_keys.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -60,6 +61,7 @@ const POSTGRES: &[Script] = &[
     (13, "verdicts", include_str!("../migrations/postgres/0013_verdicts.sql")),
     (14, "attachment_texts", include_str!("../migrations/postgres/0014_attachment_texts.sql")),
     (16, "expectations", include_str!("../migrations/postgres/0016_expectations.sql")),
+    (17, "keys", include_str!("../migrations/postgres/0017_keys.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.
