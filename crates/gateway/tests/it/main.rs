@@ -10,6 +10,8 @@ mod events;
 mod holds;
 mod inboxes;
 mod lists;
+mod logins;
+mod nats_api;
 mod poll;
 mod replies;
 mod reputation;
