@@ -56,3 +56,7 @@ lint:
 # Kills senders and nats-server among 10,000 deliveries; the tests do it among 1,000
 faults-outbound:
     POSTHOUSE_TEST_OUTBOUND_MAILS=10000 tests/run survives_kill_sender_and_nats_in_the_middle_of_deliveries
+
+# Mails per second into a database
+bench-store:
+    cargo bench --locked --package store --bench arrivals

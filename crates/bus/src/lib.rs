@@ -3,6 +3,7 @@
 //! One runner does it for every stage. Nobody else acks.
 
 mod backlog;
+mod batch;
 mod board;
 mod breaker;
 mod bucket;
@@ -30,7 +31,7 @@ pub use crate::{
     connect::{Bus, connect},
     directory::{Directory, Resolution, token_hash},
     failure::Failure,
-    feed::Feed,
+    feed::{Feed, Told},
     log::{Bounds, EventLog, Following, Logged, LoggedPage},
     login::{Login, Server},
     publish::PublishError,

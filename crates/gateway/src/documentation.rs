@@ -46,7 +46,7 @@ pub(crate) enum Errors {
     /// The token is missing or not valid
     #[response(status = 401)]
     Unauthorized(#[to_schema] ProblemBody<'static>),
-    /// The account's tier does not allow it
+    /// The account's tier does not allow it, or the token has not the right that it needs
     #[response(status = 403)]
     Tier(#[to_schema] ProblemBody<'static>),
     /// There is no such thing, or it is another account's
@@ -140,10 +140,6 @@ impl Modify for Token {
     }
 }
 
-pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
-}
-
 /// The process answers
 #[utoipa::path(
     get, path = "/health", operation_id = "health", tag = "service", security(()),
@@ -167,9 +163,14 @@ pub(crate) async fn health() -> Json<Health> {
 )]
 pub(crate) async fn describe() -> Response {
     static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| {
-        serde_json::to_vec(&openapi()).expect("strings become JSON").into()
+        serde_json::to_vec(&Description::openapi()).expect("strings become JSON").into()
     });
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
+}
+
+/// For what is made of it, and tests of what has to fit it.
+pub(crate) fn description() -> serde_json::Value {
+    serde_json::to_value(Description::openapi()).expect("strings become JSON")
 }
 
 #[cfg(test)]
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_described_once_and_can_fail() {
-        let openapi = serde_json::to_value(openapi()).expect("JSON");
+        let openapi = description();
         assert!(openapi["openapi"].as_str().is_some_and(|it| it.starts_with("3.1")));
         let mut ids = Vec::new();
         for (path, item) in openapi["paths"].as_object().expect("paths") {

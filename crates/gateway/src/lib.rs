@@ -20,6 +20,7 @@ mod event_cursor;
 mod events;
 mod extraction;
 mod finish;
+mod gate;
 mod gateway;
 mod happening;
 mod holds;
@@ -30,6 +31,7 @@ mod local_part;
 mod metrics;
 mod nats;
 mod octets;
+mod operations;
 mod outbound_allow;
 mod outbound_policy;
 mod outbox;
@@ -46,6 +48,7 @@ mod reputation;
 mod resolve;
 mod resolver;
 mod reviews;
+mod revocations;
 mod safe;
 mod search;
 mod selection;
@@ -142,8 +145,10 @@ async fn serve_with(
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
     let (tail, sockets) = gateway.live();
+    let revocations = gateway.revocations();
     let router = gateway.router();
-    let door = Door::open(&config, store.reader.clone(), router.clone(), &metrics, &process).await?;
+    let door =
+        Door::open(&config, store.reader.clone(), router.clone(), &metrics, &process).await?;
     let at_nats = async {
         if let Some(door) = &door {
             door.serve(&stop).await;
@@ -157,6 +162,7 @@ async fn serve_with(
         tail.follow(&stop),
         sockets.keep(&stop),
         at_nats,
+        revocations.follow(&store.reader, &stop),
         server::serve(&listener, router, max_connections, &stop),
     );
     store.close().await;

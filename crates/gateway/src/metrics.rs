@@ -43,7 +43,10 @@ impl Metrics {
             )?,
             websockets: IntGauge::new("mail_gateway_websockets", "WebSockets that are open.")?,
             nats_logins: IntCounterVec::new(
-                Opts::new("mail_gateway_nats_logins_total", "Logins at NATS, by what was answered."),
+                Opts::new(
+                    "mail_gateway_nats_logins_total",
+                    "Logins at NATS, by what was answered.",
+                ),
                 &["outcome"],
             )?,
             nats_kicks: IntCounter::new(

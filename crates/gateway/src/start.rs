@@ -55,7 +55,8 @@ pub(crate) async fn wait(
 }
 
 async fn connect(config: &Config, process: &Process) -> anyhow::Result<Option<(Store, Bus)>> {
-    let bus = Bus::connect(Server::new(&config.nats, &config.nats_login), "gateway", process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "gateway", process).await?;
     let opened = Store::wait(&config.database, Schema::Await, "gateway", process).await;
     Ok(opened.context("open the database")?.map(|store| (store, bus)))
 }

@@ -92,10 +92,7 @@ impl Access {
             }
             Reach::None => Vec::new(),
         });
-        Permissions {
-            publish: Allowed { allow: publish },
-            subscribe: Allowed { allow: subscribe },
-        }
+        Permissions { publish: Allowed { allow: publish }, subscribe: Allowed { allow: subscribe } }
     }
 }
 

@@ -2,7 +2,7 @@ use nkeys::{KeyPair, KeyPairType};
 use serde::Serialize;
 
 use crate::{
-    Error, Access, Request,
+    Access, Error, Request,
     access::{AGENTS, Permissions},
     jwt,
 };

@@ -105,8 +105,7 @@ mod tests {
         let jwt = jwt::encode(&claims, &keys).expect("encode");
         let (signed, _) = jwt.rsplit_once('.').expect("three parts");
         let foreign = KeyPair::new_server().sign(signed.as_bytes()).expect("sign");
-        let foreign =
-            format!("{signed}.{}", data_encoding::BASE64URL_NOPAD.encode(&foreign));
+        let foreign = format!("{signed}.{}", data_encoding::BASE64URL_NOPAD.encode(&foreign));
         let refused = |text: &str| Request::read(text.as_bytes()).err().expect("refuse");
         assert!(matches!(refused(&foreign), Error::Signature { .. }));
         assert!(matches!(refused("a.b"), Error::Form));

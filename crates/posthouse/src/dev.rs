@@ -13,8 +13,8 @@ mod welcome;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
-use clap::Args;
 use bus::Server;
+use clap::Args;
 use local_nats::LocalNats;
 use service::Process;
 

@@ -24,7 +24,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
 use super::{
-    DRAIN, GROUP, answer::Answer, operations::{Operation, Operations}, tokens,
+    DRAIN, GROUP,
+    answer::Answer,
+    operations::{Operation, Operations},
+    tokens,
     turns::{Turn, Turns},
 };
 use crate::{caller::KnownToken, finish::identify, problem::Problem};
@@ -112,8 +115,7 @@ impl Api {
             (Ok(operation), Some(_)) => {
                 let response = timeout(PATIENCE, self.respond(&asked, operation)).await;
                 let late = || Problem::unavailable("there was no answer in time; try again");
-                let response = response
-                    .unwrap_or_else(|_| identify(late().into_response()));
+                let response = response.unwrap_or_else(|_| identify(late().into_response()));
                 let answer = Answer::of(response, self.client.max_payload()).await;
                 operation.counts.answered(answer.is_error, began.elapsed());
                 answer

@@ -77,24 +77,33 @@ impl Discovery {
         match verb {
             "PING" => (),
             "INFO" => {
-                answer["description"] = json!("Email for agents: the REST API, by request and reply");
-                answer["endpoints"] = self.operations.iter().map(|it| {
-                    let mut endpoint = endpoint(&it.id);
-                    endpoint["metadata"] = json!({
-                        "method": it.method.as_str(), "path": it.path, "summary": it.summary,
-                    });
-                    endpoint
-                }).collect();
+                answer["description"] =
+                    json!("Email for agents: the REST API, by request and reply");
+                answer["endpoints"] = self
+                    .operations
+                    .iter()
+                    .map(|it| {
+                        let mut endpoint = endpoint(&it.id);
+                        endpoint["metadata"] = json!({
+                            "method": it.method.as_str(), "path": it.path, "summary": it.summary,
+                        });
+                        endpoint
+                    })
+                    .collect();
             }
             "STATS" => {
                 answer["started"] = json!(self.started);
-                answer["endpoints"] = self.operations.iter().map(|it| {
-                    let mut endpoint = endpoint(&it.id);
-                    for (name, value) in it.counts.stats() {
-                        endpoint[name] = value;
-                    }
-                    endpoint
-                }).collect();
+                answer["endpoints"] = self
+                    .operations
+                    .iter()
+                    .map(|it| {
+                        let mut endpoint = endpoint(&it.id);
+                        for (name, value) in it.counts.stats() {
+                            endpoint[name] = value;
+                        }
+                        endpoint
+                    })
+                    .collect();
             }
             _ => return None,
         }

@@ -105,10 +105,8 @@ impl Door {
 
 fn watch(client: &Client, name: &str, process: &Process) {
     let client = client.clone();
-    process.health.add(format!("gateway: nats, {name}"), move || {
-        match client.connection_state() {
-            State::Connected => Ok(()),
-            _ => Err("not connected".to_owned()),
-        }
+    process.health.add(format!("gateway: nats, {name}"), move || match client.connection_state() {
+        State::Connected => Ok(()),
+        _ => Err("not connected".to_owned()),
     });
 }

@@ -62,8 +62,7 @@ pub(super) async fn connections(
 ) -> anyhow::Result<Vec<Connection>> {
     let mut found = Vec::new();
     for page in 0.. {
-        let question =
-            Question { auth: true, acc: AGENTS, user, limit: PAGE, offset: page * PAGE };
+        let question = Question { auth: true, acc: AGENTS, user, limit: PAGE, offset: page * PAGE };
         let answers = ask(client, &question).await?;
         let is_last = answers.iter().all(|it| it.connections.len() < PAGE);
         for Connections { server_id, connections } in answers {

@@ -2,13 +2,14 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, connection::State};
-use contract::Email;
+use contract::{Email, Grant, Right, SendLimits};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use store::NewToken;
 use tokio::time::timeout;
 
 use crate::bench::{Agent, Bench, Inbox, content, eventually};
@@ -43,6 +44,9 @@ impl AtNats {
                 std::future::ready(())
             });
         let client = options.connect(&bench.nats.url).await.map_err(|err| err.kind())?;
+        // Until the server has made up its mind, the client takes itself for connected.
+        let first = client.request("$SYS.REQ.USER.INFO", "".into()).await;
+        first.map_err(|_| ConnectErrorKind::Io)?;
         Ok(AtNats { client, name, errors })
     }
 
@@ -207,7 +211,8 @@ async fn a_token_alone_will_do() {
     let options = ConnectOptions::with_token(agent.token.clone());
     let options = options.custom_inbox_prefix(format!("_INBOX_{name}"));
     let client = options.connect(&bench.nats.url).await.unwrap();
-    let answer = client.request(format!("mail.v1.api.{name}.account.get"), "".into()).await.unwrap();
+    let answer =
+        client.request(format!("mail.v1.api.{name}.account.get"), "".into()).await.unwrap();
     let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
     assert_eq!(answer["id"], agent.id);
     bench.stop().await;
@@ -217,7 +222,8 @@ async fn a_token_alone_will_do() {
 async fn others_are_kept_out() {
     let bench = Bench::with_logins().await;
     let agent = bench.agent().await;
-    for token in ["", "x", "lm_sk_live_0000000000000000000000000000000000000000000", &"x".repeat(900)]
+    for token in
+        ["", "x", "lm_sk_live_0000000000000000000000000000000000000000000", &"x".repeat(900)]
     {
         let refused = AtNats::log_in(&bench, &agent.id, token).await.err();
         assert_eq!(refused, Some(ConnectErrorKind::AuthorizationViolation), "{token:?}");
@@ -242,7 +248,7 @@ async fn a_revoked_token_is_disconnected_and_others_are_not() {
     let agent = bench.agent().await;
     let second = gateway::token::generate().unwrap();
     let hash = bus::token_hash(&second);
-    bench.store.writer.add_token(&agent.id, &hash).await.unwrap();
+    bench.store.writer.add_token(&NewToken::whole(&hash, &agent.id)).await.unwrap();
     let revoked = AtNats::log_in(&bench, &agent.id, &second).await.unwrap();
     let kept = AtNats::of(&agent).await;
     revoked.ask("account.get", &json!({})).await.unwrap();
@@ -281,7 +287,7 @@ async fn without_a_gateway_nobody_gets_in_and_who_is_in_stays() {
     let mut events = at_nats.client.subscribe(format!("mail.v1.event.{id}.>")).await.unwrap();
     bench.end_gateway().await;
 
-    assert!(AtNats::log_in(&bench, &id, &token).await.is_err());
+    assert_eq!(AtNats::log_in(&bench, &id, &token).await.err(), Some(ConnectErrorKind::Io));
     let subject = format!("mail.v1.send.{id}.{}", inbox.id);
     let ack = at_nats.client.request(subject, "{}".into()).await.unwrap();
     let ack: Value = serde_json::from_slice(&ack.payload).unwrap();
@@ -289,7 +295,8 @@ async fn without_a_gateway_nobody_gets_in_and_who_is_in_stays() {
     bench.announce(&inbox, Email { id: "eml_1".to_owned(), ..Email::default() }).await;
     timeout(Duration::from_secs(20), events.next()).await.unwrap().unwrap();
     // Nobody answers questions, and NATS says so at once.
-    let asked = at_nats.client.request(format!("mail.v1.api.{}.account.get", at_nats.name), "".into());
+    let asked =
+        at_nats.client.request(format!("mail.v1.api.{}.account.get", at_nats.name), "".into());
     asked.await.unwrap_err();
 
     bench.start_gateway().await;
@@ -353,5 +360,78 @@ async fn an_answer_cannot_be_sent_to_somebody_else() {
         assert_eq!(bench.count(stream).await, 0, "{stream}");
     }
     assert_eq!(bench.count("EVENTS").await, before);
+    bench.stop().await;
+}
+
+/// What narrows a token narrows its login.
+#[tokio::test]
+async fn a_token_for_one_inbox_has_the_subjects_of_one() {
+    let bench = Bench::with_logins().await;
+    let agent = bench.agent().await;
+    let (own, foreign) = (agent.inbox().await, agent.inbox().await);
+    let narrowed = async |rights: &[Right], limits: SendLimits| {
+        let token = gateway::token::generate().unwrap();
+        let grant = Grant {
+            rights: rights.iter().copied().collect(),
+            inbox_ids: Some(vec![own.id.clone()]),
+            limits,
+            ..Grant::default()
+        };
+        let hash = bus::token_hash(&token);
+        let made = NewToken { grant, ..NewToken::whole(&hash, &agent.id) };
+        bench.store.writer.add_token(&made).await.unwrap();
+        AtNats::log_in(&bench, &agent.id, &token).await.unwrap()
+    };
+    let check = async |at_nats: &AtNats, sends: &[bool; 3], hears: &[bool; 3]| {
+        let inboxes = [&own.id, &foreign.id, "ibx_0"];
+        for (inbox, allowed) in inboxes.iter().zip(sends) {
+            let subject = format!("mail.v1.send.{}.{inbox}", agent.id);
+            at_nats.client.publish(subject.clone(), "{}".into()).await.unwrap();
+            assert_eq!(at_nats.is_refused(&subject).await, !allowed, "{subject}");
+        }
+        for (inbox, allowed) in [&own.id, &foreign.id, "*"].iter().zip(hears) {
+            let subject = format!("mail.v1.event.{}.{inbox}.>", agent.id);
+            let _subscription = at_nats.client.subscribe(subject.clone()).await.unwrap();
+            assert_eq!(at_nats.is_refused(&subject).await, !allowed, "{subject}");
+        }
+        let all = format!("mail.v1.event.{}.>", agent.id);
+        let _subscription = at_nats.client.subscribe(all.clone()).await.unwrap();
+        assert!(at_nats.is_refused(&all).await);
+    };
+    let both = narrowed(&[Right::Read, Right::Send], SendLimits::default()).await;
+    check(&both, &[true, false, false], &[true, false, false]).await;
+    let reads = narrowed(&[Right::Read], SendLimits::default()).await;
+    check(&reads, &[false; 3], &[true, false, false]).await;
+    let sends = narrowed(&[Right::Send], SendLimits::default()).await;
+    check(&sends, &[true, false, false], &[false; 3]).await;
+    // Only the API knows whose limit it is.
+    let limits = SendLimits { mails: Some(1), ..SendLimits::default() };
+    let limited = narrowed(&[Right::Read, Right::Send], limits).await;
+    check(&limited, &[false; 3], &[true, false, false]).await;
+
+    // The API is one for all, and asks of each token what it may.
+    let list = reads.ask("inboxes.list", &json!({})).await.unwrap();
+    assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
+    let refused = reads.ask("inboxes.create", &json!({})).await.unwrap_err();
+    assert_eq!(refused[0], "403", "{refused}");
+    let refused = reads.ask("inboxes.get", &json!({ "inboxId": foreign.id })).await.unwrap_err();
+    assert_eq!(refused, json!(["404", "not_found"]));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_token() {
+    let bench = Bench::with_logins().await;
+    let agent = bench.agent().await;
+    let token = gateway::token::generate().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64;
+    let grant = Grant { expires_at: Some(now + 3_000_000), ..Grant::default() };
+    let hash = bus::token_hash(&token);
+    let made = NewToken { grant, ..NewToken::whole(&hash, &agent.id) };
+    bench.store.writer.add_token(&made).await.unwrap();
+    let at_nats = AtNats::log_in(&bench, &agent.id, &token).await.unwrap();
+    eventually(|| async { at_nats.client.connection_state() != State::Connected }).await;
+    let refused = AtNats::log_in(&bench, &agent.id, &token).await.err();
+    assert_eq!(refused, Some(ConnectErrorKind::AuthorizationViolation));
     bench.stop().await;
 }

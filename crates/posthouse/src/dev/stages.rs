@@ -110,12 +110,7 @@ struct Configs {
 }
 
 impl Configs {
-    fn new(
-        options: &Options,
-        folder: &Folder,
-        secrets: &Secrets,
-        server: &Server,
-    ) -> Configs {
+    fn new(options: &Options, folder: &Folder, secrets: &Secrets, server: &Server) -> Configs {
         let (nats, login) = (&server.url, &server.login);
         let database = folder.database();
         let domains = vec![options.domain.clone()];
