@@ -170,10 +170,9 @@ pub(crate) async fn describe() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
 }
 
-/// For tests of what has to fit it.
-#[cfg(test)]
+/// For what is made of it, and tests of what has to fit it.
 pub(crate) fn description() -> serde_json::Value {
-    serde_json::to_value(Description::openapi()).expect("JSON")
+    serde_json::to_value(Description::openapi()).expect("strings become JSON")
 }
 
 #[cfg(test)]

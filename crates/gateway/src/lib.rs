@@ -30,6 +30,7 @@ mod labels;
 mod links;
 mod local_part;
 mod metrics;
+mod nats;
 mod octets;
 mod operations;
 mod outbound_allow;
@@ -80,12 +81,13 @@ use service::Process;
 use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
-pub use crate::config::Config;
+pub use crate::{config::Config, nats::AgentLogins};
 use crate::{
     domain_check::Checker,
     gateway::{Gateway, Parts},
     links::Links,
     metrics::Metrics,
+    nats::Door,
     webhooks::Targets,
 };
 
@@ -138,7 +140,7 @@ async fn serve_with(
         targets,
         vault,
         checker: checker.clone(),
-        metrics,
+        metrics: metrics.clone(),
         stop: stop.clone(),
     };
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
@@ -146,6 +148,13 @@ async fn serve_with(
     let (tail, sockets) = gateway.live();
     let revocations = gateway.revocations();
     let router = gateway.router();
+    let door =
+        Door::open(&config, store.reader.clone(), router.clone(), &metrics, &process).await?;
+    let at_nats = async {
+        if let Some(door) = &door {
+            door.serve(&stop).await;
+        }
+    };
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
         checker.run(&stop),
@@ -153,6 +162,7 @@ async fn serve_with(
         waiters.follow(&bus, &stop),
         tail.follow(&stop),
         sockets.keep(&stop),
+        at_nats,
         revocations.follow(&store.reader, &stop),
         server::serve(&listener, router, max_connections, &stop),
     );

@@ -43,7 +43,7 @@ mod whole;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bus::{Bus, Failure};
+use bus::{Bus, Failure, Server};
 use service::Process;
 use store::{Policy, Schema, Store, UnsubscribeTokens};
 use tokio::sync::Notify;
@@ -84,7 +84,8 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let store = judging(&config, store).await?;
-    let bus = Bus::connect(&config.nats, "storage", &process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "storage", &process).await?;
     let return_paths = ReturnPaths(store.writer.clone());
     let notices = Notices { claims: bus.claims(), reader: store.reader.clone() };
     let reports = Reports {

@@ -11,6 +11,8 @@ mod expectations;
 mod holds;
 mod inboxes;
 mod lists;
+mod logins;
+mod nats_api;
 mod poll;
 mod replies;
 mod reputation;
