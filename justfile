@@ -13,9 +13,9 @@ gen:
 fmt:
     cargo fmt --all
 
-# Mails per second and latency, beside Postfix in the same run
-bench:
-    tests/bench
+# Mails per second, processor's time and latency, beside Postfix in the same run; `just bench matrix`: by size and sessions
+bench *arguments:
+    tests/bench {{arguments}}
 
 # Mails per second from acceptance to a remote server, beside Postfix in the same run
 bench-relay:

@@ -2,7 +2,7 @@
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
-//! tokens, inboxes, domains, policies, lists of senders, and what agents note of their mail.
+//! tokens, inboxes, domains, policies, lists of senders, expectations, and what agents note of their mail.
 
 mod accounts;
 mod attachments;
@@ -18,6 +18,7 @@ mod domains;
 mod emails;
 mod event_cursor;
 mod events;
+mod expectations;
 mod extraction;
 mod finish;
 mod gate;

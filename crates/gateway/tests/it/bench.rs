@@ -335,6 +335,7 @@ impl Bench {
             octets: content.as_bytes().to_vec(),
             whole_text: None,
             no_auto_reply: no_auto_reply.into_iter().collect(),
+            offer: None,
         };
         let stored = self.store.writer.store(&[arrival]).await.unwrap();
         let email = stored[0][0].email.clone();

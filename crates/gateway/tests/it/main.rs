@@ -7,6 +7,7 @@ mod bench;
 mod domains;
 mod emails;
 mod events;
+mod expectations;
 mod holds;
 mod inboxes;
 mod lists;
