@@ -15,6 +15,7 @@ mod holds;
 mod isolation;
 mod labels;
 mod limits;
+mod nats_logins;
 mod nats_send;
 mod openapi;
 mod operator;
