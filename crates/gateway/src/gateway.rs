@@ -14,6 +14,7 @@ use crate::{
     finish::finish,
     holds, inboxes, labels,
     links::Links,
+    mcp,
     metrics::Metrics,
     octets::BodyLimits,
     outbound_allow, outbound_policy, outbox,
@@ -129,6 +130,14 @@ impl Gateway {
     }
 
     pub(crate) fn router(self) -> Router {
+        let finished = || from_fn_with_state(self.metrics.clone(), finish);
+        let api = Gateway::api().layer(finished()).with_state(self.clone());
+        let mcp = mcp::routes(api.clone(), &self.public_url).layer(finished());
+        api.merge(mcp.with_state(self))
+    }
+
+    /// All but `/mcp`, which is made of it.
+    fn api() -> Router<Gateway> {
         Router::new()
             .merge(accounts::routes())
             .merge(inboxes::routes())
@@ -171,8 +180,6 @@ impl Gateway {
                     "the path is right, the method is not: see the Allow field",
                 )
             })
-            .layer(from_fn_with_state(self.metrics.clone(), finish))
-            .with_state(self)
     }
 }
 

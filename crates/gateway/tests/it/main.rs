@@ -10,6 +10,7 @@ mod events;
 mod holds;
 mod inboxes;
 mod lists;
+mod mcp;
 mod poll;
 mod replies;
 mod reputation;
