@@ -14,6 +14,7 @@ mod holds;
 mod isolation;
 mod labels;
 mod limits;
+mod mcp;
 mod nats_send;
 mod openapi;
 mod operator;

@@ -3,6 +3,7 @@
 //! One runner does it for every stage. Nobody else acks.
 
 mod backlog;
+mod batch;
 mod board;
 mod breaker;
 mod bucket;
@@ -29,7 +30,7 @@ pub use crate::{
     connect::Bus,
     directory::{Directory, Resolution, token_hash},
     failure::Failure,
-    feed::Feed,
+    feed::{Feed, Told},
     log::{Bounds, EventLog, Following, Logged, LoggedPage},
     publish::PublishError,
     stage::{BatchStage, Stage},

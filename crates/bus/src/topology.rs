@@ -218,6 +218,11 @@ fn difference(found: &stream::Config, wanted: &stream::Config) -> Option<String>
             wanted.allow_message_schedules.to_string(),
         ),
         (
+            "allow_atomic",
+            found.allow_atomic_publish.to_string(),
+            wanted.allow_atomic_publish.to_string(),
+        ),
+        (
             "deduplicates",
             (!found.duplicate_window.is_zero()).to_string(),
             (wanted.sources.is_none()).to_string(),
@@ -288,6 +293,7 @@ fn config(stream: &Stream) -> stream::Config {
         max_age,
         discard,
         allow_message_schedules: stream.schedules,
+        allow_atomic_publish: stream.batches,
         duplicate_window: if stream.deduplicates { DUPLICATE_WINDOW } else { Duration::ZERO },
         // A window of zero means two minutes, except on a stream that sources another: there it
         // means none. So this one sources what never is.

@@ -46,7 +46,7 @@ pub(crate) enum Errors {
     /// The token is missing or not valid
     #[response(status = 401)]
     Unauthorized(#[to_schema] ProblemBody<'static>),
-    /// The account's tier does not allow it
+    /// The account's tier does not allow it, or the token has not the right that it needs
     #[response(status = 403)]
     Tier(#[to_schema] ProblemBody<'static>),
     /// There is no such thing, or it is another account's
@@ -168,13 +168,19 @@ pub(crate) async fn describe() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
 }
 
+/// For tests of what has to fit it.
+#[cfg(test)]
+pub(crate) fn description() -> serde_json::Value {
+    serde_json::to_value(Description::openapi()).expect("JSON")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_operation_is_described_once_and_can_fail() {
-        let openapi = serde_json::to_value(Description::openapi()).expect("JSON");
+        let openapi = description();
         assert!(openapi["openapi"].as_str().is_some_and(|it| it.starts_with("3.1")));
         let mut ids = Vec::new();
         for (path, item) in openapi["paths"].as_object().expect("paths") {

@@ -12,7 +12,7 @@ use crate::{
     domain_check::Checker,
     domains, emails, events, extraction,
     finish::finish,
-    holds, inboxes, labels,
+    gate, holds, inboxes, labels,
     links::Links,
     mcp,
     metrics::Metrics,
@@ -24,7 +24,9 @@ use crate::{
     quarantine,
     reading::Readings,
     repeats::Repeats,
-    replies, reputation, resolve, reviews, safe, search, send, senders,
+    replies, reputation, resolve, reviews,
+    revocations::Revocations,
+    safe, search, send, senders,
     signups::{Signups, TrustedProxies},
     sockets::Sockets,
     suppressions,
@@ -60,6 +62,7 @@ pub(crate) struct Gateway {
     sockets: Sockets,
     repeats: Repeats,
     readings: Readings,
+    revocations: Revocations,
     metrics: Metrics,
     tiers: Tiers,
     domains: Domains,
@@ -103,6 +106,7 @@ impl Gateway {
             targets,
             waiters: Waiters::new(metrics.waiters.clone()),
             repeats: Repeats::default(),
+            revocations: Revocations::default(),
             metrics,
             tiers: Tiers::new(config),
             domains: Domains(config.domains.clone().into()),
@@ -129,11 +133,23 @@ impl Gateway {
         (self.tail.clone(), self.sockets.clone())
     }
 
+    /// Those who are here with tokens that may be revoked.
+    pub(crate) fn revocations(&self) -> Revocations {
+        self.revocations.clone()
+    }
+
     pub(crate) fn router(self) -> Router {
-        let finished = || from_fn_with_state(self.metrics.clone(), finish);
-        let api = Gateway::api().layer(finished()).with_state(self.clone());
-        let mcp = mcp::routes(api.clone(), &self.public_url).layer(finished());
-        api.merge(mcp.with_state(self))
+        let api = self.guarded(Gateway::api());
+        let mcp = self.guarded(mcp::routes(api.clone(), &self.public_url));
+        api.merge(mcp)
+    }
+
+    /// Nothing gets past the gate, and every answer is finished.
+    fn guarded(&self, routes: Router<Gateway>) -> Router {
+        routes
+            .layer(from_fn_with_state(gate::Gate::from_ref(self), gate::admit))
+            .layer(from_fn_with_state(self.metrics.clone(), finish))
+            .with_state(self.clone())
     }
 
     /// All but `/mcp`, which is made of it.
@@ -175,11 +191,6 @@ impl Gateway {
             .merge(documentation::routes())
             .route("/health", get(documentation::health))
             .fallback(async || Problem::not_found("there is no such path"))
-            .method_not_allowed_fallback(async || {
-                Problem::method_not_allowed(
-                    "the path is right, the method is not: see the Allow field",
-                )
-            })
     }
 }
 

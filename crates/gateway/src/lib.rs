@@ -20,6 +20,7 @@ mod event_cursor;
 mod events;
 mod extraction;
 mod finish;
+mod gate;
 mod gateway;
 mod happening;
 mod holds;
@@ -30,6 +31,7 @@ mod local_part;
 mod mcp;
 mod metrics;
 mod octets;
+mod operations;
 mod outbound_allow;
 mod outbound_policy;
 mod outbox;
@@ -46,6 +48,7 @@ mod reputation;
 mod resolve;
 mod resolver;
 mod reviews;
+mod revocations;
 mod safe;
 mod search;
 mod selection;
@@ -141,6 +144,7 @@ async fn serve_with(
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
     let (tail, sockets) = gateway.live();
+    let revocations = gateway.revocations();
     let router = gateway.router();
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
@@ -149,6 +153,7 @@ async fn serve_with(
         waiters.follow(&bus, &stop),
         tail.follow(&stop),
         sockets.keep(&stop),
+        revocations.follow(&store.reader, &stop),
         server::serve(&listener, router, max_connections, &stop),
     );
     store.close().await;

@@ -67,9 +67,14 @@ impl Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "authentication_error", message)
     }
 
-    /// The only 403: clients take every one of them for this.
+    /// The account would have to be another; clients take every 403 for this.
     pub(crate) fn insufficient_tier(message: impl fmt::Display) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, "insufficient_tier", message)
+    }
+
+    /// The account may, its token may not.
+    pub(crate) fn insufficient_scope(message: impl fmt::Display) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", message)
     }
 
     /// Also for what belongs to another account.

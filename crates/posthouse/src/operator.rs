@@ -5,7 +5,7 @@ mod inbox;
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use gateway::token;
-use store::Store;
+use store::{NewToken, Store};
 use uuid::Uuid;
 
 use crate::bounces::{self, ReturnPaths, Suppressions};
@@ -169,7 +169,11 @@ async fn add_token(id: &str, Database { database }: &Database) -> anyhow::Result
     let account = store.reader.account(id).await.context("look the account up")?;
     ensure!(account.is_some(), "there is no account {id}");
     let token = token::generate().context("make a token")?;
-    store.writer.add_token(id, &token::hash(&token)).await.context("add the token")?;
+    store
+        .writer
+        .add_token(&NewToken::whole(&token::hash(&token), id))
+        .await
+        .context("add the token")?;
     Ok(format!("token {token}"))
 }
 

@@ -36,6 +36,7 @@ mod sql;
 mod standing;
 mod suppression;
 mod threading;
+mod token;
 mod unsubscribe;
 mod vault;
 mod verdict;
@@ -78,6 +79,7 @@ pub use crate::{
     sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
+    token::{Bearer, NewToken, TOKEN_REVOKED, Token, token_id},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     verdict::{

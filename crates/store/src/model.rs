@@ -320,16 +320,6 @@ pub struct Ancestry {
     pub references: Vec<String>,
 }
 
-/// What an account proves itself with, as the database knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Token {
-    /// SHA-256 in hexadecimal.
-    pub hash: String,
-    pub account_id: String,
-    pub created_at: i64,
-    pub revoked_at: Option<i64>,
-}
-
 /// An address that takes mail, as intake's directory knows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DirectoryEntry {

@@ -26,6 +26,7 @@ mod secrets;
 mod standings;
 mod suppressions;
 mod threads;
+mod tokens;
 mod unsubscriptions;
 mod uploads;
 mod verdicts;

@@ -149,7 +149,7 @@ impl Writer {
         let attached = attachment_texts::of(connection, &kept.mail_id).await?;
         let attached = attached.iter().map(String::as_str);
         let texts = mail.words().chain([message.text.as_str()]).chain(attached);
-        let words = words::index(&decided.account_id, texts);
+        let words = words::scoped(&decided.account_id, &words::index(texts));
         let indexed = [Indexed { email_id: decided.email_id.clone(), words }];
         dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))?;
         remember(connection, row, message, kept).await?;
