@@ -15,6 +15,7 @@ mod holds;
 mod isolation;
 mod labels;
 mod limits;
+mod mcp;
 mod nats_logins;
 mod nats_send;
 mod openapi;

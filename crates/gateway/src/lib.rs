@@ -1,4 +1,4 @@
-//! The REST API, as the client libraries of the contract expect it.
+//! The REST API, as the client libraries of the contract expect it, and the tools for language models on top of it.
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
@@ -29,6 +29,7 @@ mod inboxes;
 mod labels;
 mod links;
 mod local_part;
+mod mcp;
 mod metrics;
 mod nats;
 mod octets;

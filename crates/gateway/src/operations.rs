@@ -58,6 +58,8 @@ use About::{Account, Choice, Email, Inbox, Thread};
 pub(crate) const OPERATIONS: &[Operation] = &[
     row("GET", "/health", Needs::Nothing, Choice),
     row("GET", "/openapi.json", Needs::Nothing, Choice),
+    // What its tools ask for is asked again.
+    row("POST", "/mcp", Needs::Token, Choice),
     row("GET", "/v1/account", Needs::Token, Choice),
     row("GET", "/v1/audit", ADMIN, Account),
     row("GET", "/v1/canaries", ADMIN, Account),

@@ -12,6 +12,7 @@ mod holds;
 mod inboxes;
 mod lists;
 mod logins;
+mod mcp;
 mod nats_api;
 mod poll;
 mod replies;
