@@ -38,3 +38,4 @@ mod survives_kill_outbound;
 mod unsubscribe;
 mod uploads;
 mod webhooks;
+mod work_queue;

@@ -25,3 +25,5 @@ mod transport;
 mod uploads;
 mod webhooks;
 mod websocket;
+mod work;
+mod work_answers;
