@@ -9,6 +9,7 @@ mod load;
 mod ports;
 mod postgres;
 mod program;
+mod secrets;
 mod smtp;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use crate::{
     ports::free_port,
     postgres::Postgres,
     program::{Program, binary},
+    secrets::Secrets,
     smtp::{Reply, Smtp, Tls, crlf},
 };
 

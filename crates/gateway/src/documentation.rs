@@ -17,10 +17,10 @@ use utoipa::{
 
 use crate::{
     accounts, attachments, audit, canaries, claims, deliveries, domains, emails, events,
-    extraction, gateway::Gateway, holds, inboxes, labels, leases, outbound_allow, outbound_policy,
-    outbox, policy, poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews,
-    safe, search, send, senders, suppressions, threads, unsubscribe, uploads, verdicts, webhooks,
-    work,
+    expectations, extraction, gateway::Gateway, holds, inboxes, labels, leases, outbound_allow,
+    outbound_policy, outbox, policy, poll, problem::ProblemBody, quarantine, replies, reputation,
+    resolve, reviews, safe, search, send, senders, suppressions, threads, unsubscribe, uploads,
+    verdicts, webhooks, work,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -84,6 +84,7 @@ pub(crate) enum Errors {
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
         (name = "events", description = "What happens, as it happens and afterwards"),
+        (name = "expectations", description = "Mail that is waited for"),
         (name = "webhooks", description = "Events pushed to a URL"),
         (name = "policy", description = "What is done with received mail, and what was decided on it"),
         (name = "work", description = "Mail for several workers on one inbox"),
@@ -102,6 +103,7 @@ pub(crate) enum Errors {
         safe::of_inbox, safe::of_email, extraction::extract, extraction::extraction,
         labels::list, labels::update, labels::batch,
         events::events,
+        expectations::expect, expectations::list, expectations::look, expectations::cancel,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
@@ -172,10 +174,9 @@ pub(crate) async fn describe() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
 }
 
-/// For tests of what has to fit it.
-#[cfg(test)]
+/// For what is made of it, and tests of what has to fit it.
 pub(crate) fn description() -> serde_json::Value {
-    serde_json::to_value(Description::openapi()).expect("JSON")
+    serde_json::to_value(Description::openapi()).expect("strings become JSON")
 }
 
 #[cfg(test)]
@@ -198,6 +199,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (97, 97));
+        assert_eq!((ids.len(), count), (101, 101));
     }
 }

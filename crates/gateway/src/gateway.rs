@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, accounts, attachments, audit, canaries, claims, deliveries, documentation,
     domain_check::Checker,
-    domains, emails, events, extraction,
+    domains, emails, events, expectations, extraction,
     finish::finish,
     gate, holds, inboxes, labels, leases,
     links::Links,
+    mcp,
     metrics::Metrics,
     octets::BodyLimits,
     outbound_allow, outbound_policy, outbox,
@@ -138,12 +139,28 @@ impl Gateway {
     }
 
     pub(crate) fn router(self) -> Router {
+        let api = self.guarded(Gateway::api());
+        let mcp = self.guarded(mcp::routes(api.clone(), &self.public_url));
+        api.merge(mcp)
+    }
+
+    /// Nothing gets past the gate, and every answer is finished.
+    fn guarded(&self, routes: Router<Gateway>) -> Router {
+        routes
+            .layer(from_fn_with_state(gate::Gate::from_ref(self), gate::admit))
+            .layer(from_fn_with_state(self.metrics.clone(), finish))
+            .with_state(self.clone())
+    }
+
+    /// All but `/mcp`, which is made of it.
+    fn api() -> Router<Gateway> {
         Router::new()
             .merge(accounts::routes())
             .merge(inboxes::routes())
             .merge(domains::routes())
             .merge(emails::routes())
             .merge(events::routes())
+            .merge(expectations::routes())
             .merge(extraction::routes())
             .merge(labels::routes())
             .merge(safe::routes())
@@ -178,9 +195,6 @@ impl Gateway {
             .merge(documentation::routes())
             .route("/health", get(documentation::health))
             .fallback(async || Problem::not_found("there is no such path"))
-            .layer(from_fn_with_state(gate::Gate::from_ref(&self), gate::admit))
-            .layer(from_fn_with_state(self.metrics.clone(), finish))
-            .with_state(self)
     }
 }
 

@@ -58,6 +58,8 @@ use About::{Account, Choice, Email, Inbox, Thread};
 pub(crate) const OPERATIONS: &[Operation] = &[
     row("GET", "/health", Needs::Nothing, Choice),
     row("GET", "/openapi.json", Needs::Nothing, Choice),
+    // What its tools ask for is asked again.
+    row("POST", "/mcp", Needs::Token, Choice),
     row("GET", "/v1/account", Needs::Token, Choice),
     row("GET", "/v1/audit", ADMIN, Account),
     row("GET", "/v1/canaries", ADMIN, Account),
@@ -91,6 +93,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     row("GET", "/v1/emails/{emailId}/safe", READ, Email),
     row("GET", "/v1/emails/{emailId}/verdicts", READ, Email),
     waits(row("GET", "/v1/events", READ, Choice)),
+    waits(row("GET", "/v1/expectations/{expectationId}", READ, Choice)),
+    row("DELETE", "/v1/expectations/{expectationId}", READ, Choice),
     row("GET", "/v1/holds", ADMIN, Choice),
     row("GET", "/v1/inboxes", READ, Choice),
     row("POST", "/v1/inboxes", ADMIN, Account),
@@ -106,6 +110,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     row("GET", "/v1/inboxes/{inboxId}/emails/{emailId}/extraction", READ, Email),
     row("GET", "/v1/inboxes/{inboxId}/emails/{emailId}/raw", READ, Email),
     row("GET", "/v1/inboxes/{inboxId}/emails/{emailId}/safe", READ, Email),
+    row("POST", "/v1/inboxes/{inboxId}/expect", READ, Inbox),
+    row("GET", "/v1/inboxes/{inboxId}/expectations", READ, Inbox),
     row("GET", "/v1/inboxes/{inboxId}/outbound-policy", ADMIN, Inbox),
     row("PUT", "/v1/inboxes/{inboxId}/outbound-policy", ADMIN, Inbox),
     row("DELETE", "/v1/inboxes/{inboxId}/outbound-policy", ADMIN, Inbox),
