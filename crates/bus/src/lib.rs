@@ -27,7 +27,7 @@ pub use crate::{
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::Bus,
-    directory::{Directory, Resolution, token_hash},
+    directory::{Directory, KnownToken, Resolution, token_hash},
     failure::Failure,
     feed::Feed,
     log::{Bounds, EventLog, Following, Logged, LoggedPage},

@@ -19,7 +19,7 @@ use crate::{
     accounts, attachments, audit, canaries, deliveries, domains, emails, events, extraction,
     gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox, policy,
     poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe, search,
-    send, senders, suppressions, threads, unsubscribe, uploads, verdicts, webhooks,
+    send, senders, suppressions, threads, tokens, unsubscribe, uploads, verdicts, webhooks,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -93,6 +93,7 @@ pub(crate) enum Errors {
     ),
     paths(
         accounts::sign_up, accounts::account, accounts::verify,
+        tokens::create, tokens::list, tokens::current, tokens::revoke,
         inboxes::create, inboxes::list, inboxes::look, inboxes::delete, reputation::reputation,
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete, domains::rotate,
@@ -194,6 +195,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (88, 88));
+        assert_eq!((ids.len(), count), (92, 92));
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     tail::Tail,
     threads,
     tier::Tiers,
-    unsubscribe, uploads, verdicts,
+    tokens, unsubscribe, uploads, verdicts,
     waiters::Waiters,
     webhooks::{self, Targets},
     websocket,
@@ -160,6 +160,7 @@ impl Gateway {
             .merge(outbound_allow::routes())
             .merge(canaries::routes())
             .merge(suppressions::routes())
+            .merge(tokens::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
             .merge(verdicts::routes())

@@ -13,6 +13,7 @@ mod companions;
 mod config;
 mod events;
 mod flow;
+mod grants;
 mod guard;
 mod holds;
 mod house;
@@ -135,6 +136,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let tokens = Tokens {
         directory: bus.directory(),
         reader: store.reader.clone(),
+        writer: store.writer.clone(),
         process: process.clone(),
     };
     let outcome = tokio::try_join!(

@@ -16,7 +16,8 @@ pub struct AuditEntry {
     pub inbox_id: Option<String>,
     /// Of a decision on a mail.
     pub email_id: Option<String>,
-    /// "email.released", "email.refused", "policy.changed", "sender.listed", "sender.unlisted".
+    /// "email.released", "email.refused", "policy.changed", "sender.listed", "sender.unlisted",
+    /// "token.created", "token.revoked".
     pub action: String,
     pub actor: Actor,
     /// JSON: what was set, or the entry of the list.

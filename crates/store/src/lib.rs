@@ -32,6 +32,7 @@ mod policy;
 mod reader;
 mod screening;
 mod sender_rule;
+mod sight;
 mod sql;
 mod standing;
 mod suppression;
@@ -79,7 +80,9 @@ pub use crate::{
     sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
-    token::{Bearer, NewToken, TOKEN_REVOKED, Token, token_id},
+    token::{
+        Bearer, INSUFFICIENT_SCOPE, NewToken, TOKEN_LIMIT, TOKEN_RECIPIENT, TOKEN_REVOKED, Token,
+    },
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     verdict::{

@@ -65,6 +65,7 @@ impl Stage for Ledger {
             manner: Manner::default(),
             outcome,
             scrutiny: store::Scrutiny::default(),
+            counted_for: Vec::new(),
         };
         let entered = self.store.writer.enter(&[submitted]).await;
         let email = entered.map_err(anyhow::Error::from)?[0].email.clone();

@@ -97,7 +97,10 @@ async fn whatever_is_wrong_the_answer_is_the_same() {
     .await;
     let directory = world.bus.directory();
     let other = "lm_sk_live_other";
-    directory.add_token(&bus::token_hash(other), "acct_2").await.expect("add token");
+    directory
+        .add_token(&bus::token_hash(other), "acct_2", &Grant::default())
+        .await
+        .expect("add token");
     let mut client = submitting(&world).await;
     let denied = client.log_in(USER, "lm_sk_live_wrong", "535 5.7.8").await;
     for (username, password) in [

@@ -76,7 +76,7 @@ impl World {
             added.expect("add inbox");
         }
         let token = bus::token_hash(TOKEN);
-        directory.add_token(&token, "acct_1").await.expect("add token");
+        directory.add_token(&token, "acct_1", &Grant::default()).await.expect("add token");
         let (sender, mails) = unbounded_channel();
         let scanner = Scanner { claims: bus.claims(), mails: sender };
         let scanner = tokio::spawn({
