@@ -16,10 +16,10 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, audit, canaries, deliveries, domains, emails, events, extraction,
-    gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox, policy,
-    poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe, search,
-    send, senders, suppressions, threads, tokens, unsubscribe, uploads, verdicts, webhooks,
+    accounts, attachments, audit, canaries, deliveries, domains, emails, events, expectations,
+    extraction, gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox,
+    policy, poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe,
+    search, send, senders, suppressions, threads, tokens, unsubscribe, uploads, verdicts, webhooks,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -83,6 +83,7 @@ pub(crate) enum Errors {
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
         (name = "events", description = "What happens, as it happens and afterwards"),
+        (name = "expectations", description = "Mail that is waited for"),
         (name = "webhooks", description = "Events pushed to a URL"),
         (name = "policy", description = "What is done with received mail, and what was decided on it"),
         (name = "threads", description = "Conversations"),
@@ -101,6 +102,7 @@ pub(crate) enum Errors {
         safe::of_inbox, safe::of_email, extraction::extract, extraction::extraction,
         labels::list, labels::update, labels::batch,
         events::events,
+        expectations::expect, expectations::list, expectations::look, expectations::cancel,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
@@ -169,10 +171,9 @@ pub(crate) async fn describe() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
 }
 
-/// For tests of what has to fit it.
-#[cfg(test)]
+/// For what is made of it, and tests of what has to fit it.
 pub(crate) fn description() -> serde_json::Value {
-    serde_json::to_value(Description::openapi()).expect("JSON")
+    serde_json::to_value(Description::openapi()).expect("strings become JSON")
 }
 
 #[cfg(test)]
@@ -195,6 +196,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (92, 92));
+        assert_eq!((ids.len(), count), (96, 96));
     }
 }

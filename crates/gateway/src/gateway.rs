@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
-    domains, emails, events, extraction,
+    domains, emails, events, expectations, extraction,
     finish::finish,
     gate, holds, inboxes, labels,
     links::Links,
@@ -144,6 +144,7 @@ impl Gateway {
             .merge(domains::routes())
             .merge(emails::routes())
             .merge(events::routes())
+            .merge(expectations::routes())
             .merge(extraction::routes())
             .merge(labels::routes())
             .merge(safe::routes())

@@ -1,5 +1,6 @@
 //! From what somebody asks for a new token to what it may do: never more than the token that he asks with.
 
+use anyhow::Context as _;
 use contract::{Grant, Right, Rights, SendLimits};
 use mail::Address;
 use serde::Deserialize;
@@ -122,6 +123,30 @@ impl LimitsRequest {
         };
         Ok(SendLimits { mails, per_seconds, recipients })
     }
+}
+
+/// The label and the grant that an operator asks for, as `POST /v1/tokens` takes them: nothing is too much
+/// for him.
+pub async fn operators_grant(
+    reader: &Reader,
+    account_id: &str,
+    request: serde_json::Value,
+) -> anyhow::Result<(String, Grant)> {
+    let mut request: TokenRequest = serde_json::from_value(request).context("read the wishes")?;
+    let operator = Token {
+        hash: String::new(),
+        account_id: account_id.to_owned(),
+        label: String::new(),
+        grant: Grant::default(),
+        made_with: String::new(),
+        created_at: 0,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    let refused = |problem: Problem| anyhow::anyhow!(problem.message);
+    let label = label(request.label.take()).map_err(refused)?;
+    let grant = request.grant(reader, &operator).await.map_err(refused)?;
+    Ok((label, grant))
 }
 
 /// That there are such inboxes and threads, and of threads in which inboxes.

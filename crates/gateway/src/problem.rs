@@ -121,6 +121,15 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     }
 
+    /// The answer, not the request.
+    pub(crate) fn answer_too_large(limit: usize) -> Problem {
+        let message = format!(
+            "the answer has more than the {limit} octets that a message on NATS can have: ask for \
+             fewer at once, or over HTTP"
+        );
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large", message)
+    }
+
     /// Well-formed, but not to be honoured.
     pub(crate) fn unprocessable(
         code: impl Into<Cow<'static, str>>,

@@ -168,7 +168,7 @@ pub(crate) async fn create(
         grant,
         made_with: parent.hash.clone(),
     };
-    if !keys.writer.add_token(&new, MOST_TOKENS, parent.id()).await? {
+    if !keys.writer.make_token(&new, MOST_TOKENS, parent.id()).await? {
         let message = format!("an account has at most {MOST_TOKENS} tokens: revoke one");
         return Err(Problem::unprocessable("too_many_tokens", message));
     }
@@ -232,7 +232,7 @@ pub(crate) async fn revoke(
     // As lists have it: the beginning of one is not its name.
     let found = found.filter(|it| it.id() == id && is_below(it, &bearer.token));
     let found = found.ok_or_else(unknown)?;
-    let revoked = keys.writer.revoke_token(&account.id, &found.hash, with_made, &by).await?;
+    let revoked = keys.writer.revoke_tokens(&account.id, &found.hash, with_made, &by).await?;
     if revoked.is_empty() {
         return Err(unknown());
     }

@@ -1,5 +1,8 @@
 //! Who decided what, and why.
 
+/// Stands for whoever runs the service where a token would stand.
+pub const OPERATOR: &str = "operator";
+
 /// Somebody who decides, and his reason.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Actor {

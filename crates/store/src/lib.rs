@@ -19,6 +19,7 @@ mod dialect;
 mod domain;
 mod email;
 mod error;
+mod expectation;
 mod finding;
 mod hold;
 mod labels;
@@ -54,11 +55,15 @@ pub use crate::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
     announcement::Announcement,
-    audit::{Actor, AuditEntry, AuditFilter},
+    audit::{Actor, AuditEntry, AuditFilter, OPERATOR},
     brakes::{Brakes, Manner},
     breakers::Breakers,
     domain::*,
     error::Error,
+    expectation::{
+        Expectation, ExpectationKind, ExpectationState, Expected, MAX_WAITING, NewExpectation,
+        Offer,
+    },
     finding::{Fate, Finding, Found, Sent, Source},
     hold::{
         Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,

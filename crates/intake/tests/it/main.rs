@@ -21,7 +21,7 @@ use std::{
 
 use bus::{Bus, Claims, Failure, Stage};
 use bytes::Bytes;
-use contract::{Envelope, MailReceived};
+use contract::{Envelope, Grant, MailReceived};
 use intake::{Config, Door, Listeners};
 use local_nats::{LocalNats, Options};
 use service::Process;

@@ -3,6 +3,7 @@ mod attachment_texts;
 mod audit;
 pub(crate) mod domains;
 mod emails;
+pub(crate) mod expectations;
 mod guards;
 mod labels;
 mod outbound;

@@ -6,6 +6,7 @@ mod audit;
 mod brakes;
 mod domains;
 mod emails;
+mod expectations;
 mod findings;
 mod guards;
 mod holds;

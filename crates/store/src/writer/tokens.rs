@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{Writer, audit, commit};
 use crate::{
-    Actor, AuditEntry, Error, NewToken,
+    Actor, AuditEntry, Error, NewToken, OPERATOR,
     moment::{SECOND, now},
     sql,
 };
@@ -16,8 +16,13 @@ use crate::{
 const TOUCH_EVERY: i64 = 60 * SECOND;
 
 impl Writer {
+    /// What the operator makes is not counted.
+    pub async fn add_token(&self, token: &NewToken) -> Result<(), Error> {
+        self.make_token(token, i64::MAX, OPERATOR).await.map(drop)
+    }
+
     /// Makes a token, unless the account has so many that are good. `by` is who does it.
-    pub async fn add_token(&self, token: &NewToken, most: i64, by: &str) -> Result<bool, Error> {
+    pub async fn make_token(&self, token: &NewToken, most: i64, by: &str) -> Result<bool, Error> {
         let failed = Error::query("count an account's tokens");
         let now = now();
         let mut transaction = self.database.begin().await?;
@@ -43,10 +48,16 @@ impl Writer {
         Ok(true)
     }
 
+    /// By the operator. From then on nobody gets in with the token; whether the account had it.
+    pub async fn revoke_token(&self, account_id: &str, token_hash: &str) -> Result<bool, Error> {
+        let revoked = self.revoke_tokens(account_id, token_hash, false, OPERATOR).await?;
+        Ok(!revoked.is_empty())
+    }
+
     /// From then on nobody gets in with the token, nor, if `with_made`, with those that were made with it,
     /// and with those in turn. Returns the hashes of all that it ended: none if the account has no such
     /// token, or it is revoked already.
-    pub async fn revoke_token(
+    pub async fn revoke_tokens(
         &self,
         account_id: &str,
         token_hash: &str,
