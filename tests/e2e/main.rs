@@ -33,6 +33,7 @@ mod subjects;
 mod submission;
 mod survives_kill;
 mod survives_kill_outbound;
+mod tokens;
 mod unsubscribe;
 mod uploads;
 mod webhooks;

@@ -176,6 +176,20 @@ fn cases(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
             Box::new(|id| json!({ "url": "http://127.0.0.1:9/", "inboxId": id })),
         ),
         case(
+            "createToken",
+            "inboxIds",
+            id("inboxId"),
+            Met::Refused,
+            Box::new(|id| json!({ "inboxIds": [id] })),
+        ),
+        case(
+            "createToken",
+            "threadIds",
+            id("threadId"),
+            Met::Refused,
+            Box::new(|id| json!({ "rights": ["read"], "threadIds": [id] })),
+        ),
+        case(
             "redeliverEvent",
             "eventId",
             owner.event_id.clone(),

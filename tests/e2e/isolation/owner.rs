@@ -176,6 +176,7 @@ impl Owner {
             ("canaryId", "/v1/canaries", json!({ "label": "key" }), "id"),
             ("ruleId", "/v1/outbound-allow", json!({ "recipient": "bob@example.net" }), "id"),
             ("webhookId", "/v1/webhooks", json!({ "url": "http://127.0.0.1:9/" }), "id"),
+            ("tokenId", "/v1/tokens", json!({ "label": SECRET, "rights": ["read"] }), "id"),
         ] {
             let made = self.agent.post(path, &body).await?.success();
             let made = made.with_context(|| format!("make a {kind}"))?;
@@ -223,6 +224,7 @@ impl Owner {
             let is_own = self.ids.values().flatten().any(|it| it == part);
             match part.split_once('_') {
                 Some((prefix, _)) if is_own => format!("{prefix}_{}", "0".repeat(32)),
+                None if is_own => "0".repeat(part.len()),
                 _ => part.to_owned(),
             }
         });
@@ -251,6 +253,7 @@ impl Owner {
             "outbound-allow",
             "webhooks",
             "suppressions",
+            "tokens",
             "holds",
             "quarantine",
             "labels",
@@ -278,11 +281,11 @@ impl Owner {
     }
 }
 
-/// Without what changes by itself: domains are looked at again and again.
+/// Without what changes by itself: domains are looked at again and again, tokens are used.
 fn steady(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| !matches!(name.as_str(), "checkedAt" | "dnsRecords"));
+            fields.retain(|name, _| !matches!(name.as_str(), "checkedAt" | "dnsRecords" | "lastUsedAt"));
             fields.values_mut().for_each(steady);
         }
         Value::Array(items) => items.iter_mut().for_each(steady),
