@@ -17,6 +17,7 @@ mod limits;
 mod nats_send;
 mod openapi;
 mod operator;
+mod our_sdks;
 mod pipeline_in;
 mod pipeline_out;
 mod quiet_inbox;

@@ -10,6 +10,7 @@ mod ports;
 mod postgres;
 mod program;
 mod smtp;
+mod tools;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub use crate::{
     postgres::Postgres,
     program::{Program, binary},
     smtp::{Reply, Smtp, Tls, crlf},
+    tools::{cache, in_checkout, run},
 };
 
 /// How long anything may take that should happen at once, on a machine with other things to do.

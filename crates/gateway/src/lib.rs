@@ -76,7 +76,7 @@ use service::Process;
 use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
-pub use crate::config::Config;
+pub use crate::{config::Config, documentation::openapi};
 use crate::{
     domain_check::Checker,
     gateway::{Gateway, Parts},
