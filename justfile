@@ -30,9 +30,9 @@ schemathesis seconds="600":
 fmt:
     cargo fmt --all
 
-# Mails per second and latency, beside Postfix in the same run
-bench:
-    tests/bench
+# Mails per second, processor's time and latency, beside Postfix in the same run; `just bench matrix`: by size and sessions
+bench *arguments:
+    tests/bench {{arguments}}
 
 # Mails per second from acceptance to a remote server, beside Postfix in the same run
 bench-relay:
@@ -73,3 +73,7 @@ lint:
 # Kills senders and nats-server among 10,000 deliveries; the tests do it among 1,000
 faults-outbound:
     POSTHOUSE_TEST_OUTBOUND_MAILS=10000 tests/run survives_kill_sender_and_nats_in_the_middle_of_deliveries
+
+# Mails per second into a database
+bench-store:
+    cargo bench --locked --package store --bench arrivals

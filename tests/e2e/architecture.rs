@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 5] = [
         "test-peer",
         "codegen",
     ],
-    &["mail", "documents"],
+    &["mail", "documents", "nats-login"],
     &["bus", "store", "reading"],
     &["intake", "scanner", "storage", "sender", "webhooks", "gateway", "trainer"],
     &["posthouse", "e2e"],

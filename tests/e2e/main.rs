@@ -9,6 +9,7 @@ mod deliveries;
 mod dev;
 mod documents;
 mod events;
+mod expectations;
 mod flood;
 mod holds;
 mod isolation;

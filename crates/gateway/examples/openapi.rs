@@ -6,6 +6,6 @@ use anyhow::Context as _;
 
 fn main() -> anyhow::Result<()> {
     let path = std::env::args().nth(1).context("name the file to write")?;
-    let description = serde_json::to_string_pretty(&gateway::openapi()?)?;
+    let description = serde_json::to_string_pretty(&gateway::description())?;
     fs::write(&path, description + "\n").with_context(|| format!("write {path}"))
 }

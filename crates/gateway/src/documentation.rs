@@ -17,10 +17,10 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, audit, canaries, deliveries, domains, emails, events, extraction,
-    gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox, policy,
-    poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe, search,
-    send, senders, suppressions, threads, unsubscribe, uploads, verdicts, webhooks,
+    accounts, attachments, audit, canaries, deliveries, domains, emails, events, expectations,
+    extraction, gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox,
+    policy, poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe,
+    search, send, senders, suppressions, threads, unsubscribe, uploads, verdicts, webhooks,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -47,7 +47,7 @@ pub(crate) enum Errors {
     /// The token is missing or not valid
     #[response(status = 401)]
     Unauthorized(ProblemBody<'static>),
-    /// The account's tier does not allow it
+    /// The account's tier does not allow it, or the token has not the right that it needs
     #[response(status = 403)]
     Tier(ProblemBody<'static>),
     /// There is no such thing, or it is another account's
@@ -84,6 +84,7 @@ pub(crate) enum Errors {
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
         (name = "events", description = "What happens, as it happens and afterwards"),
+        (name = "expectations", description = "Mail that is waited for"),
         (name = "webhooks", description = "Events pushed to a URL"),
         (name = "policy", description = "What is done with received mail, and what was decided on it"),
         (name = "threads", description = "Conversations"),
@@ -101,6 +102,7 @@ pub(crate) enum Errors {
         safe::of_inbox, safe::of_email, extraction::extract, extraction::extraction,
         labels::list, labels::update, labels::batch,
         events::events,
+        expectations::expect, expectations::list, expectations::look, expectations::cancel,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
@@ -141,11 +143,12 @@ impl Modify for Token {
     }
 }
 
-/// What `/openapi.json` answers with.
-pub fn openapi() -> serde_json::Result<Value> {
-    let mut description = serde_json::to_value(Description::openapi())?;
+/// What `/openapi.json` answers with, and what else is made of it.
+pub fn description() -> Value {
+    let mut description =
+        serde_json::to_value(Description::openapi()).expect("strings become JSON");
     drop_foreign_defaults(&mut description);
-    Ok(description)
+    description
 }
 
 /// utoipa derives a default from the type in Rust: of octets, which are a string in JSON, it is a list. That of an
@@ -189,8 +192,7 @@ pub(crate) async fn health() -> Json<Health> {
     )
 )]
 pub(crate) async fn describe() -> Response {
-    static DESCRIPTION: LazyLock<Bytes> =
-        LazyLock::new(|| openapi().expect("strings become JSON").to_string().into());
+    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| description().to_string().into());
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
 }
 
@@ -203,7 +205,7 @@ mod tests {
     fn the_sdks_ask_for_nothing_that_is_not_there() {
         let known = include_str!("../../../sdk/openapi.json");
         let known: Value = serde_json::from_str(known).expect("JSON");
-        let actual = openapi().expect("describe");
+        let actual = description();
         let mut missing = Vec::new();
         for (path, item) in known["paths"].as_object().expect("paths") {
             let methods = item.as_object().expect("operations").keys();
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_described_once_and_can_fail() {
-        let openapi = serde_json::to_value(Description::openapi()).expect("JSON");
+        let openapi = description();
         assert!(openapi["openapi"].as_str().is_some_and(|it| it.starts_with("3.1")));
         let mut ids = Vec::new();
         for (path, item) in openapi["paths"].as_object().expect("paths") {
@@ -233,6 +235,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (88, 88));
+        assert_eq!((ids.len(), count), (92, 92));
     }
 }

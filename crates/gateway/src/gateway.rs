@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, accounts, attachments, audit, canaries, deliveries, documentation,
     domain_check::Checker,
-    domains, emails, events, extraction,
+    domains, emails, events, expectations, extraction,
     finish::finish,
-    holds, inboxes, labels,
+    gate, holds, inboxes, labels,
     links::Links,
     metrics::Metrics,
     octets::BodyLimits,
@@ -23,7 +23,9 @@ use crate::{
     quarantine,
     reading::Readings,
     repeats::Repeats,
-    replies, reputation, resolve, reviews, safe, search, send, senders,
+    replies, reputation, resolve, reviews,
+    revocations::Revocations,
+    safe, search, send, senders,
     signups::{Signups, TrustedProxies},
     sockets::Sockets,
     suppressions,
@@ -59,6 +61,7 @@ pub(crate) struct Gateway {
     sockets: Sockets,
     repeats: Repeats,
     readings: Readings,
+    revocations: Revocations,
     metrics: Metrics,
     tiers: Tiers,
     domains: Domains,
@@ -102,6 +105,7 @@ impl Gateway {
             targets,
             waiters: Waiters::new(metrics.waiters.clone()),
             repeats: Repeats::default(),
+            revocations: Revocations::default(),
             metrics,
             tiers: Tiers::new(config),
             domains: Domains(config.domains.clone().into()),
@@ -128,6 +132,11 @@ impl Gateway {
         (self.tail.clone(), self.sockets.clone())
     }
 
+    /// Those who are here with tokens that may be revoked.
+    pub(crate) fn revocations(&self) -> Revocations {
+        self.revocations.clone()
+    }
+
     pub(crate) fn router(self) -> Router {
         Router::new()
             .merge(accounts::routes())
@@ -135,6 +144,7 @@ impl Gateway {
             .merge(domains::routes())
             .merge(emails::routes())
             .merge(events::routes())
+            .merge(expectations::routes())
             .merge(extraction::routes())
             .merge(labels::routes())
             .merge(safe::routes())
@@ -166,11 +176,7 @@ impl Gateway {
             .merge(documentation::routes())
             .route("/health", get(documentation::health))
             .fallback(async || Problem::not_found("there is no such path"))
-            .method_not_allowed_fallback(async || {
-                Problem::method_not_allowed(
-                    "the path is right, the method is not: see the Allow field",
-                )
-            })
+            .layer(from_fn_with_state(gate::Gate::from_ref(&self), gate::admit))
             .layer(from_fn_with_state(self.metrics.clone(), finish))
             .with_state(self)
     }

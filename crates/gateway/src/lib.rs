@@ -2,7 +2,7 @@
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
-//! tokens, inboxes, domains, policies, lists of senders, and what agents note of their mail.
+//! tokens, inboxes, domains, policies, lists of senders, expectations, and what agents note of their mail.
 
 mod accounts;
 mod attachments;
@@ -18,8 +18,10 @@ mod domains;
 mod emails;
 mod event_cursor;
 mod events;
+mod expectations;
 mod extraction;
 mod finish;
+mod gate;
 mod gateway;
 mod happening;
 mod holds;
@@ -28,7 +30,9 @@ mod labels;
 mod links;
 mod local_part;
 mod metrics;
+mod nats;
 mod octets;
+mod operations;
 mod outbound_allow;
 mod outbound_policy;
 mod outbox;
@@ -45,6 +49,7 @@ mod reputation;
 mod resolve;
 mod resolver;
 mod reviews;
+mod revocations;
 mod safe;
 mod search;
 mod selection;
@@ -76,12 +81,13 @@ use service::Process;
 use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
-pub use crate::{config::Config, documentation::openapi};
+pub use crate::{config::Config, documentation::description, nats::AgentLogins};
 use crate::{
     domain_check::Checker,
     gateway::{Gateway, Parts},
     links::Links,
     metrics::Metrics,
+    nats::Door,
     webhooks::Targets,
 };
 
@@ -134,13 +140,21 @@ async fn serve_with(
         targets,
         vault,
         checker: checker.clone(),
-        metrics,
+        metrics: metrics.clone(),
         stop: stop.clone(),
     };
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
     let (tail, sockets) = gateway.live();
+    let revocations = gateway.revocations();
     let router = gateway.router();
+    let door =
+        Door::open(&config, store.reader.clone(), router.clone(), &metrics, &process).await?;
+    let at_nats = async {
+        if let Some(door) = &door {
+            door.serve(&stop).await;
+        }
+    };
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
         checker.run(&stop),
@@ -148,6 +162,8 @@ async fn serve_with(
         waiters.follow(&bus, &stop),
         tail.follow(&stop),
         sockets.keep(&stop),
+        at_nats,
+        revocations.follow(&store.reader, &stop),
         server::serve(&listener, router, max_connections, &stop),
     );
     store.close().await;

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use bus::{Bus, Feed};
-use contract::{Email, Event};
+use bus::{Bus, Feed, Told};
+use contract::Email;
 use prometheus::IntGauge;
 use tokio::{
     sync::{oneshot, watch},
@@ -103,17 +103,18 @@ impl Waiters {
         }
     }
 
-    fn wake_for(&self, event: &Event) {
-        match event.event.as_str() {
-            "email.received" => self.wake(&event.inbox_id),
+    fn wake_for(&self, told: &Told) {
+        let email = || told.event()?.data;
+        match told.subject.event.as_str() {
+            "email.received" => self.wake(&told.subject.inbox_id),
             "email.queued" | "email.rejected" | "email.sent" | "email.deferred"
             | "email.released" | "email.refused" => {
-                if let Some(email) = &event.data {
+                if let Some(email) = email() {
                     self.wake(&email.id);
-                    self.say(email);
+                    self.say(&email);
                 }
             }
-            "email.validated" => event.data.iter().for_each(|it| self.say(it)),
+            "email.validated" => email().iter().for_each(|it| self.say(it)),
             _ => (),
         }
     }
@@ -142,7 +143,7 @@ impl Waiters {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 event = feed.next() => match event {
-                    Some(event) => self.wake_for(&event),
+                    Some(told) => self.wake_for(&told),
                     None => return,
                 },
                 _ = tick.tick() => {
@@ -242,17 +243,16 @@ mod tests {
     #[tokio::test]
     async fn an_event_wakes_those_it_concerns() {
         let waiters = waiters();
-        let event = |event: &str| Event {
-            event: event.to_owned(),
-            inbox_id: "ibx_1".to_owned(),
-            data: Some(contract::Email { id: "eml_1".to_owned(), ..Default::default() }),
-            ..Default::default()
+        let told = |event: &str| {
+            let payload = format!(r#"{{"event":"{event}","data":{{"id":"eml_1"}}}}"#);
+            let subject = format!("mail.v1.event.acct_1.ibx_1.{event}");
+            Told::new(&subject, payload.into()).expect("an event")
         };
         let (mut inbox, mut email) = (waiters.register("ibx_1"), waiters.register("eml_1"));
-        waiters.wake_for(&event("email.queued"));
+        waiters.wake_for(&told("email.queued"));
         assert!(inbox.woken().now_or_never().is_none());
         assert!(email.woken().now_or_never().is_some());
-        waiters.wake_for(&event("email.received"));
+        waiters.wake_for(&told("email.received"));
         assert!(inbox.woken().now_or_never().is_some());
         assert!(email.woken().now_or_never().is_none());
     }

@@ -251,7 +251,7 @@ impl MailRow {
 
 pub(crate) async fn insert_mails(
     connection: &mut AnyConnection,
-    mails: &[MailRow],
+    mails: &[&MailRow],
 ) -> Result<(), Error> {
     let statement = |tuples| {
         format!(

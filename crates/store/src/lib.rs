@@ -19,6 +19,7 @@ mod dialect;
 mod domain;
 mod email;
 mod error;
+mod expectation;
 mod finding;
 mod hold;
 mod labels;
@@ -36,6 +37,7 @@ mod sql;
 mod standing;
 mod suppression;
 mod threading;
+mod token;
 mod unsubscribe;
 mod vault;
 mod verdict;
@@ -57,6 +59,10 @@ pub use crate::{
     breakers::Breakers,
     domain::*,
     error::Error,
+    expectation::{
+        Expectation, ExpectationKind, ExpectationState, Expected, MAX_WAITING, NewExpectation,
+        Offer,
+    },
     finding::{Fate, Finding, Found, Sent, Source},
     hold::{
         Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
@@ -78,6 +84,7 @@ pub use crate::{
     sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
+    token::{Bearer, NewToken, TOKEN_REVOKED, Token, token_id},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     verdict::{

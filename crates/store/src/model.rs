@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::{DeliveryReported, Email, MailScanned, Message, SubmissionAccepted, Verdict};
 
-use crate::{Limit, Manner, Scrutiny};
+use crate::{Limit, Manner, Offer, Scrutiny};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
@@ -198,6 +198,8 @@ pub struct Arrival {
     pub whole_text: Option<String>,
     /// By the email_id of a copy: why no machine may answer it (RFC 3834).
     pub no_auto_reply: BTreeMap<String, String>,
+    /// For those who expect something; `None` where nobody waited when the mail was looked at.
+    pub offer: Option<Offer>,
 }
 
 /// A copy of a mail that is in its inbox now.
@@ -318,16 +320,6 @@ pub struct Ancestry {
     pub in_reply_to: Option<String>,
     /// Oldest first.
     pub references: Vec<String>,
-}
-
-/// What an account proves itself with, as the database knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Token {
-    /// SHA-256 in hexadecimal.
-    pub hash: String,
-    pub account_id: String,
-    pub created_at: i64,
-    pub revoked_at: Option<i64>,
 }
 
 /// An address that takes mail, as intake's directory knows it.

@@ -1,5 +1,6 @@
 //! The runner, the buckets and the topology against a real nats-server.
 
+mod batches;
 mod board;
 mod buckets;
 mod bundles;

@@ -219,11 +219,12 @@ async fn insert(
         .zip(&mails)
         .map(|(it, mail)| {
             let body = it.composed().map_or("", |it| &it.message.text);
-            let words = words::index(&it.email.account_id, mail.words().chain([body]));
+            let words = words::index(mail.words().chain([body]));
+            let words = words::scoped(&it.email.account_id, &words);
             Indexed { email_id: it.email.id.clone(), words }
         })
         .collect();
-    email::insert_mails(connection, &mails).await?;
+    email::insert_mails(connection, &mails.iter().collect::<Vec<_>>()).await?;
     emails::insert_contents(connection, &contents).await?;
     emails::insert(connection, &rows).await?;
     dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))?;

@@ -130,6 +130,7 @@ pub(crate) fn mail(number: u32, inboxes: &[&Inbox]) -> Arrival {
         octets: format!("Octets {number}\0").into_bytes(),
         whole_text: None,
         no_auto_reply: BTreeMap::new(),
+        offer: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod concurrency;
 mod corpus;
 mod domains;
 mod emails;
+mod expectations;
 mod findings;
 mod fixture;
 mod guards;
