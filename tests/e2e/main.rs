@@ -20,6 +20,7 @@ mod nats_logins;
 mod nats_send;
 mod openapi;
 mod operator;
+mod our_sdks;
 mod pipeline_in;
 mod pipeline_out;
 mod quiet_inbox;

@@ -85,7 +85,7 @@ use service::Process;
 use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
-pub use crate::{config::Config, nats::AgentLogins};
+pub use crate::{config::Config, documentation::description, nats::AgentLogins};
 use crate::{
     domain_check::Checker,
     gateway::{Gateway, Parts},
