@@ -70,6 +70,10 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# Sixteen workers on one inbox that drop dead among 10,000 mails; the tests do it among fewer
+queue-workers:
+    POSTHOUSE_TEST_QUEUE_MAILS=10000 tests/run workers_that_die
+
 # Kills senders and nats-server among 10,000 deliveries; the tests do it among 1,000
 faults-outbound:
     POSTHOUSE_TEST_OUTBOUND_MAILS=10000 tests/run survives_kill_sender_and_nats_in_the_middle_of_deliveries

@@ -9,6 +9,7 @@ mod load;
 mod ports;
 mod postgres;
 mod program;
+mod secrets;
 mod smtp;
 mod tools;
 
@@ -26,6 +27,7 @@ pub use crate::{
     ports::free_port,
     postgres::Postgres,
     program::{Program, binary},
+    secrets::Secrets,
     smtp::{Reply, Smtp, Tls, crlf},
     tools::{cache, in_checkout, run},
 };

@@ -17,10 +17,11 @@ use utoipa::{
 };
 
 use crate::{
-    accounts, attachments, audit, canaries, deliveries, domains, emails, events, expectations,
-    extraction, gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox,
-    policy, poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe,
-    search, send, senders, suppressions, threads, unsubscribe, uploads, verdicts, webhooks,
+    accounts, attachments, audit, canaries, claims, deliveries, domains, emails, events,
+    expectations, extraction, gateway::Gateway, holds, inboxes, labels, leases, outbound_allow,
+    outbound_policy, outbox, policy, poll, problem::ProblemBody, quarantine, replies, reputation,
+    resolve, reviews, safe, search, send, senders, suppressions, threads, unsubscribe, uploads,
+    verdicts, webhooks, work,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -87,6 +88,7 @@ pub(crate) enum Errors {
         (name = "expectations", description = "Mail that is waited for"),
         (name = "webhooks", description = "Events pushed to a URL"),
         (name = "policy", description = "What is done with received mail, and what was decided on it"),
+        (name = "work", description = "Mail for several workers on one inbox"),
         (name = "threads", description = "Conversations"),
         (name = "holds", description = "Mail that somebody has to approve before it goes"),
         (name = "suppressions", description = "Addresses that get no mail"),
@@ -120,6 +122,8 @@ pub(crate) enum Errors {
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
         verdicts::list,
+        claims::claim, leases::read, leases::ack, leases::nak, leases::extend,
+        work::look, work::set, work::set_aside, work::requeue,
         webhooks::create, webhooks::list, webhooks::read, webhooks::change, webhooks::delete,
         webhooks::rotate, webhooks::ping, webhooks::redeliver, webhooks::attempts,
         health, describe,
@@ -235,6 +239,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (92, 92));
+        assert_eq!((ids.len(), count), (101, 101));
     }
 }
