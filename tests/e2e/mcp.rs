@@ -7,7 +7,8 @@ use e2e::{Cluster, binary, skip};
 use tokio::{process::Command, time::timeout};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_official_clients_work_with_mail_over_http_and_standard_streams() -> anyhow::Result<()> {
+async fn the_official_clients_work_with_mail_over_http_and_standard_streams() -> anyhow::Result<()>
+{
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tests.join("mcp");
     let own = tests.join("tools/node_modules/.bin/node");
