@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 6] = [
         "test-peer",
         "codegen",
     ],
-    &["mail", "documents"],
+    &["mail", "documents", "nats-login"],
     &["bus", "store", "reading"],
     &["mcp"],
     &["intake", "scanner", "storage", "sender", "webhooks", "gateway", "trainer"],

@@ -14,7 +14,7 @@ use contract::topology::{
     UPLOADS,
 };
 
-use crate::connect;
+use crate::{Server, connect};
 
 /// A stage says every third of this that it is still at work; without word another replica gets the
 /// message.
@@ -62,9 +62,15 @@ impl fmt::Display for Change {
 }
 
 /// Creates and updates; refuses what would lose messages. Idempotent.
-pub async fn apply(url: &str, replicas: usize, dry_run: bool) -> anyhow::Result<Vec<Change>> {
-    let client =
-        async_nats::connect(url).await.with_context(|| format!("connect to NATS at {url}"))?;
+pub async fn apply(
+    server: impl Into<Server>,
+    replicas: usize,
+    dry_run: bool,
+) -> anyhow::Result<Vec<Change>> {
+    let server = server.into();
+    let options = server.login.options().await.context("read the login for NATS")?;
+    let client = options.connect(server.addresses()).await;
+    let client = client.with_context(|| format!("connect to NATS at {}", server.url))?;
     let jetstream = connect::context(&client);
     let mut changes = Vec::new();
     for wanted in streams(replicas) {

@@ -19,6 +19,10 @@ pub(crate) struct Admitted {
     pub(crate) stay: Option<Arc<Stay>>,
 }
 
+/// The hash of the token that a request comes with, where another door has seen to it that it does.
+#[derive(Clone)]
+pub(crate) struct KnownToken(pub(crate) String);
+
 /// The account that a request comes from.
 pub(crate) struct Caller(pub(crate) Account);
 

@@ -8,11 +8,11 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, audit, canaries, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, claims, deliveries, documentation,
     domain_check::Checker,
-    domains, emails, events, extraction,
+    domains, emails, events, expectations, extraction,
     finish::finish,
-    gate, holds, inboxes, labels,
+    gate, holds, inboxes, labels, leases,
     links::Links,
     mcp,
     metrics::Metrics,
@@ -36,7 +36,7 @@ use crate::{
     unsubscribe, uploads, verdicts,
     waiters::Waiters,
     webhooks::{self, Targets},
-    websocket,
+    websocket, work,
 };
 
 /// Told to stop: requests that are held are answered.
@@ -160,6 +160,7 @@ impl Gateway {
             .merge(domains::routes())
             .merge(emails::routes())
             .merge(events::routes())
+            .merge(expectations::routes())
             .merge(extraction::routes())
             .merge(labels::routes())
             .merge(safe::routes())
@@ -175,6 +176,9 @@ impl Gateway {
             .merge(outbound_policy::routes())
             .merge(outbound_allow::routes())
             .merge(canaries::routes())
+            .merge(claims::routes())
+            .merge(leases::routes())
+            .merge(work::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())

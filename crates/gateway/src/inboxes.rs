@@ -92,7 +92,7 @@ pub(crate) async fn active(
     inbox.filter(|it| it.is_active).ok_or_else(|| unknown(inbox_id))
 }
 
-fn unknown(inbox_id: &str) -> Problem {
+pub(crate) fn unknown(inbox_id: &str) -> Problem {
     Problem::not_found(format!("you have no inbox {inbox_id:?}"))
 }
 

@@ -116,6 +116,15 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     }
 
+    /// The answer, not the request.
+    pub(crate) fn answer_too_large(limit: usize) -> Problem {
+        let message = format!(
+            "the answer has more than the {limit} octets that a message on NATS can have: ask for \
+             fewer at once, or over HTTP"
+        );
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large", message)
+    }
+
     /// Well-formed, but not to be honoured.
     pub(crate) fn unprocessable(
         code: impl Into<Cow<'static, str>>,
@@ -190,6 +199,7 @@ impl From<contract::Rejection> for Problem {
     fn from(rejection: contract::Rejection) -> Problem {
         match rejection.code.as_str() {
             "insufficient_tier" => Problem::insufficient_tier(rejection.message),
+            store::LEASE_LOST => Problem::conflict(rejection.code, rejection.message),
             store::RATE_LIMITED => {
                 Problem::rate_limited(rejection.message, seconds_to_midnight(now_micros()))
             }

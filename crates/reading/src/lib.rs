@@ -14,9 +14,9 @@ mod safe;
 mod words;
 
 pub use crate::{
-    code::code,
+    code::{code, codes},
     extract::{Action, Amount, Contact, Extraction, Facts, Moment, RULES, Scheduled, extract},
-    links::{Link, MAX_LINKS, Purpose, links},
+    links::{Link, MAX_LINKS, Purpose, foremost_links, links},
     safe::{
         Attached, HiddenWords, Options, Safe, Stranger, fence, plain_field, plain_text, render,
     },

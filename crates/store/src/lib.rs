@@ -19,6 +19,7 @@ mod dialect;
 mod domain;
 mod email;
 mod error;
+mod expectation;
 mod finding;
 mod hold;
 mod labels;
@@ -43,6 +44,7 @@ mod verdict;
 mod wait;
 mod webhook;
 mod words;
+mod work;
 mod writer;
 
 use contract::Email;
@@ -58,6 +60,10 @@ pub use crate::{
     breakers::Breakers,
     domain::*,
     error::Error,
+    expectation::{
+        Expectation, ExpectationKind, ExpectationState, Expected, MAX_WAITING, NewExpectation,
+        Offer,
+    },
     finding::{Fate, Finding, Found, Sent, Source},
     hold::{
         Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
@@ -87,6 +93,10 @@ pub use crate::{
     },
     wait::Schema,
     webhook::*,
+    work::{
+        Claim, Claimed, LEASE_LOST, Lease, LeaseState, MAX_ATTEMPTS, Outlook, Requeued, Settled,
+        Settlement, Swept, WorkQueue,
+    },
     writer::{Reviewed, Switched, Writer},
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::{DeliveryReported, Email, MailScanned, Message, SubmissionAccepted, Verdict};
 
-use crate::{Limit, Manner, Scrutiny};
+use crate::{Limit, Manner, Offer, Scrutiny};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
@@ -186,6 +186,8 @@ pub struct LedgerEntry {
     pub requested_at: i64,
     /// The state of its hold, if somebody has, or had, to approve it.
     pub hold: Option<String>,
+    /// The lease it came under, if any.
+    pub lease_id: Option<String>,
 }
 
 /// A scanned mail and its octets, ready to be stored.
@@ -198,6 +200,8 @@ pub struct Arrival {
     pub whole_text: Option<String>,
     /// By the email_id of a copy: why no machine may answer it (RFC 3834).
     pub no_auto_reply: BTreeMap<String, String>,
+    /// For those who expect something; `None` where nobody waited when the mail was looked at.
+    pub offer: Option<Offer>,
 }
 
 /// A copy of a mail that is in its inbox now.
@@ -223,6 +227,8 @@ pub struct Submitted {
     pub manner: Manner,
     pub outcome: Outcome,
     pub scrutiny: Scrutiny,
+    /// The lease on the received mail that this one deals with.
+    pub lease_id: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -275,6 +281,9 @@ pub struct Entered {
     pub to_send: bool,
     /// It waits, and for a limit: this one, as far as it was found now.
     pub held: Option<Limit>,
+    /// False of a request that is rejected because its lease is lost: nothing of it is stored, and its key
+    /// is free for who has the mail now.
+    pub is_kept: bool,
 }
 
 /// What a report changed.

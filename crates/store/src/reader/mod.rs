@@ -3,6 +3,7 @@ mod attachment_texts;
 mod audit;
 pub(crate) mod domains;
 mod emails;
+pub(crate) mod expectations;
 mod guards;
 mod labels;
 mod outbound;
@@ -17,6 +18,7 @@ mod tokens;
 mod unsubscriptions;
 mod verdicts;
 pub(crate) mod webhooks;
+mod work;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 

@@ -8,6 +8,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::{
     Writer, attachment_texts, commit,
     emails::{self, EmailRow, Locked},
+    expectations::{self, Entering},
     reviews,
     screening::{self, Candidate},
     threads,
@@ -45,13 +46,16 @@ impl Writer {
                 let place = (arrival.scanned.mail_id.clone(), path.inbox_id.clone());
                 if let Entry::Vacant(free) = known.entry(place) {
                     free.insert(path.email_id.clone());
-                    new.push(New { prepared, email: row(arrival, path, inbox) });
+                    let email = row(arrival, path, inbox);
+                    new.push(New { prepared, email, is_authenticated: false });
                 }
             }
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
         self.screen(&mut transaction, &mut new).await?;
+        let entering = entering(&new);
         insert(&mut transaction, dialect, new).await?;
+        expectations::meet_all(&mut transaction, dialect, &entering).await?;
         let copies = arrivals.iter().map(|it| {
             let place = |path: &ForwardPath| (it.scanned.mail_id.clone(), path.inbox_id.clone());
             forward_paths(it).filter_map(|path| known.get(&place(path)).cloned()).collect()
@@ -92,6 +96,7 @@ impl Writer {
             .collect();
         let screenings = screening::screen(connection, &self.screening, &candidates).await?;
         for (it, screening) in new.iter_mut().zip(screenings) {
+            it.is_authenticated = screening.is_authenticated;
             it.email.is_hidden = screening.is_hidden();
             if it.email.is_hidden {
                 it.email.status = reviews::QUARANTINED;
@@ -100,6 +105,24 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Those that agents will see, for whoever expects them.
+fn entering<'a>(new: &[New<'a>]) -> Vec<Entering<'a>> {
+    let shown = new.iter().filter(|it| !it.email.is_hidden);
+    shown
+        .filter_map(|it| {
+            let arrival = it.prepared.arrival;
+            Some(Entering {
+                email_id: it.email.id.clone(),
+                inbox_id: it.email.inbox_id.clone(),
+                received_at: arrival.scanned.received_at_micros,
+                is_authenticated: it.is_authenticated,
+                message: arrival.scanned.message.as_ref()?,
+                offer: arrival.offer.as_ref()?,
+            })
+        })
+        .collect()
 }
 
 /// A mail with what is worked out of it.
@@ -122,6 +145,8 @@ impl Prepared<'_> {
 struct New<'a> {
     prepared: &'a Prepared<'a>,
     email: EmailRow,
+    /// The domain in From stands for it.
+    is_authenticated: bool,
 }
 
 /// Of inboxes: reports on mail that was sent go nowhere.

@@ -6,6 +6,7 @@ mod audit;
 mod brakes;
 mod domains;
 mod emails;
+mod expectations;
 mod findings;
 mod guards;
 mod holds;
@@ -32,6 +33,7 @@ mod uploads;
 mod verdicts;
 mod webhook_runs;
 mod webhooks;
+mod work;
 
 use std::sync::Arc;
 
