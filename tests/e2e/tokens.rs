@@ -47,7 +47,10 @@ async fn two_mails_this_recipient_this_hour() -> anyhow::Result<()> {
     let wishes = json!({ "rights": ["send"], "inboxIds": [inbox.id], "limits": limits });
     let agent = made(&whole, wishes).await?;
     let stranger = agent.send(&mail(&inbox, "eve@example.net", "s"), Some("stranger")).await?;
-    ensure!(stranger.status == 403 && stranger.json()?["error"] == "token_recipient", "{stranger:?}");
+    ensure!(
+        stranger.status == 403 && stranger.json()?["error"] == "token_recipient",
+        "{stranger:?}"
+    );
 
     let attempts = (0..6).map(|n| {
         let (agent, inbox) = (agent.clone(), inbox.clone());
@@ -116,7 +119,10 @@ async fn an_agent_does_not_approve_its_own_mail() -> anyhow::Result<()> {
     assert_eq!(held["status"], "held");
     let approve = format!("/v1/emails/{}/approve", held["id"].as_str().context("id")?);
     let refused = agent.post(&approve, &json!({})).await?;
-    ensure!(refused.status == 403 && refused.json()?["error"] == "insufficient_scope", "{refused:?}");
+    ensure!(
+        refused.status == 403 && refused.json()?["error"] == "insufficient_scope",
+        "{refused:?}"
+    );
     whole.post(&approve, &json!({})).await?.success()?;
     cluster.stop().await
 }

@@ -204,6 +204,7 @@ impl From<contract::Rejection> for Problem {
     fn from(rejection: contract::Rejection) -> Problem {
         match rejection.code.as_str() {
             "insufficient_tier" => Problem::insufficient_tier(rejection.message),
+            store::LEASE_LOST => Problem::conflict(rejection.code, rejection.message),
             store::INSUFFICIENT_SCOPE | store::TOKEN_RECIPIENT | store::TOKEN_REVOKED => {
                 Problem::new(StatusCode::FORBIDDEN, rejection.code, rejection.message)
             }

@@ -194,6 +194,8 @@ pub struct LedgerEntry {
     pub requested_at: i64,
     /// The state of its hold, if somebody has, or had, to approve it.
     pub hold: Option<String>,
+    /// The lease it came under, if any.
+    pub lease_id: Option<String>,
 }
 
 /// A scanned mail and its octets, ready to be stored.
@@ -235,6 +237,8 @@ pub struct Submitted {
     pub scrutiny: Scrutiny,
     /// Hashes of the tokens whose limits it counts for.
     pub counted_for: Vec<String>,
+    /// The lease on the received mail that this one deals with.
+    pub lease_id: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -287,6 +291,9 @@ pub struct Entered {
     pub to_send: bool,
     /// It waits, and for a limit: this one, as far as it was found now.
     pub held: Option<Limit>,
+    /// False of a request that is rejected because its lease is lost: nothing of it is stored, and its key
+    /// is free for who has the mail now.
+    pub is_kept: bool,
 }
 
 /// What a report changed.

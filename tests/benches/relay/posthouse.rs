@@ -137,6 +137,7 @@ fn submitted(mail_id: &str) -> Submitted {
         outcome: Outcome::Composed(Box::new(composed)),
         scrutiny: store::Scrutiny::default(),
         counted_for: Vec::new(),
+        lease_id: None,
     }
 }
 

@@ -285,7 +285,9 @@ impl Owner {
 fn steady(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| !matches!(name.as_str(), "checkedAt" | "dnsRecords" | "lastUsedAt"));
+            fields.retain(|name, _| {
+                !matches!(name.as_str(), "checkedAt" | "dnsRecords" | "lastUsedAt")
+            });
             fields.values_mut().for_each(steady);
         }
         Value::Array(items) => items.iter_mut().for_each(steady),

@@ -161,6 +161,7 @@ impl Bench {
             outcome: Outcome::Composed(Box::new(composed)),
             scrutiny: store::Scrutiny::default(),
             counted_for: Vec::new(),
+            lease_id: None,
         };
         let entered = writer.enter(&[submitted]).await.expect("enter");
         assert!(entered[0].to_send);

@@ -6,6 +6,7 @@ mod domains;
 mod expectations;
 mod grants;
 mod holds;
+mod leases;
 mod loops;
 mod outbound;
 mod outbox;

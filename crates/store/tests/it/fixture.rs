@@ -210,6 +210,7 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         outcome: Outcome::Composed(Box::new(composed)),
         scrutiny: Scrutiny::default(),
         counted_for: Vec::new(),
+        lease_id: None,
     }
 }
 

@@ -31,3 +31,5 @@ mod threads;
 mod tokens;
 mod verdicts;
 mod webhooks;
+mod work;
+mod work_answers;
