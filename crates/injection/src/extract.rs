@@ -2,12 +2,11 @@
 
 use crate::{
     Kind, Sample,
-    assess::{found, together},
+    assess::{found, rules},
     decode::{Decoded, decode},
     detector::Reading,
     features::Features,
     lexicon::Lexicon,
-    model::Signals,
     view::View,
 };
 
@@ -29,8 +28,8 @@ impl Default for Extractor {
 #[derive(Clone, Debug)]
 pub struct Extract {
     pub passages: Vec<Passage>,
-    /// The log-odds of what the rules say.
-    pub rules: f32,
+    /// The log-odds of what the rules say, and of that without what is told of attacks.
+    pub rules: (f32, f32),
 }
 
 /// A part of a sample, or what was decoded of it.
@@ -62,14 +61,14 @@ impl Extractor {
         let mut passages = Vec::new();
         let mut reasons = Vec::new();
         self.read(sample, |place, reading| {
-            reasons.extend(found(place, reading));
+            let features = Features::of(reading);
+            reasons.extend(found(place, reading, &features));
             if reading.kind == Kind::Divergent {
                 return;
             }
-            let features = Features::of(reading);
             passages.push(Passage { text: reading.view.text().to_owned(), features });
         });
-        Extract { passages, rules: Signals::of_rules(together(&mut reasons)) }
+        Extract { passages, rules: rules(&mut reasons) }
     }
 
     /// Hands out every text of a sample; whether some was too long to be read whole.

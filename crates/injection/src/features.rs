@@ -7,13 +7,14 @@ use crate::{
     Kind,
     detector::Reading,
     lexicon::Concept,
+    talk::Talk,
     window::{SCALES, units, windows},
 };
 
 /// Pieces of words are told apart by so many bits of a hash.
-pub const GRAM_BITS: u32 = 18;
+pub const GRAM_BITS: u32 = 20;
 /// Combinations of meanings, likewise.
-pub const CONCEPT_BITS: u32 = 15;
+pub const CONCEPT_BITS: u32 = 17;
 /// Letters of a piece.
 const PIECE: Range<usize> = 3..6;
 /// Words in a row.
@@ -36,6 +37,8 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 pub struct Features {
     /// Hashes below `1 << GRAM_BITS`.
     pub grams: Vec<u32>,
+    /// Meanings that follow each other, as hashes below `1 << CONCEPT_BITS`.
+    pub rows: Vec<u32>,
     pub windows: Vec<Window>,
 }
 
@@ -45,34 +48,44 @@ pub struct Window {
     pub range: Range<usize>,
     /// Of the features' grams.
     pub grams: Range<usize>,
+    /// Of the features' rows.
+    pub rows: Range<usize>,
     /// Which of the two scales: 0 is a sentence or two.
     pub scale: usize,
     /// A bit for each meaning.
     pub concepts: u64,
+    /// It only tells of attacks.
+    pub told: bool,
 }
 
 impl Features {
     pub(crate) fn of(reading: &Reading<'_>) -> Features {
-        let units = units(&reading.view);
-        let (grams, starts) = grams(reading.view.text(), &units);
-        let concepts = concepts(reading, &units);
+        let all_units = units(&reading.view);
+        let units = &all_units.starts;
+        let (grams, starts) = grams(reading.view.text(), units);
+        let concepts = concepts(reading, units);
+        let (rows, row_starts) = rows(reading, units);
+        let talk = Talk::of(reading);
         let whole = place(reading);
         let mut all = Vec::new();
-        for (scale, size) in SCALES.into_iter().enumerate() {
-            for it in windows(&units, size) {
+        for scale in 0..SCALES.len() {
+            for it in windows(&all_units, scale) {
                 // One that is no longer than that of the lesser scale says nothing new.
                 if scale > 0 && it.len() == 1 && units.len() > 2 {
                     continue;
                 }
+                let range = units[it.start]..units[it.end];
                 all.push(Window {
-                    range: units[it.start]..units[it.end],
+                    told: talk.has(&range),
+                    range,
                     grams: starts[it.start]..starts[it.end],
+                    rows: row_starts[it.start]..row_starts[it.end],
                     scale,
                     concepts: concepts[it].iter().fold(whole, |all, it| all | it),
                 });
             }
         }
-        Features { grams, windows: all }
+        Features { grams, rows, windows: all }
     }
 }
 
@@ -86,10 +99,7 @@ pub fn combinations(concepts: u64, mut each: impl FnMut(u32)) {
         count += 1;
         left &= left - 1;
     }
-    let hash = |a: u8, b: u8, c: u8| {
-        let key = u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16;
-        ((key + 1).wrapping_mul(MULTIPLIER) >> (64 - CONCEPT_BITS)) as u32
-    };
+    let hash = |a: u8, b: u8, c: u8| combination(a, b, c);
     for a in 0..count {
         each(hash(list[a], 255, 255));
         for b in a + 1..count {
@@ -101,11 +111,62 @@ pub fn combinations(concepts: u64, mut each: impl FnMut(u32)) {
     }
 }
 
+fn combination(a: u8, b: u8, c: u8) -> u32 {
+    let key = u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16;
+    ((key + 1).wrapping_mul(MULTIPLIER) >> (64 - CONCEPT_BITS)) as u32
+}
+
+/// Which meaning follows which within a few words, in twos and threes, and how many such rows lie before
+/// each unit: who is spoken to, what is to be done, and with what, in the order in which it is said.
+fn rows(reading: &Reading<'_>, units: &[usize]) -> (Vec<u32>, Vec<usize>) {
+    let text = reading.view.text();
+    let hits = &reading.found.hits;
+    let mut rows = Vec::new();
+    let mut starts = Vec::with_capacity(units.len());
+    let mut before: [Option<(u8, usize)>; 2] = [None, None];
+    for hit in hits {
+        while starts.len() < units.len() && units[starts.len()] <= hit.range.start {
+            starts.push(rows.len());
+        }
+        let start = units[starts.len().saturating_sub(1)];
+        let verb = matches!(
+            hit.concept,
+            Concept::Send | Concept::Deed | Concept::Disclose | Concept::Delete | Concept::Pay
+        );
+        let ordered = verb && opens(text, start, hit.range.start);
+        let own = hit.concept as u8 | if ordered { ORDERED } else { IN_ROW };
+        let near = |it: &(u8, usize)| it.0 != own && hit.range.start <= it.1 + REACH;
+        match (before[0], before[1].filter(near)) {
+            (Some(first), Some(second)) => {
+                rows.push(combination(second.0, own, u8::MAX));
+                if first.1 + REACH >= second.1 {
+                    rows.push(combination(first.0, second.0, own));
+                }
+            }
+            (None, Some(second)) => rows.push(combination(second.0, own, u8::MAX)),
+            _ => (),
+        }
+        if before[1].is_none_or(|it| it.0 != own) {
+            before[0] = before[1];
+        }
+        before[1] = Some((own, hit.range.end));
+    }
+    starts.resize(units.len(), rows.len());
+    (rows, starts)
+}
+
+/// Octets between meanings that belong together.
+const REACH: usize = 60;
+/// Told apart from meanings that stand anywhere in a window.
+const IN_ROW: u8 = 0x80;
+/// A verb that begins its clause.
+const ORDERED: u8 = 0xc0;
+
 /// Bits after those of the lexicon's concepts.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Structure {
-    Url = 34,
+    Url = 36,
     Address,
     Account,
     Place,
@@ -181,7 +242,7 @@ fn concepts(reading: &Reading<'_>, units: &[usize]) -> Vec<u64> {
 }
 
 /// Whether a clause begins here.
-fn opens(text: &str, start: usize, at: usize) -> bool {
+pub(crate) fn opens(text: &str, start: usize, at: usize) -> bool {
     let before = text[..at].trim_end_matches([' ', '"', '\'', '*', '-', '>']);
     at <= start + 2
         || before.ends_with([':', '.', ',', ';', '!', '?', ')', ']'])

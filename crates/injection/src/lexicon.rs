@@ -84,6 +84,10 @@ pub(crate) enum Concept {
     Asset,
     /// That what follows goes before everything else.
     Trigger,
+    /// How an answer is to look, and where it is to be taken from.
+    Format,
+    /// What an agent can call, and how it is called.
+    Tool,
 }
 
 use Concept::*;
@@ -247,6 +251,8 @@ const STEMS: &[(Concept, &str)] = &[
     (Harm, include_str!("lexicon/harm.txt")),
     (Asset, include_str!("lexicon/asset.txt")),
     (Trigger, include_str!("lexicon/trigger.txt")),
+    (Format, include_str!("lexicon/format.txt")),
+    (Tool, include_str!("lexicon/tool.txt")),
 ];
 
 #[cfg(test)]

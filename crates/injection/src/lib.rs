@@ -14,6 +14,7 @@ mod lexicon;
 mod model;
 mod phishing;
 pub mod secrets;
+mod talk;
 mod view;
 mod window;
 
@@ -22,7 +23,7 @@ use std::ops::Range;
 pub use assess::Assessor;
 pub use extract::{Extract, Extractor, Passage};
 pub use features::{CONCEPT_BITS, Features, GRAM_BITS, Window, combinations};
-pub use model::{Model, SIGNALS, Signals, Table};
+pub use model::{Heard, Model, SIGNALS, Signals, Table, TOLD};
 pub use view::fold;
 
 /// The version of detectors and model as a whole; it changes whenever an assessment may.

@@ -1,6 +1,6 @@
 //! Adds the signals of a mail up, and turns the sum into a score that means something.
 
-use injection::{SIGNALS, Signals};
+use injection::{SIGNALS, Signals, TOLD};
 
 use crate::report::threshold;
 
@@ -78,6 +78,15 @@ pub(crate) fn curve(told: &[Told], weights: &[f32; SIGNALS]) -> Vec<(f32, f32)> 
     curve
 }
 
+/// The sum that scores as much as talk about attacks may.
+pub(crate) fn told(curve: &[(f32, f32)]) -> f32 {
+    let above = curve.partition_point(|it| f64::from(it.1) < TOLD);
+    let (Some(to), Some(from)) = (curve.get(above), above.checked_sub(1).map(|it| curve[it])) else {
+        return f32::MAX;
+    };
+    from.0 + (to.0 - from.0) * (TOLD as f32 - from.1) / (to.1 - from.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,13 +100,13 @@ mod tests {
     fn what_tells_apart_gets_the_weight_and_nothing_goes_below_zero() {
         let told: Vec<Told> = (0..100).map(|it| told(it as f32 / 10.0 - 5.0, it >= 50)).collect();
         let weights = fusion(&told);
-        assert!(weights[4] > 0.2 && weights[5] == 0.0, "{weights:?}");
+        assert!(weights[2] > 0.2 && weights[4] == 0.0, "{weights:?}");
     }
 
     #[test]
     fn half_stands_for_one_in_a_hundred() {
         let told: Vec<Told> = (0..10_000).map(|it| told(it as f32 / 100.0, it >= 9_000)).collect();
-        let curve = curve(&told, &[0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        let curve = curve(&told, &[0.0, 0.0, 1.0, 0.0, 0.0]);
         assert!(curve.windows(2).all(|it| it[0].0 < it[1].0 && it[0].1 < it[1].1), "{curve:?}");
         assert!((curve[3].0 - 89.1).abs() < 0.05, "{curve:?}");
     }

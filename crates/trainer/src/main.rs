@@ -23,7 +23,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use injection::{Assessor, Extractor, Model, Signals};
+use injection::{Assessor, Extractor, Heard, Model, Signals};
 
 use folds::{By, LeftOut};
 use learn::Mail;
@@ -127,9 +127,9 @@ fn leave_out(mails: &[Mail], by: By, seed: u64, details: Option<&Path>) -> anyho
         let lines: String = left_out.told.iter().map(|it| folds::detail(mails, it)).collect();
         std::fs::write(path, lines).with_context(|| format!("write {}", path.display()))?;
     }
-    let mut told = left_out.report(mails, by, |it| fuse::sum(&it.list(), &left_out.fusion));
+    let mut told = left_out.report(mails, by, |it| left_out.sum(it));
     for only in 0..injection::SIGNALS {
-        let figures = left_out.report(mails, by, |it| it.list()[only]);
+        let figures = left_out.report(mails, by, |it| it.all.list()[only]);
         told += &format!("signal {only} alone:\n");
         told += &figures.lines().skip(1).take(3).map(|it| format!("  {it}\n")).collect::<String>();
     }
@@ -140,7 +140,7 @@ fn train(files: &[PathBuf], out: &Path, seed: u64, generated: usize) -> anyhow::
     let mails = mails(files, seed, generated)?;
     // Whole sources are held out, so that a threshold stands for mail from elsewhere.
     let left_out = LeftOutMails::of(&mails, By::Source, seed);
-    let told = left_out.report(&mails, By::Source, |it| fuse::sum(&it.list(), &left_out.fusion));
+    let told = left_out.report(&mails, By::Source, |it| left_out.sum(it));
     let all: Vec<&Mail> = mails.iter().collect();
     let (grams, concepts) = learn::learn(&all, seed).tables();
     let LeftOutMails { fusion, curve, .. } = left_out;
@@ -165,11 +165,17 @@ impl LeftOutMails {
         LeftOutMails { told, fusion, curve }
     }
 
-    fn report(&self, mails: &[Mail], by: By, score: impl Fn(&Signals) -> f32) -> String {
+    /// What is heard of a mail adds up to this; as in `Model::judge`, talk about attacks has a bound.
+    fn sum(&self, heard: &Heard) -> f32 {
+        let sum = |it: &Signals| fuse::sum(&it.list(), &self.fusion);
+        sum(&heard.own).max(sum(&heard.all).min(fuse::told(&self.curve)))
+    }
+
+    fn report(&self, mails: &[Mail], by: By, score: impl Fn(&Heard) -> f32) -> String {
         let scored = self
             .told
             .iter()
-            .map(|it| Scored { line: &mails[it.mail].line, score: f64::from(score(&it.signals)) });
+            .map(|it| Scored { line: &mails[it.mail].line, score: f64::from(score(&it.heard)) });
         let report = report::report(&scored.collect::<Vec<_>>(), &[]);
         let LeftOutMails { fusion, curve, .. } = self;
         format!("left out by {by:?}; fusion {fusion:?}; curve {curve:?}\n{report}")
