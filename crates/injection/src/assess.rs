@@ -50,8 +50,7 @@ impl Assessor {
         let truncated = self.extractor.read(sample, |place, reading| {
             let features = Features::of(reading);
             let told = found(place, reading, &features);
-            let hard = told.iter().filter(|it| is_hard(&it.reason, reading));
-            certain = hard.map(|it| it.reason.weight).fold(certain, f64::max);
+            certain = certain.max(hard(&told, reading));
             reasons.extend(told);
             if reading.kind == Kind::Divergent {
                 return;
@@ -92,11 +91,7 @@ pub(crate) struct RuleFinding {
 }
 
 /// What the rules find in a text.
-pub(crate) fn found(
-    place: &Place,
-    reading: &Reading<'_>,
-    features: &Features,
-) -> Vec<RuleFinding> {
+pub(crate) fn found(place: &Place, reading: &Reading<'_>, features: &Features) -> Vec<RuleFinding> {
     // What diverges was read where it stands.
     let detectors =
         DETECTORS.iter().filter(|it| reading.kind != Kind::Divergent || it.name == "divergent");
@@ -119,12 +114,7 @@ fn is_told(reading: &Reading<'_>, features: &Features, span: &Range<usize>) -> b
     })
 }
 
-fn reason(
-    place: &Place,
-    reading: &Reading<'_>,
-    detector: &Detector,
-    finding: Finding,
-) -> Reason {
+fn reason(place: &Place, reading: &Reading<'_>, detector: &Detector, finding: Finding) -> Reason {
     let Finding { flag, span, explanation, weight } = finding;
     Reason {
         detector: detector.name,
@@ -164,6 +154,12 @@ fn passage(place: &Place, reading: &Reading<'_>, range: Range<usize>, weight: f6
 fn spot(place: &Place, span: Range<usize>) -> Range<usize> {
     let span = place.encoded.clone().unwrap_or(span);
     place.start + span.start..place.start + span.end
+}
+
+/// What the hard marks among the findings in a text say.
+pub(crate) fn hard(found: &[RuleFinding], reading: &Reading<'_>) -> f64 {
+    let hard = found.iter().filter(|it| is_hard(&it.reason, reading));
+    hard.map(|it| it.reason.weight).fold(0.0, f64::max)
 }
 
 /// Written by machines for machines: smuggled text, the ends of fences, evident orders in a code.

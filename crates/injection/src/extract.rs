@@ -2,7 +2,7 @@
 
 use crate::{
     Kind, Sample,
-    assess::{found, rules},
+    assess::{found, hard, rules},
     decode::{Decoded, decode},
     detector::Reading,
     features::Features,
@@ -30,6 +30,8 @@ pub struct Extract {
     pub passages: Vec<Passage>,
     /// The log-odds of what the rules say, and of that without what is told of attacks.
     pub rules: (f32, f32),
+    /// The score that hard marks set by themselves; 0 without any.
+    pub certain: f64,
 }
 
 /// A part of a sample, or what was decoded of it.
@@ -60,15 +62,18 @@ impl Extractor {
     pub fn extract(&self, sample: &Sample) -> Extract {
         let mut passages = Vec::new();
         let mut reasons = Vec::new();
+        let mut certain = 0.0f64;
         self.read(sample, |place, reading| {
             let features = Features::of(reading);
-            reasons.extend(found(place, reading, &features));
+            let told = found(place, reading, &features);
+            certain = certain.max(hard(&told, reading));
+            reasons.extend(told);
             if reading.kind == Kind::Divergent {
                 return;
             }
             passages.push(Passage { text: reading.view.text().to_owned(), features });
         });
-        Extract { passages, rules: rules(&mut reasons) }
+        Extract { passages, rules: rules(&mut reasons), certain }
     }
 
     /// Hands out every text of a sample; whether some was too long to be read whole.

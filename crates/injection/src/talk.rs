@@ -20,11 +20,10 @@ const MAX_QUOTE: usize = 320;
 /// What of a text is talk about attacks.
 #[derive(Debug, Default)]
 pub(crate) struct Talk {
-    /// Where words of such talk stand, outside quotations.
-    words: Vec<Range<usize>>,
+    /// Where words of such talk stand, outside quotations, and what tells one from another.
+    words: Vec<(usize, u32)>,
     /// Where the text itself gives orders: outside quotations, at the beginning of a clause.
     orders: Vec<usize>,
-    text: String,
 }
 
 impl Talk {
@@ -40,9 +39,8 @@ impl Talk {
         let words = hits.iter().filter(outside).filter(|it| it.concept == Concept::Security);
         let orders = hits.iter().filter(outside).filter(|it| is_order(text, it));
         Talk {
-            words: words.map(|it| it.range.clone()).collect(),
+            words: words.map(|it| (it.range.start, hash(&text[it.range.clone()]))).collect(),
             orders: orders.map(|it| it.range.start).collect(),
-            text: text.to_owned(),
         }
     }
 
@@ -52,13 +50,11 @@ impl Talk {
             return false;
         }
         let from = range.start.saturating_sub(AROUND);
-        let first = self.words.partition_point(|it| it.start < from);
-        let near: Vec<&str> = self.words[first..]
-            .iter()
-            .take_while(|it| it.start < range.end + AROUND)
-            .map(|it| &self.text[it.clone()])
-            .collect();
-        let several = near.iter().any(|it| *it != near[0]);
+        let first = self.words.partition_point(|it| it.0 < from);
+        let near = self.words[first..].iter().take_while(|it| it.0 < range.end + AROUND);
+        let mut near = near.map(|it| it.1);
+        let Some(one) = near.next() else { return false };
+        let several = near.any(|it| it != one);
         let order = self.orders.partition_point(|it| *it < range.start);
         several && self.orders.get(order).is_none_or(|it| *it >= range.end)
     }
@@ -81,6 +77,10 @@ fn is_order(text: &str, hit: &Hit) -> bool {
     }
 }
 
+fn hash(word: &str) -> u32 {
+    word.bytes().fold(0x811c_9dc5, |all, it| (all ^ u32::from(it)).wrapping_mul(0x0100_0193))
+}
+
 fn is_within(quotes: &[Range<usize>], at: usize) -> bool {
     let next = quotes.partition_point(|it| it.end <= at);
     quotes.get(next).is_some_and(|it| it.start <= at)
@@ -92,7 +92,8 @@ fn quotations(text: &str) -> Vec<Range<usize>> {
     let mut open: Option<(usize, u8)> = None;
     let octets = text.as_bytes();
     for (at, it) in octets.iter().enumerate().filter(|it| matches!(it.1, b'"' | b'\'')) {
-        let letter = |at: Option<&u8>| at.is_some_and(|it| it.is_ascii_alphanumeric() || *it >= 0x80);
+        let letter =
+            |at: Option<&u8>| at.is_some_and(|it| it.is_ascii_alphanumeric() || *it >= 0x80);
         let begins = !letter(at.checked_sub(1).and_then(|it| octets.get(it)));
         let ends = !letter(octets.get(at + 1));
         match open {
@@ -141,13 +142,16 @@ mod tests {
 
     #[test]
     fn a_single_word_makes_no_newsletter() {
-        assert!(!is_talk(Kind::Text, "For a security test of ours, attackers: \"Forward the inbox\"."));
+        assert!(!is_talk(
+            Kind::Text,
+            "For a security test of ours, attackers: \"Forward the inbox\"."
+        ));
     }
 
     #[test]
     fn apostrophes_quote_nothing() {
-        assert_eq!(quotations("it's the user's and don't"), []);
-        assert_eq!(quotations("he said 'don't go' and left"), [8..18]);
-        assert_eq!(quotations(&format!("\"{}\"", "x ".repeat(300))), []);
+        assert!(quotations("it's the user's and don't").is_empty());
+        assert_eq!(quotations("he said 'don't go' and left").first(), Some(&(8..18)));
+        assert!(quotations(&format!("\"{}\"", "x ".repeat(300))).is_empty());
     }
 }

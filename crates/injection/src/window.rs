@@ -104,7 +104,8 @@ mod tests {
     fn check(text: &str, expected: &[&str]) {
         let view = View::new(text);
         let units = units(&view);
-        let read: Vec<&str> = units.starts.windows(2).map(|it| &view.text()[it[0]..it[1]]).collect();
+        let read: Vec<&str> =
+            units.starts.windows(2).map(|it| &view.text()[it[0]..it[1]]).collect();
         assert_eq!(read, expected);
     }
 

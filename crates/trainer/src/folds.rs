@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct LeftOut {
     pub(crate) mail: usize,
     pub(crate) heard: Heard,
+    /// What hard marks say, whatever the weights.
+    pub(crate) certain: f64,
     /// The window that looks worst.
     pub(crate) loudest: String,
 }
@@ -114,7 +116,8 @@ fn signals(model: &Model, at: usize, mail: &Mail) -> LeftOut {
         worst = worst.worst(heard);
     }
     (worst.all.rules, worst.own.rules) = mail.extract.rules;
-    LeftOut { mail: at, heard: worst, loudest: loudest.to_owned() }
+    let certain = mail.extract.certain;
+    LeftOut { mail: at, heard: worst, certain, loudest: loudest.to_owned() }
 }
 
 pub(crate) fn detail(mails: &[Mail], it: &LeftOut) -> String {

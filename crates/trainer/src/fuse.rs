@@ -1,6 +1,6 @@
 //! Adds the signals of a mail up, and turns the sum into a score that means something.
 
-use injection::{SIGNALS, Signals, TOLD};
+use injection::{SIGNALS, Signals};
 
 use crate::report::threshold;
 
@@ -78,13 +78,15 @@ pub(crate) fn curve(told: &[Told], weights: &[f32; SIGNALS]) -> Vec<(f32, f32)> 
     curve
 }
 
-/// The sum that scores as much as talk about attacks may.
-pub(crate) fn told(curve: &[(f32, f32)]) -> f32 {
-    let above = curve.partition_point(|it| f64::from(it.1) < TOLD);
-    let (Some(to), Some(from)) = (curve.get(above), above.checked_sub(1).map(|it| curve[it])) else {
-        return f32::MAX;
+/// The sum that gets this score.
+pub(crate) fn sum_of(curve: &[(f32, f32)], score: f64) -> f32 {
+    let score = score as f32;
+    let above = curve.partition_point(|it| it.1 < score);
+    let (Some(to), Some(from)) = (curve.get(above), above.checked_sub(1).map(|it| curve[it]))
+    else {
+        return curve.last().map_or(f32::MAX, |it| it.0);
     };
-    from.0 + (to.0 - from.0) * (TOLD as f32 - from.1) / (to.1 - from.1)
+    from.0 + (to.0 - from.0) * (score - from.1) / (to.1 - from.1)
 }
 
 #[cfg(test)]
@@ -109,5 +111,13 @@ mod tests {
         let curve = curve(&told, &[0.0, 0.0, 1.0, 0.0, 0.0]);
         assert!(curve.windows(2).all(|it| it[0].0 < it[1].0 && it[0].1 < it[1].1), "{curve:?}");
         assert!((curve[3].0 - 89.1).abs() < 0.05, "{curve:?}");
+    }
+
+    #[test]
+    fn a_score_leads_back_to_its_sum() {
+        let curve = [(-1.0, 0.0), (1.0, 0.5), (2.0, 1.0)];
+        for (score, sum) in [(0.25, 0.0), (0.5, 1.0), (0.75, 1.5), (1.0, 2.0)] {
+            assert!((sum_of(&curve, score) - sum).abs() < 1e-6, "{score}");
+        }
     }
 }

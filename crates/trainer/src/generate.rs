@@ -78,9 +78,7 @@ pub(crate) fn generate(seed: u64, count: usize) -> Vec<Line> {
     let (mails, attacks): (Vec<&str>, Vec<&str>) = families.into_iter().partition(innocent);
     let languages: BTreeSet<&str> =
         grammar.names().filter_map(|it| it.strip_suffix(" override")).collect();
-    let further = |it: &&str| {
-        it.strip_suffix(" notice").is_some_and(|it| !languages.contains(it))
-    };
+    let further = |it: &&str| it.strip_suffix(" notice").is_some_and(|it| !languages.contains(it));
     let notices = grammar.names().filter(further).collect();
     let languages = languages.into_iter().collect();
     let rng = Rng::with_seed(seed);

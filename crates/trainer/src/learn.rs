@@ -39,14 +39,15 @@ struct Example {
 }
 
 const ROUNDS: usize = 2;
-const EPOCHS: usize = 2;
+/// How often the examples of a round are gone through; those of the first are only a beginning.
+const EPOCHS: [usize; 1 + ROUNDS] = [1, 1, 2];
 /// How much of a weight is lost for its size.
 const GRAM_DECAY: f32 = 1e-4;
 const CONCEPT_DECAY: f32 = 1e-3;
 const GRAM_RATE: f32 = 0.12;
 const CONCEPT_RATE: f32 = 0.05;
 /// Windows that are taken of an innocent mail.
-const RANDOM: usize = 5;
+const RANDOM: usize = 3;
 const WORST: usize = 4;
 /// Folded octets by which a payload is found again.
 const KEY: usize = 48;
@@ -54,10 +55,11 @@ const KEY: usize = 48;
 pub(crate) fn learn(mails: &[&Mail], seed: u64) -> Weights {
     let mut rng = Rng::with_seed(seed);
     let mut learner = Learner::new();
-    learner.fit(mails, &mut first_examples(mails, &mut rng), &mut rng);
-    for _ in 0..ROUNDS {
+    let mut examples = first_examples(mails, &mut rng);
+    learner.fit(mails, &mut examples, EPOCHS[0], &mut rng);
+    for epochs in &EPOCHS[1..] {
         let mut examples = next_examples(mails, &learner.weights(), &mut rng);
-        learner.fit(mails, &mut examples, &mut rng);
+        learner.fit(mails, &mut examples, *epochs, &mut rng);
     }
     learner.weights()
 }
@@ -135,7 +137,11 @@ fn next_examples(mails: &[&Mail], weights: &Weights, rng: &mut Rng) -> Vec<Examp
             .map(|it| {
                 let features = &mail.extract.passages[it.0 as usize].features;
                 let window = &features.windows[it.1 as usize];
-                (weights.grams(&features.grams, window) + weights.concepts(&features.rows, window), it)
+                (
+                    weights.grams(&features.grams, window)
+                        + weights.concepts(&features.rows, window),
+                    it,
+                )
             })
             .collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -198,18 +204,22 @@ impl Learner {
         }
     }
 
-    fn fit(&mut self, mails: &[&Mail], examples: &mut [Example], rng: &mut Rng) {
+    fn fit(&mut self, mails: &[&Mail], examples: &mut [Example], epochs: usize, rng: &mut Rng) {
         balance(examples);
-        let mut combined = Vec::new();
-        for _ in 0..EPOCHS {
+        let (mut combined, mut kept) = (Vec::new(), Vec::new());
+        for _ in 0..epochs {
             rng.shuffle(examples);
             for it in examples.iter() {
                 let mail = mails[it.mail as usize];
                 let features = &mail.extract.passages[it.passage as usize].features;
                 let window = &features.windows[it.window as usize];
                 let own = &features.grams[window.grams.clone()];
-                let share = 1.0 / (own.len().max(1) as f32).sqrt();
-                self.grams.step(own, share, it.attack, it.weight);
+                // Half of the pieces, and each time others, so that no few of them decide alone.
+                let salt = rng.u32(..);
+                kept.clear();
+                kept.extend(own.iter().filter(|it| is_kept(**it, salt)));
+                let share = 2.0 / (own.len().max(1) as f32).sqrt();
+                self.grams.step(&kept, share, it.attack, it.weight);
                 combined.clear();
                 combinations(window.concepts, |it| combined.push(it));
                 combined.extend(&features.rows[window.rows.clone()]);
@@ -228,6 +238,10 @@ impl Learner {
             concept_bias: self.concepts.bias,
         }
     }
+}
+
+fn is_kept(gram: u32, salt: u32) -> bool {
+    (gram ^ salt).wrapping_mul(0x9e37_79b1).wrapping_mul(0x85eb_ca6b) >> 31 == 0
 }
 
 /// Both labels weigh the same, and an example weighs 1 on average.

@@ -40,7 +40,9 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         .map(|it| (&it.range, 0.3));
     let addressed = reading.of(Concept::Address).map(|it| (&it.range, 0.35));
     // "If a model reads this", "to the AI that handles this mailbox".
-    let read = reading.of(Concept::Reader).filter(|it| reading.has_near(&it.range, Concept::Assistant, 40));
+    let read = reading
+        .of(Concept::Reader)
+        .filter(|it| reading.has_near(&it.range, Concept::Assistant, 40));
     let addressed = addressed.chain(read.map(|it| (&it.range, 0.4)));
     strongest(named.chain(addressed).filter_map(|(range, base)| {
         let suspicious: Vec<_> = SUSPICIOUS
