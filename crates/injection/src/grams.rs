@@ -5,9 +5,9 @@ use std::ops::Range;
 use crate::features::{MULTIPLIER, has_scheme, is_address};
 
 /// Pieces of words are told apart by so many bits of a hash.
-pub const GRAM_BITS: u32 = 20;
+pub const GRAM_BITS: u32 = 19;
 /// Letters of a piece.
-const PIECE: Range<usize> = 3..6;
+const PIECE: Range<usize> = 4..6;
 /// Words in a row.
 const ROW: usize = 3;
 /// A longer word is a key, a digest or the like.

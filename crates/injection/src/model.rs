@@ -348,7 +348,8 @@ mod tests {
         let windows = vec![window(0..1, 0, false), window(0..8, 7, true)];
         let features = Features { grams: vec![1; 8], windows, ..Features::default() };
         let mut model = model();
-        model.curve = vec![(-9.0, 0.0), (-1.0, 0.2), (-0.5, 1.0)];
+        model.fusion = [0.0, 0.0, 1.0, 0.0, 0.0];
+        model.curve = vec![(-2.0, 0.0), (-0.5, 0.2), (0.0, 0.9)];
         let heard = model.signals(&features);
         assert!(heard.own.both < heard.all.both);
         assert!(model.score(model.sum(&heard.all)) > TOLD);

@@ -8,6 +8,8 @@ use crate::view::View;
 pub(crate) const SCALES: [usize; 2] = [130, 320];
 /// A shorter piece is no sentence of its own: "1.", "e.g.".
 const MIN_UNIT: usize = 20;
+/// At the end of a paragraph, where it is one all the same.
+const MIN_LAST: usize = 4;
 /// A longer one is cut.
 const MAX_UNIT: usize = 200;
 /// A shorter paragraph is a heading or a greeting, and read with the next.
@@ -49,17 +51,20 @@ fn sentences(view: &View) -> Vec<usize> {
     for (at, it) in text.char_indices() {
         let start = starts[starts.len() - 1];
         let mut ends = false;
+        let mut least = MIN_UNIT;
         if it == ' ' {
             space = at + 1;
             ends = matches!(before, '.' | '!' | '?');
             if let Some(end) = breaks.next_if(|it| it.at == at) {
                 ends |= end.lines > 1 || at - line < WRAPPED;
+                // What stands at the end of a paragraph is none of the next.
+                least = if end.lines > 1 { MIN_LAST } else { least };
                 line = at + 1;
             }
         }
         let next = at + it.len_utf8();
         ends |= matches!(it, '。' | '！' | '？');
-        if ends && next - start >= MIN_UNIT {
+        if ends && next - start >= least {
             starts.push(next);
         } else if next - start > MAX_UNIT {
             starts.push(if space > start { space } else { next });
