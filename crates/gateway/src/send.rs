@@ -13,13 +13,13 @@ use bytes::Bytes;
 use contract::{HoldReason, Rejection, SendRequest, submission_id};
 use mail::{Address, Timing};
 use serde::Serialize;
-use store::{Account, Inbox, LedgerEntry, Reader, request_digest};
+use store::{Account, Bearer, Inbox, LedgerEntry, Reader, Token, request_digest};
 use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    caller::Caller,
+    caller::Admitted,
     documentation::Errors,
     gateway::Gateway,
     octets::{Octets, json},
@@ -123,18 +123,18 @@ impl FromRef<Gateway> for Submitter {
     responses((status = 200, description = "Accepted", body = Answer), Errors)
 )]
 pub(crate) async fn send(
-    Caller(account): Caller,
+    Admitted { bearer, .. }: Admitted,
     IdempotencyKey(key): IdempotencyKey,
     State(submitter): State<Submitter>,
     body: Octets,
 ) -> Result<Json<Answer>, Problem> {
-    submitter.check_tier(&account)?;
+    submitter.check_tier(&bearer.account)?;
     let octets = body.octets.clone();
     // Large ones take long to decode: not on the threads that serve everybody.
     let request = tokio::task::spawn_blocking(move || read(&octets)).await;
     let request = request.map_err(Problem::internal)??;
-    let inbox = submitter.inbox(&account, &request.from).await?;
-    submitter.send(&account, &inbox, key, &request, body.octets.clone()).await
+    let inbox = submitter.inbox(&bearer, &request.from).await?;
+    submitter.send(&bearer, &inbox, key, &request, body.octets.clone()).await
 }
 
 fn read(octets: &[u8]) -> Result<Request, Problem> {
@@ -151,6 +151,8 @@ pub(crate) struct Request {
     recipients: Vec<String>,
     /// Later than now.
     send_at: Option<i64>,
+    /// On the received mail that this one deals with.
+    lease_id: Option<String>,
     wishes: Wishes,
 }
 
@@ -167,6 +169,7 @@ impl Request {
             validate_only: request.validate_only,
             recipients,
             send_at: Timing::of(request, now).send_at,
+            lease_id: Some(request.lease_id.clone()).filter(|it| !it.is_empty()),
         })
     }
 
@@ -198,39 +201,46 @@ impl Submitter {
     /// Hands a request on, as JSON, unless its key was used before.
     pub(crate) async fn send(
         &self,
-        account: &Account,
+        bearer: &Bearer,
         inbox: &Inbox,
         key: Option<String>,
         request: &Request,
         octets: Bytes,
     ) -> Result<Json<Answer>, Problem> {
+        let Bearer { account, token } = bearer;
+        // A lease is good for one mail, so it is a key.
+        let key = key.or_else(|| request.lease_id.clone());
         let key = key.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
-        if let Some(first) = self.reader.ledger_entry(&inbox.id, &key).await? {
+        let first = self.reader.ledger_entry(&inbox.id, &key).await?;
+        self.check_lease(inbox, request, first.as_ref()).await?;
+        if let Some(first) = first {
             return answer(first, request.status(), &request.digest);
         }
         if let Some(refusal) = self.reader.standing(inbox).await?.refusal(&inbox.id) {
             return Err(refusal.into());
         }
         self.check_thread(inbox, &request.thread_id).await?;
+        self.check_token(token, inbox, request).await?;
         self.prechecks.check(inbox, &request.wishes).await?;
         self.check_day(account).await?;
         if request.validate_only {
-            return self.rehearse(account, inbox, &key, request, octets).await;
+            return self.rehearse(token, inbox, &key, request, octets).await;
         }
-        self.submit(account, inbox, &key, request, octets).await
+        self.submit(token, inbox, &key, request, octets).await
     }
 
     /// What would hold the mail, only the scanner and the ledger know.
     async fn rehearse(
         &self,
-        account: &Account,
+        token: &Token,
         inbox: &Inbox,
         key: &str,
         request: &Request,
         octets: Bytes,
     ) -> Result<Json<Answer>, Problem> {
         let mut rehearsal = self.waiters.rehearse(&submission_id(&inbox.id, key));
-        self.bus.submit(&account.id, &inbox.id, key, octets).await?;
+        let token_id = held_to(token);
+        self.bus.submit(&token.account_id, &inbox.id, token_id, key, octets).await?;
         let said = timeout(REHEARSAL_WAIT, rehearsal.said()).await.ok().flatten();
         let said = said.ok_or_else(|| {
             Problem::unavailable("the request is well-formed, but it was not checked in time")
@@ -242,7 +252,7 @@ impl Submitter {
         Ok(Json(Answer::Valid(Valid { held_because, ..request.valid() })))
     }
 
-    async fn inbox(&self, account: &Account, from: &str) -> Result<Inbox, Problem> {
+    async fn inbox(&self, bearer: &Bearer, from: &str) -> Result<Inbox, Problem> {
         let address: Address = from.parse().map_err(|err| {
             Problem::unprocessable(
                 "invalid_sender",
@@ -251,7 +261,8 @@ impl Submitter {
         })?;
         let inbox = self.reader.inbox_by_address(&address.canonical()).await?;
         inbox
-            .filter(|it| it.account_id == account.id)
+            .filter(|it| it.account_id == bearer.account.id)
+            .filter(|it| bearer.token.grant.sees_inbox(&it.id))
             .ok_or_else(|| Problem::not_found(format!("from: you have no inbox {from:?}")))
     }
 
@@ -260,6 +271,35 @@ impl Submitter {
             return Ok(());
         }
         Err(threads::unknown(thread_id))
+    }
+
+    /// What the ledger asks of a token, as far as it can be said at once.
+    async fn check_token(
+        &self,
+        token: &Token,
+        inbox: &Inbox,
+        request: &Request,
+    ) -> Result<(), Problem> {
+        let grant = &token.grant;
+        if grant.sends_freely() {
+            return Ok(());
+        }
+        let (thread_id, inbox_id) = (&request.thread_id, &inbox.id);
+        if !thread_id.is_empty()
+            && let Some(present) = self.reader.present_thread(inbox_id, thread_id).await?
+            && !grant.sees(inbox_id, Some(&present))
+        {
+            return Err(threads::unknown(thread_id));
+        }
+        if let Some(stranger) = request.recipients.iter().find(|it| !grant.limits.allow(it)) {
+            let message = format!("your token may not send to {stranger:?}");
+            return Err(Rejection { code: store::TOKEN_RECIPIENT.to_owned(), message }.into());
+        }
+        let Some((rejection, free_at)) = self.reader.over_limit(token).await? else {
+            return Ok(());
+        };
+        let wait = free_at.map(|it| (it - now_micros()).max(0).unsigned_abs() / 1_000_000 + 1);
+        Err(Problem::from(rejection).later(wait))
     }
 
     async fn check_day(&self, account: &Account) -> Result<(), Problem> {
@@ -273,7 +313,7 @@ impl Submitter {
 
     async fn submit(
         &self,
-        account: &Account,
+        token: &Token,
         inbox: &Inbox,
         key: &str,
         request: &Request,
@@ -281,21 +321,81 @@ impl Submitter {
     ) -> Result<Json<Answer>, Problem> {
         let id = submission_id(&inbox.id, key);
         let mut waiter = self.waiters.register(&id);
-        self.bus.submit(&account.id, &inbox.id, key, octets).await?;
-        let end = Instant::now() + LEDGER_WAIT;
+        let token_id = held_to(token);
+        self.bus.submit(&token.account_id, &inbox.id, token_id, key, octets).await?;
+        // What the ledger says of the token is to be heard in the answer, if that is possible at all.
+        let patience = if token_id.is_some() { REHEARSAL_WAIT } else { LEDGER_WAIT };
+        let end = Instant::now() + patience;
         loop {
             let is_over = timeout_at(end, waiter.woken()).await.is_err();
+            // First: what is accepted under a lease is in the ledger when the lease has ended.
+            let lost = self.ended_lease(inbox, request).await;
             // From here on the request is safe: whatever the database says, it will be sent.
-            match self.reader.ledger_entry(&inbox.id, key).await {
-                Ok(Some(entry)) => return answer(entry, request.status(), &request.digest),
-                Ok(None) if !is_over => (),
-                Ok(None) | Err(_) => {
+            match (self.reader.ledger_entry(&inbox.id, key).await, lost) {
+                (Ok(entry), Some(lost)) if !is_under_its_lease(entry.as_ref(), request) => {
+                    return Err(lost.into());
+                }
+                (Ok(Some(entry)), _) => return answer(entry, request.status(), &request.digest),
+                (Ok(None), _) if !is_over => (),
+                (Ok(None) | Err(_), _) => {
                     let status = request.status().to_owned();
                     return Ok(Json(Answer::Sent(Sent { id, status, body_differs: false })));
                 }
             }
         }
     }
+}
+
+impl Submitter {
+    /// Refuses a lease on another email than the one that is answered or passed on.
+    pub(crate) async fn check_lease_is_on(
+        &self,
+        email_id: &str,
+        inbox: &Inbox,
+        request: &Request,
+    ) -> Result<(), Problem> {
+        let Some(lease_id) = &request.lease_id else { return Ok(()) };
+        let lease = self.reader.lease(&inbox.account_id, lease_id).await?;
+        match lease.filter(|it| it.email_id != email_id) {
+            Some(other) => Err(Problem::unprocessable(
+                "invalid_request",
+                format!("leaseId: this lease is on email {}", other.email_id),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a request under a lost lease, unless it is the very one that was accepted under it.
+    async fn check_lease(
+        &self,
+        inbox: &Inbox,
+        request: &Request,
+        first: Option<&LedgerEntry>,
+    ) -> Result<(), Problem> {
+        let Some(lease_id) = &request.lease_id else { return Ok(()) };
+        if is_under_its_lease(first, request) {
+            return Ok(());
+        }
+        let lost = self.reader.lost_lease(&inbox.account_id, &inbox.id, lease_id).await?;
+        lost.map_or(Ok(()), |it| Err(it.into()))
+    }
+
+    /// Why nothing comes of a request any more that the ledger has not accepted: its lease has ended.
+    async fn ended_lease(&self, inbox: &Inbox, request: &Request) -> Option<Rejection> {
+        let lease_id = request.lease_id.as_ref()?;
+        let lease = self.reader.lease(&inbox.account_id, lease_id).await.ok().flatten()?;
+        lease.ended_at.and_then(|_| lease.lost())
+    }
+}
+
+/// What was entered came under the lease of this request.
+fn is_under_its_lease(entry: Option<&LedgerEntry>, request: &Request) -> bool {
+    entry.is_some_and(|it| it.lease_id == request.lease_id)
+}
+
+/// The token that the ledger has to ask, named in the subject.
+fn held_to(token: &Token) -> Option<&str> {
+    Some(token.id()).filter(|_| !token.grant.sends_freely())
 }
 
 /// `digest` is that of the request that is answered.
@@ -339,6 +439,7 @@ mod tests {
             rejection,
             requested_at: 0,
             hold: None,
+            lease_id: None,
         }
     }
 

@@ -1,13 +1,16 @@
 //! Commands for those who run the services: each does one thing, says what it did, and ends.
 
 mod inbox;
+mod nats;
+mod token;
 
 use anyhow::{Context as _, bail, ensure};
+use bus::Server;
 use clap::{Args, Subcommand};
-use gateway::token;
 use store::Store;
 use uuid::Uuid;
 
+pub(crate) use self::nats::NatsLogin;
 use crate::bounces::{self, ReturnPaths, Suppressions};
 
 #[derive(Subcommand)]
@@ -15,6 +18,9 @@ pub(crate) enum Command {
     /// Make the streams, consumers and buckets that the services need.
     #[command(subcommand)]
     Streams(Streams),
+    /// Make what NATS knows the services by.
+    #[command(subcommand)]
+    Nats(nats::Command),
     /// Bring the schema of the database up to date.
     Migrate(Database),
     /// Make accounts.
@@ -22,7 +28,7 @@ pub(crate) enum Command {
     Account(Account),
     /// Give accounts further tokens, and take them back.
     #[command(subcommand)]
-    Token(Token),
+    Token(token::Command),
     /// The addresses that nobody can send to.
     #[command(subcommand)]
     Suppressions(Suppressions),
@@ -50,9 +56,17 @@ pub(crate) struct Nats {
     #[arg(long, env = "POSTHOUSE_NATS", default_value = "nats://127.0.0.1:4222")]
     #[arg(hide_env_values = true)]
     nats: String,
+    #[command(flatten)]
+    login: NatsLogin,
     /// Of how many servers each keeps a copy: 1, 3 or 5.
     #[arg(long, default_value_t = 1)]
     replicas: usize,
+}
+
+impl Nats {
+    fn server(&self) -> anyhow::Result<Server> {
+        self.login.server(&self.nats)
+    }
 }
 
 #[derive(Args)]
@@ -78,36 +92,13 @@ pub(crate) enum Account {
     },
 }
 
-#[derive(Subcommand)]
-pub(crate) enum Token {
-    /// Make a further token for an account; it is shown this once.
-    Add {
-        account: String,
-        #[command(flatten)]
-        database: Database,
-    },
-    /// Show an account's tokens: their ids, and when they were made.
-    List {
-        account: String,
-        #[command(flatten)]
-        database: Database,
-    },
-    /// Take a token back. The API refuses it at once, SMTP within seconds.
-    Revoke {
-        account: String,
-        /// As `list` shows it.
-        id: String,
-        #[command(flatten)]
-        database: Database,
-    },
-}
-
 /// Runs a command and returns what it has to say.
 pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
     match command {
         Command::Streams(Streams::Apply(nats)) => apply(&nats).await,
         Command::Streams(Streams::Plan(nats)) => plan(&nats).await,
         Command::Streams(Streams::Verify(nats)) => verify(&nats).await,
+        Command::Nats(command) => nats::run(&command),
         Command::Migrate(Database { database }) => {
             store::migrate(&database).await.context("migrate")?;
             Ok("the schema is current".into())
@@ -115,11 +106,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
         Command::Account(Account::Create { id, tier, database }) => {
             create_account(id, tier, &database).await
         }
-        Command::Token(Token::Add { account, database }) => add_token(&account, &database).await,
-        Command::Token(Token::List { account, database }) => list_tokens(&account, &database).await,
-        Command::Token(Token::Revoke { account, id, database }) => {
-            revoke_token(&account, &id, &database).await
-        }
+        Command::Token(command) => token::run(command).await,
         Command::Suppressions(command) => bounces::suppressions(command).await,
         Command::ReturnPaths(command) => bounces::return_paths(command).await,
         Command::Inbox(command) => inbox::run(command).await,
@@ -127,17 +114,17 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
 }
 
 async fn apply(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(&nats.nats, nats.replicas, false).await?;
+    let changes = bus::apply(nats.server()?, nats.replicas, false).await?;
     Ok(list(&changes).unwrap_or_else(|| "everything was as it should be".into()))
 }
 
 async fn plan(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(&nats.nats, nats.replicas, true).await?;
+    let changes = bus::apply(nats.server()?, nats.replicas, true).await?;
     Ok(list(&changes).unwrap_or_else(|| "nothing to do".into()))
 }
 
 async fn verify(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(&nats.nats, nats.replicas, true).await?;
+    let changes = bus::apply(nats.server()?, nats.replicas, true).await?;
     match list(&changes) {
         None => Ok("everything is as it should be".into()),
         Some(changes) => bail!("`posthouse streams apply` has yet to:\n{changes}"),
@@ -158,53 +145,10 @@ async fn create_account(
     let id = id.unwrap_or_else(|| format!("acct_{}", Uuid::now_v7().simple()));
     let is_taken = store.reader.account(&id).await.context("look the account up")?.is_some();
     ensure!(!is_taken, "account {id} exists already: `posthouse token add {id}` gives it a token");
-    let token = token::generate().context("make a token")?;
-    let hash = token::hash(&token);
+    let token = gateway::token::generate().context("make a token")?;
+    let hash = gateway::token::hash(&token);
     store.writer.create_account(&id, tier, &hash).await.context("create the account")?;
     Ok(format!("account {id}\ntoken {token}"))
-}
-
-async fn add_token(id: &str, Database { database }: &Database) -> anyhow::Result<String> {
-    let store = Store::open(database).await.context("open the database")?;
-    let account = store.reader.account(id).await.context("look the account up")?;
-    ensure!(account.is_some(), "there is no account {id}");
-    let token = token::generate().context("make a token")?;
-    store.writer.add_token(id, &token::hash(&token)).await.context("add the token")?;
-    Ok(format!("token {token}"))
-}
-
-/// So much of a token's hash is its id.
-const TOKEN_ID_DIGITS: usize = 12;
-
-async fn list_tokens(account: &str, Database { database }: &Database) -> anyhow::Result<String> {
-    let store = Store::open(database).await.context("open the database")?;
-    let tokens = store.reader.tokens(account).await.context("read the tokens")?;
-    let lines = tokens.iter().map(|it| {
-        let id: String = it.hash.chars().take(TOKEN_ID_DIGITS).collect();
-        format!("{id} made {}", store::rfc3339(it.created_at))
-    });
-    let lines: Vec<String> = lines.collect();
-    ensure!(!lines.is_empty(), "{account} has no tokens");
-    Ok(lines.join("\n"))
-}
-
-async fn revoke_token(
-    account: &str,
-    id: &str,
-    Database { database }: &Database,
-) -> anyhow::Result<String> {
-    ensure!(
-        id.len() >= TOKEN_ID_DIGITS,
-        "{id} is no token's id: `posthouse token list` shows them"
-    );
-    let store = Store::open(database).await.context("open the database")?;
-    let tokens = store.reader.tokens(account).await.context("read the tokens")?;
-    let mut found = tokens.iter().filter(|it| it.hash.starts_with(id));
-    let (Some(token), None) = (found.next(), found.next()) else {
-        bail!("{account} has no token {id}: `posthouse token list {account}` shows those it has");
-    };
-    store.writer.revoke_token(account, &token.hash).await.context("revoke the token")?;
-    Ok(format!("token {id} is revoked"))
 }
 
 /// What stands in a NATS subject as one token, and in a path unescaped.

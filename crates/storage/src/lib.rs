@@ -12,11 +12,14 @@ mod canaries;
 mod companions;
 mod config;
 mod events;
+mod expectations;
 mod flow;
+mod grants;
 mod guard;
 mod holds;
 mod house;
 mod kept;
+mod leases;
 mod ledger;
 mod limits;
 mod lists;
@@ -25,6 +28,7 @@ mod mentioned;
 mod mentions;
 mod metrics;
 mod notices;
+mod offers;
 mod portions;
 mod rejudger;
 mod release;
@@ -41,7 +45,7 @@ mod whole;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bus::{Bus, Failure};
+use bus::{Bus, Failure, Server};
 use service::Process;
 use store::{Policy, Schema, Store, UnsubscribeTokens};
 use tokio::sync::Notify;
@@ -49,13 +53,16 @@ use tokio::sync::Notify;
 use crate::{
     announcer::Announcer,
     arrivals::Arrivals,
+    expectations::Expectations,
     guard::Guard,
     holds::Holds,
     house::House,
+    leases::{LeaseMetrics, Leases},
     ledger::Ledger,
     lists::Lists,
     metrics::{Metrics, OutboxMetrics},
     notices::Notices,
+    offers::Offers,
     rejudger::Rejudger,
     release::Release,
     reporter::Reporter,
@@ -77,10 +84,12 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let registry = process.metrics.registry("storage")?;
     let metrics = Metrics::register(&registry)?;
     let outbox = OutboxMetrics::register(&registry)?;
+    let lease_metrics = LeaseMetrics::register(&registry)?;
     let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let store = judging(&config, store).await?;
-    let bus = Bus::connect(&config.nats, "storage", &process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "storage", &process).await?;
     let return_paths = ReturnPaths(store.writer.clone());
     let notices = Notices { claims: bus.claims(), reader: store.reader.clone() };
     let reports = Reports {
@@ -91,10 +100,14 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         complaints_for_all: config.complaints_for_all.into(),
         metrics: metrics.clone(),
     };
+    let settled = Arc::new(Notify::new());
+    let offers = Offers { store: store.clone(), return_paths: return_paths.clone() };
     let arrivals = Arrivals {
         claims: bus.claims(),
         store: store.clone(),
         reports,
+        offers: offers.clone(),
+        settled: Arc::clone(&settled),
         companion_events: config.companion_events,
         metrics: metrics.clone(),
     };
@@ -112,6 +125,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         limits: limits::policy(&config),
         metrics: metrics.clone(),
         outbox: outbox.clone(),
+        leases: lease_metrics.clone(),
         wake: Arc::clone(&wake),
     };
     let release = Release {
@@ -126,15 +140,33 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let rejudger = Rejudger { writer: store.writer.clone(), metrics: metrics.clone() };
     let holds =
         Holds { bus: bus.clone(), store: store.clone(), shutdown: process.shutdown.clone() };
+    let leases =
+        Leases { store: store.clone(), metrics: lease_metrics, shutdown: process.shutdown.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
-    let reviewer = Reviewer { store: store.clone(), metrics: metrics.clone() };
-    let announcer =
-        Announcer { bus: bus.clone(), store: store.clone(), metrics, process: process.clone() };
+    let reviewer = Reviewer {
+        store: store.clone(),
+        offers,
+        settled: Arc::clone(&settled),
+        metrics: metrics.clone(),
+    };
+    let expectations = Expectations {
+        store: store.clone(),
+        settled: Arc::clone(&settled),
+        shutdown: process.shutdown.clone(),
+    };
+    let announcer = Announcer {
+        bus: bus.clone(),
+        store: store.clone(),
+        metrics,
+        process: process.clone(),
+        settled,
+    };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
     let tokens = Tokens {
         directory: bus.directory(),
         reader: store.reader.clone(),
+        writer: store.writer.clone(),
         process: process.clone(),
     };
     let outcome = tokio::try_join!(
@@ -146,8 +178,10 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run(reviewer),
         release.keep(),
         holds.keep(),
+        leases.keep(),
         house.keep(),
         tokens.keep(),
+        expectations.keep(),
         announcer.keep(),
         bus.sweep()
     );

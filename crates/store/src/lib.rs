@@ -19,6 +19,7 @@ mod dialect;
 mod domain;
 mod email;
 mod error;
+mod expectation;
 mod finding;
 mod hold;
 mod labels;
@@ -32,16 +33,19 @@ mod policy;
 mod reader;
 mod screening;
 mod sender_rule;
+mod sight;
 mod sql;
 mod standing;
 mod suppression;
 mod threading;
+mod token;
 mod unsubscribe;
 mod vault;
 mod verdict;
 mod wait;
 mod webhook;
 mod words;
+mod work;
 mod writer;
 
 use contract::Email;
@@ -52,11 +56,15 @@ pub use crate::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
     announcement::Announcement,
-    audit::{Actor, AuditEntry, AuditFilter},
+    audit::{Actor, AuditEntry, AuditFilter, OPERATOR},
     brakes::{Brakes, Manner},
     breakers::Breakers,
     domain::*,
     error::Error,
+    expectation::{
+        Expectation, ExpectationKind, ExpectationState, Expected, MAX_WAITING, NewExpectation,
+        Offer,
+    },
     finding::{Fate, Finding, Found, Sent, Source},
     hold::{
         Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
@@ -78,6 +86,9 @@ pub use crate::{
     sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
+    token::{
+        Bearer, INSUFFICIENT_SCOPE, NewToken, TOKEN_LIMIT, TOKEN_RECIPIENT, TOKEN_REVOKED, Token,
+    },
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     verdict::{
@@ -85,6 +96,10 @@ pub use crate::{
     },
     wait::Schema,
     webhook::*,
+    work::{
+        Claim, Claimed, LEASE_LOST, Lease, LeaseState, MAX_ATTEMPTS, Outlook, Requeued, Settled,
+        Settlement, Swept, WorkQueue,
+    },
     writer::{Reviewed, Switched, Writer},
 };
 

@@ -6,6 +6,7 @@ mod audit;
 mod brakes;
 mod domains;
 mod emails;
+mod expectations;
 mod findings;
 mod guards;
 mod holds;
@@ -26,11 +27,14 @@ mod secrets;
 mod standings;
 mod suppressions;
 mod threads;
+mod token_counts;
+mod tokens;
 mod unsubscriptions;
 mod uploads;
 mod verdicts;
 mod webhook_runs;
 mod webhooks;
+mod work;
 
 use std::sync::Arc;
 
@@ -38,6 +42,7 @@ use sqlx::{Any, Transaction};
 
 pub(crate) use self::outbox::overrides;
 pub(crate) use self::reviews::QUARANTINED;
+pub(crate) use self::token_counts::count;
 pub use self::{reviews::Reviewed, standings::Switched};
 use crate::{Error, LimitPolicy, Policy, ScreeningPolicy, database::Database};
 

@@ -1,21 +1,25 @@
 use std::time::Duration;
 
-use store::Usage;
+use store::{Error, NewToken, Store, Usage};
 
 use crate::fixture::{
     account, inbox, inbox_of, mail, now, on_both, rejection, store_one, submission,
 };
 
+async fn add(store: &Store, hash: &str) -> Result<(), Error> {
+    store.writer.add_token(&NewToken::whole(hash, "acct_1")).await
+}
+
 #[tokio::test]
 async fn finds_an_account_by_any_of_its_tokens() {
     on_both(async |store| {
         let created = store.writer.create_account("acct_1", 2, "hash 1").await?;
-        store.writer.add_token("acct_1", "hash 2").await?;
+        add(&store, "hash 2").await?;
         for hash in ["hash 1", "hash 2"] {
-            let found = store.reader.account_by_token(hash).await?;
+            let found = store.reader.bearer(hash).await?.map(|it| it.account);
             assert_eq!(found.as_ref(), Some(&created));
         }
-        assert_eq!(store.reader.account_by_token("hash 3").await?, None);
+        assert_eq!(store.reader.bearer("hash 3").await?, None);
         assert_eq!(store.reader.account("acct_2").await?, None);
         Ok(())
     })
@@ -27,13 +31,15 @@ async fn a_revoked_token_is_worth_nothing() {
     on_both(async |store| {
         account(&store, "acct_1").await?;
         let began = now();
-        store.writer.add_token("acct_1", "hash 1").await?;
-        store.writer.add_token("acct_1", "hash 2").await?;
-        assert!(!store.writer.revoke_token("acct_2", "hash 1").await?, "another's");
-        assert!(store.writer.revoke_token("acct_1", "hash 1").await?);
-        assert!(!store.writer.revoke_token("acct_1", "hash 1").await?, "already");
-        assert_eq!(store.reader.account_by_token("hash 1").await?, None);
-        assert!(store.reader.account_by_token("hash 2").await?.is_some());
+        add(&store, "hash 1").await?;
+        add(&store, "hash 2").await?;
+        let revoke = async |account: &str| store.writer.revoke_token(account, "hash 1").await;
+        assert!(!revoke("acct_2").await?, "another's");
+        assert!(revoke("acct_1").await?);
+        assert!(!revoke("acct_1").await?, "already");
+        assert_eq!(store.reader.revoked_since(began).await?, ["hash 1"]);
+        assert_eq!(store.reader.bearer("hash 1").await?, None);
+        assert!(store.reader.bearer("hash 2").await?.is_some());
         let left = store.reader.tokens("acct_1").await?;
         let left: Vec<&str> = left.iter().map(|it| it.hash.as_str()).collect();
         assert_eq!(left, ["hash of acct_1", "hash 2"]);
@@ -66,9 +72,14 @@ async fn changes_the_tier() {
 async fn notes_activity_once_a_minute() {
     on_both(async |store| {
         account(&store, "acct_1").await?;
-        let before = store.reader.account("acct_1").await?;
-        store.writer.touch_account("acct_1").await?;
+        let used = async || store.reader.tokens("acct_1").await.map(|it| it[0].last_used_at);
+        assert_eq!(used().await?, None);
+        store.writer.touch("acct_1", "hash of acct_1").await?;
+        let (before, used_before) = (store.reader.account("acct_1").await?, used().await?);
+        assert!(used_before.is_some());
+        store.writer.touch("acct_1", "hash of acct_1").await?;
         assert_eq!(store.reader.account("acct_1").await?, before, "a minute has not passed");
+        assert_eq!(used().await?, used_before);
         Ok(())
     })
     .await;

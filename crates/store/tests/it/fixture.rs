@@ -130,6 +130,7 @@ pub(crate) fn mail(number: u32, inboxes: &[&Inbox]) -> Arrival {
         octets: format!("Octets {number}\0").into_bytes(),
         whole_text: None,
         no_auto_reply: BTreeMap::new(),
+        offer: None,
     }
 }
 
@@ -208,6 +209,8 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         manner: Manner { content_digest: key.to_owned(), is_automatic: false },
         outcome: Outcome::Composed(Box::new(composed)),
         scrutiny: Scrutiny::default(),
+        counted_for: Vec::new(),
+        lease_id: None,
     }
 }
 
