@@ -250,7 +250,6 @@ mod tests {
         check("<div style=display:none>a<p>b</div>c", "c", "a\n\nb");
         check("<img style=display:none>a<br>b", "a\nb", "");
         check("<head><title>t</title><p>a", "a", "t");
-        check("<title>a</title><i hidden>b</i>", "", "a\n\nb");
         check("a<span style=display:none>b</i>c</span>d", "ad", "bc");
         check("<div style='display:none'/>a", "", "a");
     }

@@ -231,7 +231,7 @@ impl Walk {
 pub fn lines(name: &[u8]) -> usize {
     match name {
         b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"blockquote" | b"ul" | b"ol"
-        | b"dl" | b"pre" | b"title" => 2,
+        | b"dl" | b"pre" => 2,
         b"address" | b"article" | b"aside" | b"body" | b"caption" | b"center" | b"dd"
         | b"details" | b"div" | b"dt" | b"fieldset" | b"figcaption" | b"figure" | b"footer"
         | b"form" | b"header" | b"hr" | b"html" | b"li" | b"main" | b"nav" | b"option"
