@@ -67,6 +67,7 @@ impl From<Allowance> for Rule {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = OutboundAllowList)]
 pub(crate) struct Rules {
     data: Vec<Rule>,
 }

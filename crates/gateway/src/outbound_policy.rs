@@ -23,6 +23,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 /// What is left out, or null, is what the account says, or else the default.
 #[derive(Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schema(as = OutboundRules)]
 pub(crate) struct Rules {
     /// Keys, tokens, private keys, passwords, card numbers.
     secrets: Option<Action>,
@@ -60,6 +61,7 @@ enum Approval {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = OutboundPolicy)]
 pub(crate) struct Policy {
     /// What was said here.
     rules: Rules,

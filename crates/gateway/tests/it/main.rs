@@ -13,6 +13,7 @@ mod inboxes;
 mod lists;
 mod logins;
 mod nats_api;
+mod nats_isolation;
 mod poll;
 mod replies;
 mod reputation;
