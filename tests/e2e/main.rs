@@ -1,6 +1,7 @@
 //! What users see of the whole, one file per behaviour.
 
 mod architecture;
+mod asyncapi;
 mod auto_reply;
 mod bounces;
 mod configs;
@@ -15,14 +16,18 @@ mod holds;
 mod isolation;
 mod labels;
 mod limits;
+mod mcp;
+mod nats_logins;
 mod nats_send;
 mod openapi;
 mod operator;
+mod our_sdks;
 mod pipeline_in;
 mod pipeline_out;
 mod quiet_inbox;
 mod reading;
 mod replay;
+mod schemathesis;
 mod screening;
 mod sdk;
 mod send_later;
@@ -36,3 +41,4 @@ mod survives_kill_outbound;
 mod unsubscribe;
 mod uploads;
 mod webhooks;
+mod work_queue;

@@ -108,6 +108,9 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.send_at", "Option::is_none"),
         ("Email.sender_authenticated", "Option::is_none"),
         ("Email.decision", "Option::is_none"),
+        ("Email.attempts", "Option::is_none"),
+        ("Email.set_aside_at", "Option::is_none"),
+        ("Email.set_aside_reason", "Option::is_none"),
         ("EmailSecurity.action", "Option::is_none"),
         ("EmailSecurity.first_contact", "Option::is_none"),
     ] {

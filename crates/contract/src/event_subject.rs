@@ -28,6 +28,7 @@ pub const EVENT_TYPES: &[&str] = &[
     "email.released",
     "email.scan.complete",
     "email.sent",
+    "email.set_aside",
     "email.suppressed",
     "email.thread.new",
     "email.thread.reply",

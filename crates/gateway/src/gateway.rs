@@ -8,12 +8,13 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, audit, canaries, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, claims, deliveries, documentation,
     domain_check::Checker,
     domains, emails, events, expectations, extraction,
     finish::finish,
-    gate, holds, inboxes, labels,
+    gate, holds, inboxes, labels, leases,
     links::Links,
+    mcp,
     metrics::Metrics,
     octets::BodyLimits,
     outbound_allow, outbound_policy, outbox,
@@ -35,7 +36,7 @@ use crate::{
     unsubscribe, uploads, verdicts,
     waiters::Waiters,
     webhooks::{self, Targets},
-    websocket,
+    websocket, work,
 };
 
 /// Told to stop: requests that are held are answered.
@@ -138,6 +139,21 @@ impl Gateway {
     }
 
     pub(crate) fn router(self) -> Router {
+        let api = self.guarded(Gateway::api());
+        let mcp = self.guarded(mcp::routes(api.clone(), &self.public_url));
+        api.merge(mcp)
+    }
+
+    /// Nothing gets past the gate, and every answer is finished.
+    fn guarded(&self, routes: Router<Gateway>) -> Router {
+        routes
+            .layer(from_fn_with_state(gate::Gate::from_ref(self), gate::admit))
+            .layer(from_fn_with_state(self.metrics.clone(), finish))
+            .with_state(self.clone())
+    }
+
+    /// All but `/mcp`, which is made of it.
+    fn api() -> Router<Gateway> {
         Router::new()
             .merge(accounts::routes())
             .merge(inboxes::routes())
@@ -160,6 +176,9 @@ impl Gateway {
             .merge(outbound_policy::routes())
             .merge(outbound_allow::routes())
             .merge(canaries::routes())
+            .merge(claims::routes())
+            .merge(leases::routes())
+            .merge(work::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
@@ -176,9 +195,6 @@ impl Gateway {
             .merge(documentation::routes())
             .route("/health", get(documentation::health))
             .fallback(async || Problem::not_found("there is no such path"))
-            .layer(from_fn_with_state(gate::Gate::from_ref(&self), gate::admit))
-            .layer(from_fn_with_state(self.metrics.clone(), finish))
-            .with_state(self)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The REST API, as the client libraries of the contract expect it.
+//! The REST API, as the client libraries of the contract expect it, and the tools for language models on top of it.
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
@@ -9,6 +9,7 @@ mod attachments;
 mod audit;
 mod caller;
 mod canaries;
+mod claims;
 mod config;
 mod deliveries;
 mod dns_records;
@@ -27,8 +28,10 @@ mod happening;
 mod holds;
 mod inboxes;
 mod labels;
+mod leases;
 mod links;
 mod local_part;
+mod mcp;
 mod metrics;
 mod nats;
 mod octets;
@@ -71,6 +74,7 @@ mod verdicts;
 mod waiters;
 mod webhooks;
 mod websocket;
+mod work;
 mod zone_file;
 
 use std::sync::Arc;
@@ -81,7 +85,7 @@ use service::Process;
 use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
-pub use crate::{config::Config, nats::AgentLogins};
+pub use crate::{config::Config, documentation::description, nats::AgentLogins};
 use crate::{
     domain_check::Checker,
     gateway::{Gateway, Parts},

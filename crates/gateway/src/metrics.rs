@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     pub(crate) waiters: IntGauge,
     pub(crate) readers: IntGauge,
     pub(crate) websockets: IntGauge,
+    leases: IntCounterVec,
     pub(crate) nats_logins: IntCounterVec,
     pub(crate) nats_kicks: IntCounter,
 }
@@ -53,6 +54,13 @@ impl Metrics {
                 "mail_gateway_nats_kicks_total",
                 "Connections at NATS ended because their token was revoked.",
             )?,
+            leases: IntCounterVec::new(
+                Opts::new(
+                    "mail_gateway_leases_total",
+                    "What became of leases here: claimed, acked, nacked, extended, lost, expired, set_aside.",
+                ),
+                &["event"],
+            )?,
         };
         let registry = process.metrics.registry("gateway")?;
         registry.register(Box::new(metrics.requests.clone())).context("register metrics")?;
@@ -62,7 +70,12 @@ impl Metrics {
         registry.register(Box::new(metrics.websockets.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.nats_logins.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.nats_kicks.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.leases.clone())).context("register metrics")?;
         Ok(metrics)
+    }
+
+    pub(crate) fn leases(&self, event: &str, count: u64) {
+        self.leases.with_label_values(&[event]).inc_by(count);
     }
 
     /// `route` is the pattern that matched, if one did.

@@ -67,7 +67,7 @@ impl From<Allowance> for Rule {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = OutboundAllowList)]
+#[schema(as = AllowRules)]
 pub(crate) struct Rules {
     data: Vec<Rule>,
 }

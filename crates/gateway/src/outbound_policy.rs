@@ -43,6 +43,7 @@ pub(crate) struct Rules {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = OutboundAction)]
 enum Action {
     /// The mail waits for a decision.
     Hold,
@@ -55,6 +56,7 @@ enum Action {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = OutboundApproval)]
 enum Approval {
     Always,
     Never,

@@ -199,6 +199,7 @@ impl From<contract::Rejection> for Problem {
     fn from(rejection: contract::Rejection) -> Problem {
         match rejection.code.as_str() {
             "insufficient_tier" => Problem::insufficient_tier(rejection.message),
+            store::LEASE_LOST => Problem::conflict(rejection.code, rejection.message),
             store::RATE_LIMITED => {
                 Problem::rate_limited(rejection.message, seconds_to_midnight(now_micros()))
             }

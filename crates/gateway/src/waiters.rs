@@ -26,6 +26,11 @@ pub(crate) struct Waiters {
     gauge: IntGauge,
 }
 
+/// What who waits for work of an inbox waits for.
+pub(crate) fn work_of(inbox_id: &str) -> String {
+    format!("work/{inbox_id}")
+}
+
 /// Waits for one inbox or email, named by its identifier. Dropping it is leaving, as when the client
 /// closes the connection.
 pub(crate) struct Waiter {
@@ -105,13 +110,22 @@ impl Waiters {
 
     fn wake_for(&self, told: &Told) {
         let email = || told.event()?.data;
+        let inbox_id = &told.subject.inbox_id;
         match told.subject.event.as_str() {
-            "email.received" => self.wake(&told.subject.inbox_id),
+            "email.received" => {
+                self.wake(inbox_id);
+                self.wake(&work_of(inbox_id));
+            }
+            "email.set_aside" => self.wake(&work_of(inbox_id)),
             "email.queued" | "email.rejected" | "email.sent" | "email.deferred"
             | "email.released" | "email.refused" => {
                 if let Some(email) = email() {
                     self.wake(&email.id);
                     self.say(&email);
+                }
+                if told.subject.event == "email.queued" {
+                    // It may have been sent under a lease, which is over then.
+                    self.wake(&work_of(inbox_id));
                 }
             }
             "email.validated" => email().iter().for_each(|it| self.say(it)),
@@ -249,11 +263,16 @@ mod tests {
             Told::new(&subject, payload.into()).expect("an event")
         };
         let (mut inbox, mut email) = (waiters.register("ibx_1"), waiters.register("eml_1"));
-        waiters.wake_for(&told("email.queued"));
-        assert!(inbox.woken().now_or_never().is_none());
-        assert!(email.woken().now_or_never().is_some());
-        waiters.wake_for(&told("email.received"));
-        assert!(inbox.woken().now_or_never().is_some());
-        assert!(email.woken().now_or_never().is_none());
+        let mut worker = waiters.register(&work_of("ibx_1"));
+        for (event, wakes) in [
+            ("email.queued", [false, true, true]),
+            ("email.sent", [false, true, false]),
+            ("email.set_aside", [false, false, true]),
+            ("email.received", [true, false, true]),
+        ] {
+            waiters.wake_for(&told(event));
+            let woken = [&mut inbox, &mut email, &mut worker].map(|it| it.woken().now_or_never());
+            assert_eq!(woken.map(|it| it.is_some()), wakes, "{event}");
+        }
     }
 }

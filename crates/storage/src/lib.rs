@@ -18,6 +18,7 @@ mod guard;
 mod holds;
 mod house;
 mod kept;
+mod leases;
 mod ledger;
 mod limits;
 mod lists;
@@ -55,6 +56,7 @@ use crate::{
     guard::Guard,
     holds::Holds,
     house::House,
+    leases::{LeaseMetrics, Leases},
     ledger::Ledger,
     lists::Lists,
     metrics::{Metrics, OutboxMetrics},
@@ -81,6 +83,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let registry = process.metrics.registry("storage")?;
     let metrics = Metrics::register(&registry)?;
     let outbox = OutboxMetrics::register(&registry)?;
+    let lease_metrics = LeaseMetrics::register(&registry)?;
     let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let store = judging(&config, store).await?;
@@ -121,6 +124,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         limits: limits::policy(&config),
         metrics: metrics.clone(),
         outbox: outbox.clone(),
+        leases: lease_metrics.clone(),
         wake: Arc::clone(&wake),
     };
     let release = Release {
@@ -135,6 +139,8 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let rejudger = Rejudger { writer: store.writer.clone(), metrics: metrics.clone() };
     let holds =
         Holds { bus: bus.clone(), store: store.clone(), shutdown: process.shutdown.clone() };
+    let leases =
+        Leases { store: store.clone(), metrics: lease_metrics, shutdown: process.shutdown.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
     let reviewer = Reviewer {
@@ -170,6 +176,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run(reviewer),
         release.keep(),
         holds.keep(),
+        leases.keep(),
         house.keep(),
         tokens.keep(),
         expectations.keep(),

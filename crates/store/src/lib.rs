@@ -44,6 +44,7 @@ mod verdict;
 mod wait;
 mod webhook;
 mod words;
+mod work;
 mod writer;
 
 use contract::Email;
@@ -92,6 +93,10 @@ pub use crate::{
     },
     wait::Schema,
     webhook::*,
+    work::{
+        Claim, Claimed, LEASE_LOST, Lease, LeaseState, MAX_ATTEMPTS, Outlook, Requeued, Settled,
+        Settlement, Swept, WorkQueue,
+    },
     writer::{Reviewed, Switched, Writer},
 };
 

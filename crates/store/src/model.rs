@@ -186,6 +186,8 @@ pub struct LedgerEntry {
     pub requested_at: i64,
     /// The state of its hold, if somebody has, or had, to approve it.
     pub hold: Option<String>,
+    /// The lease it came under, if any.
+    pub lease_id: Option<String>,
 }
 
 /// A scanned mail and its octets, ready to be stored.
@@ -225,6 +227,8 @@ pub struct Submitted {
     pub manner: Manner,
     pub outcome: Outcome,
     pub scrutiny: Scrutiny,
+    /// The lease on the received mail that this one deals with.
+    pub lease_id: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -277,6 +281,9 @@ pub struct Entered {
     pub to_send: bool,
     /// It waits, and for a limit: this one, as far as it was found now.
     pub held: Option<Limit>,
+    /// False of a request that is rejected because its lease is lost: nothing of it is stored, and its key
+    /// is free for who has the mail now.
+    pub is_kept: bool,
 }
 
 /// What a report changed.

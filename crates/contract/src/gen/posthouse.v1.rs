@@ -621,6 +621,10 @@ pub struct SendRequest {
     /// The received email that is passed on with this mail: what stands in it was asked for.
     #[prost(string, tag = "23")]
     pub forwards: ::prost::alloc::string::String,
+    /// The lease on a received email that this mail deals with: accepting the one acks the other, in one step.
+    /// If the lease is lost, nothing is sent.
+    #[prost(string, tag = "24")]
+    pub lease_id: ::prost::alloc::string::String,
 }
 /// A list that people are on: its mail says how to leave it (RFC 8058), and is not sent to who has.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -676,7 +680,7 @@ pub struct Event {
     /// email.received, email.queued, email.held, email.approved, email.declined, email.sent, email.deferred,
     /// email.delivered, email.bounced, email.expired, email.unknown, email.complained, email.suppressed,
     /// email.cancelled, email.rejected, email.validated, email.unsubscribed, email.quarantined,
-    /// email.released, email.refused, email.verdict.changed.
+    /// email.released, email.refused, email.set_aside, email.verdict.changed.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -863,6 +867,18 @@ pub struct Email {
     /// What its account has put on it, in alphabetical order.
     #[prost(string, repeated, tag = "38")]
     pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a mail that workers gave up, in its event and in the list of those: how often it was handed out.
+    #[prost(uint32, optional, tag = "45")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: ::core::option::Option<u32>,
+    /// When it was set aside, RFC 3339.
+    #[prost(string, optional, tag = "46")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside_at: ::core::option::Option<::prost::alloc::string::String>,
+    /// Why: what the last worker said, or that it said nothing.
+    #[prost(string, optional, tag = "47")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside_reason: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// What was decided on a mail in quarantine.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]

@@ -5,6 +5,7 @@ mod directory;
 mod domains;
 mod expectations;
 mod holds;
+mod leases;
 mod loops;
 mod outbound;
 mod outbox;

@@ -18,6 +18,7 @@ mod tokens;
 mod unsubscriptions;
 mod verdicts;
 pub(crate) mod webhooks;
+mod work;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 

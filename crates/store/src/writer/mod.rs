@@ -33,6 +33,7 @@ mod uploads;
 mod verdicts;
 mod webhook_runs;
 mod webhooks;
+mod work;
 
 use std::sync::Arc;
 

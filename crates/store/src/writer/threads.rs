@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{AnyConnection, Row as _};
 
-use super::emails::EmailRow;
+use super::{emails::EmailRow, work};
 use crate::{
     Error, email,
     moment::DAY,
@@ -227,6 +227,7 @@ async fn merge(
             .execute(&mut *connection)
             .await
             .map_err(Error::query("merge threads"))?;
+        work::merge(connection, inbox_id, loser, winner).await?;
     }
     Ok(())
 }

@@ -30,3 +30,5 @@ mod suppressions;
 mod threads;
 mod verdicts;
 mod webhooks;
+mod work;
+mod work_answers;
