@@ -25,6 +25,8 @@ enum Met {
     Refused,
     /// Of many, that one is not found.
     Failed,
+    /// Nothing goes under it, exactly as under one that nobody has: it is lost.
+    Lost,
     /// A Message-ID or a cursor is everybody's to name: it leads to nothing of the other's.
     Blind,
 }
@@ -121,6 +123,13 @@ fn cases(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
             mail
         }) as Box<dyn Fn(&str) -> Value>
     };
+    let leased = |mail: Value| {
+        Box::new(move |id: &str| {
+            let mut mail = mail.clone();
+            mail["leaseId"] = json!(id);
+            mail
+        }) as Box<dyn Fn(&str) -> Value>
+    };
     let reply = json!({ "body": { "text": "x" }, "validateOnly": true });
     let forward = json!({ "to": ["x@example.com"], "validateOnly": true });
     let case = |operation, field, foreign, met, body| Case { operation, field, foreign, met, body };
@@ -130,6 +139,10 @@ fn cases(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
         case("sendEmail", "inReplyTo", owner.message_id.clone(), Met::Blind, with("inReplyTo")),
         case("sendEmail", "forwards", owner.email().to_owned(), Met::Blind, with("forwards")),
         case("sendEmail", upload, id("uploadId"), Met::Refused, attached(send(json!({})))),
+        case("sendEmail", "leaseId", id("leaseId"), Met::Lost, with("leaseId")),
+        case("replyToEmail", "leaseId", id("leaseId"), Met::Lost, leased(reply.clone())),
+        case("replyAllToEmail", "leaseId", id("leaseId"), Met::Lost, leased(reply.clone())),
+        case("forwardEmail", "leaseId", id("leaseId"), Met::Lost, leased(forward.clone())),
         case("replyToEmail", upload, id("uploadId"), Met::Refused, attached(reply.clone())),
         case("replyAllToEmail", upload, id("uploadId"), Met::Refused, attached(reply)),
         case("forwardEmail", upload, id("uploadId"), Met::Refused, attached(forward)),
@@ -217,6 +230,10 @@ async fn check(operation: &Operation, case: &Case, stranger: &Stranger) -> anyho
     ensure!(shape(&answer)? == shape(&other)?, "{what}: {answer:?}, {other:?}");
     match case.met {
         Met::Refused => ensure!(matches!(answer.status, 404 | 422), "{what}: {answer:?}"),
+        Met::Lost => {
+            let is_lost = shape(&answer)? == (409, json!("lease_lost")) || answer.status == 404;
+            ensure!(is_lost, "{what}: {answer:?}");
+        }
         Met::Failed => {
             let done = answer.success()?;
             ensure!(done["updated"] == json!([]), "{what}: {done}");

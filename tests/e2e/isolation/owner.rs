@@ -195,11 +195,15 @@ impl Owner {
         self.has("uploadId", &upload["uploadId"])
     }
 
-    /// An expectation; and the last event.
+    /// An expectation, and a mail that a worker has; and an event.
     async fn waits(&mut self) -> anyhow::Result<()> {
         let path = format!("/v1/inboxes/{}/expect", self.inbox.id);
         let made = self.agent.post(&path, &json!({ "kind": "reply" })).await?.success()?;
         self.has("expectationId", &made["id"])?;
+        let claim = json!({ "worker": "w", "leaseSeconds": 3600 });
+        let claimed =
+            self.agent.post(&path.replace("/expect", "/claim"), &claim).await?.success()?;
+        self.has("leaseId", &claimed["data"][0]["leaseId"])?;
         let events = self.agent.get("/v1/events?after=oldest&timeout=0&limit=100").await?;
         let events = events.success()?;
         let event = events["data"].as_array().and_then(|it| it.first()).context("an event")?;
@@ -241,6 +245,8 @@ impl Owner {
             "/senders/block",
             "/senders/allow",
             "/expectations",
+            "/queue",
+            "/set-aside",
         ]
         .map(|it| format!("{inbox}{it}"))
         .to_vec();
