@@ -182,6 +182,20 @@ fn cases(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
             Box::new(|id| json!({ "recipient": "x@example.com", "inboxId": id })),
         ),
         case(
+            "createToken",
+            "inboxIds",
+            id("inboxId"),
+            Met::Refused,
+            Box::new(|id| json!({ "inboxIds": [id] })),
+        ),
+        case(
+            "createToken",
+            "threadIds",
+            id("threadId"),
+            Met::Refused,
+            Box::new(|id| json!({ "threadIds": [id] })),
+        ),
+        case(
             "createWebhook",
             "inboxId",
             id("inboxId"),

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Parameters of queries that name nothing of anybody's.
-const PLAIN: [&str; 25] = [
+const PLAIN: [&str; 26] = [
     "action",
     "after",
     "cursor",
@@ -26,6 +26,7 @@ const PLAIN: [&str; 25] = [
     "label",
     "limit",
     "list",
+    "made",
     "q",
     "quarantined",
     "scope",
