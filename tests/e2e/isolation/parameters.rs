@@ -48,6 +48,9 @@ const NAMING: [(&str, &str); 4] =
 pub(super) fn body(operation: &Operation) -> anyhow::Result<Option<Value>> {
     let text = json!({ "text": "x" });
     let body = match operation.id.as_str() {
+        "ackLease" | "claimEmails" | "extendLease" | "nakLease" | "requeueEmail" | "setQueue" => {
+            json!({})
+        }
         "addInboxSender" => json!({ "sender": "x@example.com" }),
         "approveEmail" | "declineEmail" | "rotateWebhookSecret" => json!({}),
         "expect" => json!({ "kind": "any" }),
