@@ -42,6 +42,7 @@ const SQLITE: &[Script] = &[
     (12, "webhooks", include_str!("../migrations/sqlite/0012_webhooks.sql")),
     (13, "verdicts", include_str!("../migrations/sqlite/0013_verdicts.sql")),
     (14, "attachment_texts", include_str!("../migrations/sqlite/0014_attachment_texts.sql")),
+    (18, "carried", include_str!("../migrations/sqlite/0018_carried.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -58,6 +59,7 @@ const POSTGRES: &[Script] = &[
     (12, "webhooks", include_str!("../migrations/postgres/0012_webhooks.sql")),
     (13, "verdicts", include_str!("../migrations/postgres/0013_verdicts.sql")),
     (14, "attachment_texts", include_str!("../migrations/postgres/0014_attachment_texts.sql")),
+    (18, "carried", include_str!("../migrations/postgres/0018_carried.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

@@ -240,6 +240,7 @@ impl Bench {
             scanned,
             octets: content.as_bytes().to_vec(),
             whole_text: None,
+            carried: String::new(),
             no_auto_reply: no_auto_reply.into_iter().collect(),
         };
         let stored = self.store.writer.store(&[arrival]).await.unwrap();

@@ -14,6 +14,7 @@ pub(crate) mod standings;
 mod suppressions;
 mod threads;
 mod tokens;
+mod trust;
 mod unsubscriptions;
 mod verdicts;
 pub(crate) mod webhooks;

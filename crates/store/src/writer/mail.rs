@@ -6,14 +6,16 @@ use contract::{Attachment, Authentication, EmailSecurity, ForwardPath, Message, 
 use sqlx::{AnyConnection, Row as _};
 
 use super::{
-    Writer, attachment_texts, commit,
+    Writer, attachment_texts,
+    carried::{self, Copy},
+    commit,
     emails::{self, EmailRow, Locked},
     reviews,
     screening::{self, Candidate},
     threads,
 };
 use crate::{
-    Arrival, Direction, Error, Stored,
+    Arrival, Direction, Error, Stored, Together,
     continuations::continuing,
     dialect::{Dialect, Indexed},
     email::{self, MailRow},
@@ -42,11 +44,12 @@ impl Writer {
                 let place = (arrival.scanned.mail_id.clone(), path.inbox_id.clone());
                 if let Entry::Vacant(free) = known.entry(place) {
                     free.insert(path.email_id.clone());
-                    new.push(New { arrival, email: row(arrival, path, inbox) });
+                    new.push(New { arrival, email: row(arrival, path, inbox), together: None });
                 }
             }
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
+        self.join(&mut transaction, &mut new).await?;
         self.screen(&mut transaction, &mut new).await?;
         insert(&mut transaction, dialect, new).await?;
         let copies = arrivals.iter().map(|it| {
@@ -71,6 +74,16 @@ impl Writer {
 }
 
 impl Writer {
+    /// Has what is new judged together with what came before it.
+    async fn join(&self, connection: &mut AnyConnection, new: &mut [New<'_>]) -> Result<(), Error> {
+        let Some(joiner) = &self.joiner else { return Ok(()) };
+        let judged = carried::judge(connection, joiner, &copies(new)).await?;
+        for (it, together) in new.iter_mut().zip(judged) {
+            it.together = together;
+        }
+        Ok(())
+    }
+
     /// Has the inboxes' policies decide on what is new.
     async fn screen(
         &self,
@@ -85,6 +98,7 @@ impl Writer {
                 account_id: &it.email.account_id,
                 at: it.email.created_at,
                 score: security(it.arrival).injection_risk_score,
+                together: it.together.as_ref(),
             })
             .collect();
         let screenings = screening::screen(connection, &self.screening, &candidates).await?;
@@ -103,6 +117,23 @@ impl Writer {
 struct New<'a> {
     arrival: &'a Arrival,
     email: EmailRow,
+    together: Option<Together>,
+}
+
+fn copies<'a>(new: &'a [New<'_>]) -> Vec<Copy<'a>> {
+    let copy = |it: &'a New<'_>| {
+        let message = it.arrival.scanned.message.as_ref();
+        Copy {
+            email_id: &it.email.id,
+            inbox_id: &it.email.inbox_id,
+            sender: message.and_then(|it| it.from.first()).map_or("", |it| &it.address),
+            keys: message.map(Keys::of).unwrap_or_default(),
+            text: &it.arrival.carried,
+            score: security(it.arrival).injection_risk_score,
+            at: it.email.created_at,
+        }
+    };
+    new.iter().map(copy).collect()
 }
 
 /// Of inboxes: reports on mail that was sent go nowhere.
@@ -202,6 +233,7 @@ async fn insert(
     attachment_texts::insert(connection, messages.into_iter()).await?;
     emails::insert_contents(connection, &contents).await?;
     emails::insert(connection, &rows).await?;
+    carried::insert(connection, &copies(&new)).await?;
     dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))
 }
 

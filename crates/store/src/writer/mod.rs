@@ -4,6 +4,7 @@ mod announcements;
 mod attachment_texts;
 mod audit;
 mod brakes;
+mod carried;
 mod domains;
 mod emails;
 mod findings;
@@ -39,7 +40,7 @@ use sqlx::{Any, Transaction};
 pub(crate) use self::outbox::overrides;
 pub(crate) use self::reviews::QUARANTINED;
 pub use self::{reviews::Reviewed, standings::Switched};
-use crate::{Error, LimitPolicy, Policy, ScreeningPolicy, database::Database};
+use crate::{Error, Joiner, LimitPolicy, Policy, ScreeningPolicy, database::Database};
 
 /// Writes. Each call is one transaction, but for purging, which takes its time.
 #[derive(Clone)]
@@ -48,11 +49,18 @@ pub struct Writer {
     policy: Option<Arc<Policy>>,
     limits: Arc<LimitPolicy>,
     screening: Arc<ScreeningPolicy>,
+    joiner: Option<Joiner>,
 }
 
 impl Writer {
     pub(crate) fn new(database: Database) -> Writer {
-        Writer { database, policy: None, limits: Arc::default(), screening: Arc::default() }
+        Writer {
+            database,
+            policy: None,
+            limits: Arc::default(),
+            screening: Arc::default(),
+            joiner: None,
+        }
     }
 
     pub(crate) fn under(self, limits: LimitPolicy) -> Writer {
