@@ -10,12 +10,29 @@ test:
 gen:
     cargo run --locked -p codegen
 
+# What the SDKs have of the OpenAPI description; to be committed
+sdk:
+    sdk/generate
+
+# Type-checks the TypeScript SDK's examples with the frameworks they are for (about 430 MB)
+sdk-examples:
+    npm ci --prefix sdk/typescript/examples --no-fund --no-audit
+    cd sdk/typescript && npm run build && npx tsc --noEmit -p examples
+
+# Clients that lose their connections at random for ten minutes, and have every event once
+disconnects seconds="600":
+    POSTHOUSE_TEST_DISCONNECT_SECONDS={{seconds}} tests/run clients_that_disconnect_at_random_have_each_event_once
+
+# Asks the API in every way its description allows, for so many seconds
+schemathesis seconds="600":
+    POSTHOUSE_TEST_SCHEMATHESIS_SECONDS={{seconds}} tests/run schemathesis_finds_nothing_undocumented
+
 fmt:
     cargo fmt --all
 
-# Mails per second and latency, beside Postfix in the same run
-bench:
-    tests/bench
+# Mails per second, processor's time and latency, beside Postfix in the same run; `just bench matrix`: by size and sessions
+bench *arguments:
+    tests/bench {{arguments}}
 
 # Mails per second from acceptance to a remote server, beside Postfix in the same run
 bench-relay:
@@ -53,6 +70,14 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# Sixteen workers on one inbox that drop dead among 10,000 mails; the tests do it among fewer
+queue-workers:
+    POSTHOUSE_TEST_QUEUE_MAILS=10000 tests/run workers_that_die
+
 # Kills senders and nats-server among 10,000 deliveries; the tests do it among 1,000
 faults-outbound:
     POSTHOUSE_TEST_OUTBOUND_MAILS=10000 tests/run survives_kill_sender_and_nats_in_the_middle_of_deliveries
+
+# Mails per second into a database
+bench-store:
+    cargo bench --locked --package store --bench arrivals

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use async_nats::ConnectOptions;
 use e2e::{Api, Program, SOON, Smtp, Tls, binary, eventually, free_port};
 use reqwest::Method;
 use rustix::process::Signal;
@@ -112,6 +113,7 @@ async fn the_lines_to_try_do_what_they_say() -> anyhow::Result<()> {
     dev.ready().await?;
     let said = dev.program.output();
     let script = said.lines().skip_while(|it| !it.starts_with("Try it"));
+    let script = script.take_while(|it| !it.starts_with("Or on NATS"));
     let script: Vec<&str> = script.filter(|it| it.starts_with("  ")).collect();
     assert_eq!(script.len(), 9, "{said}");
 
@@ -120,7 +122,24 @@ async fn the_lines_to_try_do_what_they_say() -> anyhow::Result<()> {
     assert!(output.status.success(), "{output:?}");
     let polled: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(polled["data"][0]["preview"], "Good morning.", "{polled}");
+    the_token_is_a_password_at_nats(&dev, &said).await?;
     dev.program.terminate().await
+}
+
+/// And nothing else is. What the tool `nats` would be told, its options say.
+async fn the_token_is_a_password_at_nats(dev: &Dev, said: &str) -> anyhow::Result<()> {
+    let url = format!("nats://{}", dev.addresses[4]);
+    assert!(said.contains(&format!("--server {url} --user agent --password $token")), "{said}");
+    assert!(said.contains("request mail.v1.api.$name.inboxes.list"), "{said}");
+    let agent = Api::new(dev.api)?.sign_up().await?;
+    let name = format!("{}.{}", agent.account, &bus::token_hash(&agent.token)[..12]);
+    let options = ConnectOptions::with_user_and_password("agent".to_owned(), agent.token);
+    let client = options.custom_inbox_prefix(format!("_INBOX_{name}")).connect(&url).await?;
+    let asked = client.request(format!("mail.v1.api.{name}.inboxes.list"), "{}".into()).await?;
+    let listed: Value = serde_json::from_slice(&asked.payload)?;
+    assert_eq!(listed["data"], Value::Array(vec![]), "{listed}");
+    assert!(ConnectOptions::new().connect(&url).await.is_err(), "who is nobody gets in");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

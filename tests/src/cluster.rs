@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use local_nats::LocalNats;
 use tempfile::TempDir;
 
-use crate::{Api, Postgres, Program, SOON, Smtp, binary, eventually, free_port};
+use crate::{Api, Postgres, Program, SOON, Secrets, Smtp, binary, eventually, free_port};
 
 pub const SERVICES: [&str; 6] = ["intake", "scanner", "storage", "sender", "webhooks", "gateway"];
 
@@ -46,6 +46,8 @@ pub struct Plan {
     pub sender: String,
     /// Further lines of the configuration of every posthouse-webhooks, which may call this machine.
     pub webhooks: &'static str,
+    /// NATS asks who everybody is, and agents log in with their tokens.
+    pub logins: bool,
 }
 
 impl Default for Plan {
@@ -61,6 +63,7 @@ impl Default for Plan {
             mx_port: None,
             sender: String::new(),
             webhooks: "",
+            logins: false,
         }
     }
 }
@@ -72,6 +75,7 @@ pub struct Cluster {
     /// Its URL.
     pub database: String,
     members: BTreeMap<String, Member>,
+    logins: Option<Secrets>,
     passed: bool,
     _postgres: Option<Postgres>,
     folder: TempDir,
@@ -107,15 +111,25 @@ impl Cluster {
                 None => return Ok(None),
             },
         };
-        let nats = local_nats::Options::new(&folder.path().join("nats"))?;
+        let logins = match plan.logins {
+            true => Some(Secrets::make(folder.path()).await?),
+            false => None,
+        };
+        let nats = local_nats::Options {
+            logins: logins.as_ref().map(|it| it.nats.clone()),
+            ..local_nats::Options::new(&folder.path().join("nats"))?
+        };
         let nats = LocalNats::start(&nats).await?;
-        operate(folder.path(), &["streams", "apply", "--nats", &nats.url]).await?;
+        let mut apply = vec!["streams", "apply", "--nats", &nats.url];
+        apply.extend(logins.iter().flat_map(Secrets::arguments));
+        operate(folder.path(), &apply).await?;
         operate(folder.path(), &["migrate", "--database", &database]).await?;
 
         let mut cluster = Cluster {
             nats,
             database,
             members: BTreeMap::new(),
+            logins,
             passed: false,
             _postgres: postgres,
             folder,
@@ -189,7 +203,8 @@ impl Cluster {
             ),
         };
         let path = self.folder.path().join(format!("{name}.toml"));
-        fs::write(&path, format!("nats = '{nats}'\nadmin = '{admin}'\n{own}"))
+        let login = self.logins.as_ref().map(|it| it.lines(service)).unwrap_or_default();
+        fs::write(&path, format!("nats = '{nats}'\nadmin = '{admin}'\n{login}{own}"))
             .with_context(|| format!("write configuration of {name}"))?;
         let arguments = vec!["--config".into(), path.display().to_string()];
         let program = binary(&format!("posthouse-{service}"))?;

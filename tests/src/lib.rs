@@ -9,7 +9,9 @@ mod load;
 mod ports;
 mod postgres;
 mod program;
+mod secrets;
 mod smtp;
+mod tools;
 
 use std::time::Duration;
 
@@ -25,7 +27,9 @@ pub use crate::{
     ports::free_port,
     postgres::Postgres,
     program::{Program, binary},
+    secrets::Secrets,
     smtp::{Reply, Smtp, Tls, crlf},
+    tools::{cache, in_checkout, run},
 };
 
 /// How long anything may take that should happen at once, on a machine with other things to do.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use async_nats::{
-    ConnectOptions, Event,
+    Client, Event,
     connection::State,
     jetstream::{self, context::ContextBuilder},
 };
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    Board, Bucket, Claims, Directory, Uploads, bundle::Bundlers, metrics::Metrics, topology,
+    Board, Bucket, Claims, Directory, Server, Uploads, bundle::Bundlers, metrics::Metrics, topology,
 };
 
 /// The longest wait for JetStream to answer: a publish that takes longer counts as failed.
@@ -39,8 +39,12 @@ impl Bus {
     /// Connects, waiting for NATS if it is away, and checks that the streams and consumers are as
     /// `contract::topology` says. From then on the connection mends itself; while it is lost the
     /// process is not ready. The error is `Stopped` if the process is told to stop meanwhile.
-    pub async fn connect(url: &str, service: &str, process: &Process) -> anyhow::Result<Bus> {
-        let client = connect(url, service, process.shutdown.clone()).await?;
+    pub async fn connect(
+        server: impl Into<Server>,
+        service: &str,
+        process: &Process,
+    ) -> anyhow::Result<Bus> {
+        let client = connect(&server.into(), service, process.shutdown.clone()).await?;
         let metrics = Metrics::register(&process.metrics.registry(service)?)?;
         let verified = Arc::new(AtomicBool::new(false));
         process.health.add(format!("{service}: nats"), {
@@ -56,6 +60,11 @@ impl Bus {
         let shutdown = process.shutdown.clone();
         let bus = Bus { client, jetstream, metrics, bundlers, shutdown };
         bus.wait_for_topology().await?;
+        if !bus.client.server_info().auth_required {
+            warn!(
+                "NATS asks nobody who they are: whoever reaches it can read and send everybody's mail"
+            );
+        }
         verified.store(true, Ordering::Relaxed);
         Ok(bus)
     }
@@ -105,14 +114,16 @@ impl Bus {
     }
 }
 
-/// Returns at once; the connection is made, and made again, in the background.
-async fn connect(
-    url: &str,
-    service: &str,
+/// Returns at once; the connection is made, and made again, in the background. `name` is how NATS
+/// shows it.
+pub async fn connect(
+    server: &Server,
+    name: &str,
     shutdown: CancellationToken,
-) -> anyhow::Result<async_nats::Client> {
-    ConnectOptions::new()
-        .name(service)
+) -> anyhow::Result<Client> {
+    let options = server.login.options().await.context("read the login for NATS")?;
+    options
+        .name(name)
         .retry_on_initial_connect()
         .max_reconnects(None)
         .ping_interval(Duration::from_secs(10))
@@ -132,9 +143,9 @@ async fn connect(
             }
             ready(())
         })
-        .connect(url)
+        .connect(server.addresses())
         .await
-        .with_context(|| format!("connect to NATS at {url}"))
+        .context("connect to NATS")
 }
 
 pub(crate) fn context(client: &async_nats::Client) -> jetstream::Context {

@@ -1,7 +1,8 @@
 //! Events as they happen, for those who are listening; the stream has them for everybody else.
 
 use anyhow::Context as _;
-use contract::Event;
+use bytes::Bytes;
+use contract::{Event, EventSubject};
 use futures_util::StreamExt as _;
 use tracing::warn;
 
@@ -11,6 +12,31 @@ use crate::Bus;
 /// away is missed.
 pub struct Feed {
     subscriber: async_nats::Subscriber,
+}
+
+/// An event that has just happened. Most are of no interest to most, so it is read only when asked.
+#[derive(Debug)]
+pub struct Told {
+    pub subject: EventSubject,
+    payload: Bytes,
+}
+
+impl Told {
+    /// `None` if the subject is none of an event.
+    pub fn new(subject: &str, payload: Bytes) -> Option<Told> {
+        Some(Told { subject: EventSubject::parse(subject)?, payload })
+    }
+
+    /// `None` for what is no event: whoever has access to NATS can write there.
+    pub fn event(&self) -> Option<Event> {
+        match serde_json::from_slice(&self.payload) {
+            Ok(event) => Some(event),
+            Err(err) => {
+                warn!(event = self.subject.event, "not an event: {err}");
+                None
+            }
+        }
+    }
 }
 
 impl Bus {
@@ -23,12 +49,12 @@ impl Bus {
 
 impl Feed {
     /// The next event; `None` when the connection is closed for good.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Told> {
         loop {
             let message = self.subscriber.next().await?;
-            match serde_json::from_slice(&message.payload) {
-                Ok(event) => return Some(event),
-                Err(err) => warn!(subject = %message.subject, "not an event: {err}"),
+            match Told::new(&message.subject, message.payload) {
+                Some(told) => return Some(told),
+                None => warn!(subject = %message.subject, "not an event"),
             }
         }
     }

@@ -3,6 +3,7 @@
 //! One runner does it for every stage. Nobody else acks.
 
 mod backlog;
+mod batch;
 mod board;
 mod breaker;
 mod bucket;
@@ -13,6 +14,7 @@ mod directory;
 mod failure;
 mod feed;
 mod log;
+mod login;
 mod metrics;
 mod publish;
 mod runner;
@@ -26,11 +28,12 @@ pub use crate::{
     board::{Board, Posted, Watch},
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
-    connect::Bus,
+    connect::{Bus, connect},
     directory::{Directory, Resolution, token_hash},
     failure::Failure,
-    feed::Feed,
+    feed::{Feed, Told},
     log::{Bounds, EventLog, Following, Logged, LoggedPage},
+    login::{Login, Server},
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},

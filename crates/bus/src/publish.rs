@@ -1,3 +1,4 @@
+use anyhow::bail;
 use async_nats::{
     HeaderMap,
     connection::State,
@@ -13,7 +14,7 @@ use futures_util::future::{try_join, try_join_all};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use crate::{Bus, INLINE_LIMIT};
+use crate::{Bus, INLINE_LIMIT, batch};
 
 /// The request is the object of this key in the claim bucket, and the payload is empty.
 pub(crate) const CLAIM_HEADER: &str = "Mail-Claim";
@@ -36,8 +37,19 @@ pub enum PublishError {
 impl Bus {
     /// Publishes, and returns once JetStream has stored every record.
     pub async fn publish(&self, emit: impl Emit) -> Result<(), PublishError> {
+        let mut records = emit.records();
+        let batched = batch::take(&mut records);
+        let batched = async {
+            let rest = batch::publish(&self.client, batched).await?;
+            self.publish_each(rest).await
+        };
+        try_join(batched, self.publish_each(records)).await?;
+        Ok(())
+    }
+
+    async fn publish_each(&self, records: Vec<Record>) -> Result<(), PublishError> {
         let (mut acks, mut bundled) = (Vec::new(), Vec::new());
-        for record in emit.records() {
+        for record in records {
             if let Some(bundler) = self.bundlers.of(&record) {
                 bundled.push(bundler.add(record).await?);
                 continue;
@@ -106,15 +118,20 @@ pub(crate) async fn start(
     payload: Bytes,
 ) -> Result<(String, PublishAckFuture), PublishError> {
     let unavailable = |source| PublishError::Unavailable { subject: subject.clone(), source };
-    // The client would keep it for when NATS is back, long after the caller was told it failed.
-    if client.connection_state() != State::Connected {
-        return Err(unavailable(anyhow::anyhow!("NATS is away")));
-    }
+    check_connected(client).map_err(unavailable)?;
     let ack = jetstream
         .publish_with_headers(subject.clone(), headers, payload)
         .await
         .map_err(|err| unavailable(err.into()))?;
     Ok((subject, ack))
+}
+
+/// The client would keep a message for when NATS is back, long after the caller was told it failed.
+pub(crate) fn check_connected(client: &async_nats::Client) -> anyhow::Result<()> {
+    if client.connection_state() != State::Connected {
+        bail!("NATS is away");
+    }
+    Ok(())
 }
 
 pub(crate) async fn settle((subject, ack): (String, PublishAckFuture)) -> Result<(), PublishError> {

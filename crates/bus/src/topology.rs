@@ -14,7 +14,7 @@ use contract::topology::{
     UPLOADS,
 };
 
-use crate::connect;
+use crate::{Server, connect};
 
 /// A stage says every third of this that it is still at work; without word another replica gets the
 /// message.
@@ -62,9 +62,15 @@ impl fmt::Display for Change {
 }
 
 /// Creates and updates; refuses what would lose messages. Idempotent.
-pub async fn apply(url: &str, replicas: usize, dry_run: bool) -> anyhow::Result<Vec<Change>> {
-    let client =
-        async_nats::connect(url).await.with_context(|| format!("connect to NATS at {url}"))?;
+pub async fn apply(
+    server: impl Into<Server>,
+    replicas: usize,
+    dry_run: bool,
+) -> anyhow::Result<Vec<Change>> {
+    let server = server.into();
+    let options = server.login.options().await.context("read the login for NATS")?;
+    let client = options.connect(server.addresses()).await;
+    let client = client.with_context(|| format!("connect to NATS at {}", server.url))?;
     let jetstream = connect::context(&client);
     let mut changes = Vec::new();
     for wanted in streams(replicas) {
@@ -218,6 +224,11 @@ fn difference(found: &stream::Config, wanted: &stream::Config) -> Option<String>
             wanted.allow_message_schedules.to_string(),
         ),
         (
+            "allow_atomic",
+            found.allow_atomic_publish.to_string(),
+            wanted.allow_atomic_publish.to_string(),
+        ),
+        (
             "deduplicates",
             (!found.duplicate_window.is_zero()).to_string(),
             (wanted.sources.is_none()).to_string(),
@@ -288,6 +299,7 @@ fn config(stream: &Stream) -> stream::Config {
         max_age,
         discard,
         allow_message_schedules: stream.schedules,
+        allow_atomic_publish: stream.batches,
         duplicate_window: if stream.deduplicates { DUPLICATE_WINDOW } else { Duration::ZERO },
         // A window of zero means two minutes, except on a stream that sources another: there it
         // means none. So this one sources what never is.

@@ -4,19 +4,20 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "posthouse/v1/mail.proto",
     "posthouse/v1/inbound.proto",
     "posthouse/v1/outbound.proto",
     "posthouse/v1/agent.proto",
     "posthouse/v1/bundle.proto",
+    "posthouse/v1/expectation.proto",
     "posthouse/v1/review.proto",
     "posthouse/v1/webhooks.proto",
 ];
 
 /// The messages that also travel as JSON, those that agents write first.
 const READ_AS_JSON: [&str; 4] = ["SendRequest", "SendBody", "SendAttachment", "SendList"];
-const WRITTEN_AS_JSON: [&str; 18] = [
+const WRITTEN_AS_JSON: [&str; 21] = [
     "Event",
     "InboxEvent",
     "Standing",
@@ -28,6 +29,9 @@ const WRITTEN_AS_JSON: [&str; 18] = [
     "SecurityReason",
     "RecipientResult",
     "EmailError",
+    "Expectation",
+    "ExpectationCandidate",
+    "PassedOver",
     "AutoReply",
     "Hold",
     "HoldReason",
@@ -82,6 +86,16 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.body_differs", "std::ops::Not::not"),
         ("Email.auto_reply", "Option::is_none"),
         ("AutoReply.reason", "String::is_empty"),
+        ("Expectation.in_reply_to", "Option::is_none"),
+        ("Expectation.from_domain", "Option::is_none"),
+        ("Expectation.settled_at", "Option::is_none"),
+        ("Expectation.email_id", "Option::is_none"),
+        ("Expectation.code", "Option::is_none"),
+        ("Expectation.link", "Option::is_none"),
+        ("Expectation.candidates", "Vec::is_empty"),
+        ("Expectation.passed_over", "Option::is_none"),
+        ("ExpectationCandidate.code", "Option::is_none"),
+        ("ExpectationCandidate.link", "Option::is_none"),
         ("Email.hold", "Option::is_none"),
         ("Hold.expires_at", "Option::is_none"),
         ("Hold.decided_at", "Option::is_none"),
@@ -94,6 +108,9 @@ fn generate(out_dir: &Path) -> anyhow::Result<()> {
         ("Email.send_at", "Option::is_none"),
         ("Email.sender_authenticated", "Option::is_none"),
         ("Email.decision", "Option::is_none"),
+        ("Email.attempts", "Option::is_none"),
+        ("Email.set_aside_at", "Option::is_none"),
+        ("Email.set_aside_reason", "Option::is_none"),
         ("EmailSecurity.action", "Option::is_none"),
         ("EmailSecurity.first_contact", "Option::is_none"),
     ] {

@@ -7,6 +7,7 @@ mod base64;
 mod emit;
 mod event_subject;
 mod input;
+mod rights;
 mod submission;
 pub mod topology;
 
@@ -18,6 +19,7 @@ pub use crate::{
     emit::{Emit, Record},
     event_subject::{EVENT_TYPES, EventSubject, Happened, NO_INBOX, event_subject},
     input::{Decoded, Delivered, Input},
+    rights::{Grant, Right, Rights, SendLimits},
     submission::{Submission, claim_prefix, submission_id},
     v1::*,
 };

@@ -85,10 +85,11 @@ impl SendRequest {
     /// The same octets for every request that means the same mail, however its JSON is written.
     ///
     /// `from` does not count: the inbox is named by the subject. Nor does `validateOnly`: a dry run is
-    /// one of the same mail. Nor does when and whence a whole message came.
+    /// one of the same mail. Nor does when and whence a whole message came, nor under which lease.
     pub fn canonical(&self) -> Vec<u8> {
         let content = below_trace(&self.content).to_vec();
-        SendRequest { from: String::new(), validate_only: false, content, ..self.clone() }
+        let (from, lease_id) = (String::new(), String::new());
+        SendRequest { from, lease_id, validate_only: false, content, ..self.clone() }
             .encode_to_vec()
     }
 }

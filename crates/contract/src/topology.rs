@@ -14,6 +14,8 @@ pub struct Stream {
     /// What is published on it at the same moment may come as one `Bundle`. Its consumer has to
     /// know what it handled before: within a bundle nothing is deduplicated.
     pub bundles: bool,
+    /// Many messages at once may be published as an atomic batch.
+    pub batches: bool,
 }
 
 /// How long a stream keeps a message.
@@ -49,6 +51,7 @@ pub const DEAD: Stream = Stream {
     deduplicates: true,
     schedules: false,
     bundles: false,
+    batches: false,
 };
 
 pub const STREAMS: &[Stream] = &[
@@ -60,6 +63,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
         bundles: true,
+        batches: false,
     },
     // Apart from INBOUND, so that each has one consumer, whose ack floor says what can go.
     Stream {
@@ -69,6 +73,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
         bundles: true,
+        batches: false,
     },
     // Apart from SCANNED, so that a replay of a million mails stands in nobody's way.
     Stream {
@@ -78,6 +83,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
         bundles: false,
+        batches: false,
     },
     Stream {
         name: "REVIEWS",
@@ -86,6 +92,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
         bundles: false,
+        batches: false,
     },
     // JetStream deduplicates per stream, not per subject: two agents that chose the same key would
     // lose mail. The ledger compares keys within their inbox.
@@ -96,6 +103,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: false,
         schedules: false,
         bundles: false,
+        batches: false,
     },
     Stream {
         name: "OUTBOUND",
@@ -104,6 +112,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
         bundles: false,
+        batches: false,
     },
     // Each with one consumer, like SCANNED: two syncs less for every mail that goes out. What is handled
     // twice does no harm: the router's work has identities, and the reporter knows what it recorded.
@@ -114,6 +123,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
         bundles: false,
+        batches: false,
     },
     Stream {
         name: "REPORTED",
@@ -122,6 +132,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
         bundles: true,
+        batches: false,
     },
     Stream {
         name: "DUE",
@@ -130,6 +141,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: true,
         bundles: false,
+        batches: false,
     },
     Stream {
         name: EVENTS,
@@ -138,6 +150,7 @@ pub const STREAMS: &[Stream] = &[
         deduplicates: true,
         schedules: false,
         bundles: false,
+        batches: true,
     },
 ];
 

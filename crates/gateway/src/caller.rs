@@ -1,49 +1,87 @@
-//! Who asks: the account behind the token of `Authorization: Bearer`.
+//! Who asks: the account and the token that `gate` let in.
+
+use std::sync::Arc;
 
 use axum::{
-    extract::{FromRef, FromRequestParts},
+    extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use store::{Account, Reader, Writer};
+use contract::Grant;
+use store::{Account, Bearer};
 
-use crate::{problem::Problem, time::now_micros, token};
+use crate::{problem::Problem, revocations::Stay, token};
 
-/// An account's last activity is noted once in this time, in microseconds.
-const TOUCH_EVERY: i64 = 60 * 1_000_000;
+/// Put into the request by `gate`.
+#[derive(Clone)]
+pub(crate) struct Admitted {
+    pub(crate) bearer: Arc<Bearer>,
+    /// Of what may take its time: until when the token counts.
+    pub(crate) stay: Option<Arc<Stay>>,
+}
+
+/// The hash of the token that a request comes with, where another door has seen to it that it does.
+#[derive(Clone)]
+pub(crate) struct KnownToken(pub(crate) String);
 
 /// The account that a request comes from.
 pub(crate) struct Caller(pub(crate) Account);
 
-impl<S> FromRequestParts<S> for Caller
-where
-    S: Sync,
-    Reader: FromRef<S>,
-    Writer: FromRef<S>,
-{
+/// What its token may do.
+pub(crate) struct Allowed(pub(crate) Grant);
+
+/// The token that it comes with, as `posthouse token list` names it.
+pub(crate) struct TokenId(pub(crate) String);
+
+/// Until when the token counts.
+pub(crate) struct Staying(pub(crate) Arc<Stay>);
+
+/// An operation that `operations` says needs no token must not ask who is there.
+fn admitted(parts: &Parts) -> Result<&Admitted, Problem> {
+    parts.extensions.get().ok_or_else(|| {
+        Problem::internal(anyhow::anyhow!("this operation was let in without a token"))
+    })
+}
+
+impl<S: Sync> FromRequestParts<S> for Admitted {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Caller, Problem> {
-        let token = bearer(&parts.headers)?;
-        let account = Reader::from_ref(state).account_by_token(&token::hash(token)).await?;
-        let account = account.ok_or_else(|| Problem::authentication("the token is not valid"))?;
-        touch(&Writer::from_ref(state), &account).await;
-        Ok(Caller(account))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Admitted, Problem> {
+        admitted(parts).cloned()
     }
 }
 
-/// The token that a request comes with, as `posthouse token list` names it. `Caller` says whether it is
-/// valid.
-pub(crate) struct TokenId(pub(crate) String);
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
 
-/// So much of its hash names a token.
-const TOKEN_ID: usize = 12;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Problem> {
+        Ok(Caller(admitted(parts)?.bearer.account.clone()))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Allowed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Allowed, Problem> {
+        Ok(Allowed(admitted(parts)?.bearer.token.grant.clone()))
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for TokenId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<TokenId, Problem> {
-        let hash = token::hash(bearer(&parts.headers)?);
-        Ok(TokenId(hash.chars().take(TOKEN_ID).collect()))
+        Ok(TokenId(admitted(parts)?.bearer.token.id().to_owned()))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Staying {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Staying, Problem> {
+        let stay = admitted(parts)?.stay.clone();
+        stay.map(Staying).ok_or_else(|| {
+            Problem::internal(anyhow::anyhow!("this operation is not one that may take its time"))
+        })
     }
 }
 
@@ -52,26 +90,17 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let field = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
     match field.and_then(|it| it.split_once(' ')) {
         // RFC 9110 section 11.1: the scheme's case makes no difference.
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            let token = token.trim();
-            if token.is_empty() || token.len() > token::MAX_LENGTH {
-                return Err(Problem::authentication("the token is not valid"));
-            }
-            Ok(token)
-        }
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => checked(token.trim()),
         _ => Err(Problem::authentication(missing)),
     }
 }
 
-/// No request fails because its moment could not be noted.
-async fn touch(writer: &Writer, account: &Account) {
-    if now_micros() - account.last_active_at < TOUCH_EVERY {
-        return;
+/// What may be a token, as far as that can be seen without looking it up.
+pub(crate) fn checked(token: &str) -> Result<&str, Problem> {
+    if token.is_empty() || token.len() > token::MAX_LENGTH {
+        return Err(Problem::authentication("the token is not valid"));
     }
-    if let Err(err) = writer.touch_account(&account.id).await {
-        let err = anyhow::Error::from(err);
-        tracing::warn!(account.id, "note the account's activity: {err:#}");
-    }
+    Ok(token)
 }
 
 #[cfg(test)]

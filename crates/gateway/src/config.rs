@@ -10,6 +10,8 @@ use axum::http::Uri;
 use serde::Deserialize;
 use service::{Configuration, LogFormat};
 
+use crate::nats::AgentLogins;
+
 /// The settings of `posthouse-gateway`, each with its default.
 #[derive(Clone, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -71,6 +73,10 @@ pub struct Config {
     pub allow_private_webhooks: bool,
     /// The NATS server.
     pub nats: String,
+    /// How to log in at NATS; not at all if it asks nobody.
+    pub nats_login: bus::Login,
+    /// Agents log in at NATS with their tokens.
+    pub agent_logins: AgentLogins,
     /// The database, `sqlite:` or `postgres:`.
     pub database: String,
     /// Where /healthz, /readyz and /metrics are served.
@@ -105,6 +111,8 @@ impl Default for Config {
             slow_client_seconds: 10,
             allow_private_webhooks: false,
             nats: "nats://127.0.0.1:4222".to_owned(),
+            nats_login: bus::Login::default(),
+            agent_logins: AgentLogins::default(),
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             admin: None,
             log: LogFormat::Human,
@@ -122,6 +130,8 @@ impl Configuration for Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.nats_login.check()?;
+        self.agent_logins.check()?;
         self.check_domains()?;
         if let Some(url) = &self.public_url
             && !is_base_url(url)
@@ -232,7 +242,7 @@ mod tests {
                 .any(|it| it.trim_start_matches("# ").starts_with(&format!("{key} = ")));
             assert!(is_there, "{key} is not in the sample file");
         }
-        assert_eq!(count, 26, "{err}");
+        assert_eq!(count, 28, "{err}");
     }
 
     #[test]

@@ -10,16 +10,18 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::{
     IntoResponses, Modify, OpenApi, ToSchema,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 use crate::{
-    accounts, attachments, audit, canaries, deliveries, domains, emails, events, extraction,
-    gateway::Gateway, holds, inboxes, labels, outbound_allow, outbound_policy, outbox, policy,
-    poll, problem::ProblemBody, quarantine, replies, reputation, resolve, reviews, safe, search,
-    send, senders, suppressions, threads, unsubscribe, uploads, verdicts, webhooks,
+    accounts, attachments, audit, canaries, claims, deliveries, domains, emails, events,
+    expectations, extraction, gateway::Gateway, holds, inboxes, labels, leases, outbound_allow,
+    outbound_policy, outbox, policy, poll, problem::ProblemBody, quarantine, replies, reputation,
+    resolve, reviews, safe, search, send, senders, suppressions, threads, unsubscribe, uploads,
+    verdicts, webhooks, work,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -42,31 +44,31 @@ pub(crate) struct Health {
 pub(crate) enum Errors {
     /// The request is malformed, or a parameter has a value that is not accepted
     #[response(status = 400)]
-    Invalid(#[to_schema] ProblemBody<'static>),
+    Invalid(ProblemBody<'static>),
     /// The token is missing or not valid
     #[response(status = 401)]
-    Unauthorized(#[to_schema] ProblemBody<'static>),
-    /// The account's tier does not allow it
+    Unauthorized(ProblemBody<'static>),
+    /// The account's tier does not allow it, or the token has not the right that it needs
     #[response(status = 403)]
-    Tier(#[to_schema] ProblemBody<'static>),
+    Tier(ProblemBody<'static>),
     /// There is no such thing, or it is another account's
     #[response(status = 404)]
-    NotFound(#[to_schema] ProblemBody<'static>),
+    NotFound(ProblemBody<'static>),
     /// The address or the domain is taken
     #[response(status = 409)]
-    Collision(#[to_schema] ProblemBody<'static>),
+    Collision(ProblemBody<'static>),
     /// The body is too large
     #[response(status = 413)]
-    TooLarge(#[to_schema] ProblemBody<'static>),
+    TooLarge(ProblemBody<'static>),
     /// The request is well-formed, but not to be honoured; `error` says why
     #[response(status = 422)]
-    Unprocessable(#[to_schema] ProblemBody<'static>),
+    Unprocessable(ProblemBody<'static>),
     /// Too much at once; `Retry-After` says when again
     #[response(status = 429)]
-    Limited(#[to_schema] ProblemBody<'static>),
+    Limited(ProblemBody<'static>),
     /// NATS or the database is away, or the stream is full; `Retry-After` says when again
     #[response(status = 503)]
-    Unavailable(#[to_schema] ProblemBody<'static>),
+    Unavailable(ProblemBody<'static>),
 }
 
 #[derive(OpenApi)]
@@ -83,8 +85,10 @@ pub(crate) enum Errors {
         (name = "domains", description = "Domains that accounts bring with them"),
         (name = "emails", description = "Mail received and sent"),
         (name = "events", description = "What happens, as it happens and afterwards"),
+        (name = "expectations", description = "Mail that is waited for"),
         (name = "webhooks", description = "Events pushed to a URL"),
         (name = "policy", description = "What is done with received mail, and what was decided on it"),
+        (name = "work", description = "Mail for several workers on one inbox"),
         (name = "threads", description = "Conversations"),
         (name = "holds", description = "Mail that somebody has to approve before it goes"),
         (name = "suppressions", description = "Addresses that get no mail"),
@@ -100,6 +104,7 @@ pub(crate) enum Errors {
         safe::of_inbox, safe::of_email, extraction::extract, extraction::extraction,
         labels::list, labels::update, labels::batch,
         events::events,
+        expectations::expect, expectations::list, expectations::look, expectations::cancel,
         attachments::url, attachments::fetch,
         deliveries::of_email, deliveries::of_inbox,
         threads::list, threads::read,
@@ -117,6 +122,8 @@ pub(crate) enum Errors {
         suppressions::list, suppressions::add, suppressions::read, suppressions::lift,
         unsubscribe::show, unsubscribe::leave, uploads::upload,
         verdicts::list,
+        claims::claim, leases::read, leases::ack, leases::nak, leases::extend,
+        work::look, work::set, work::set_aside, work::requeue,
         webhooks::create, webhooks::list, webhooks::read, webhooks::change, webhooks::delete,
         webhooks::rotate, webhooks::ping, webhooks::redeliver, webhooks::attempts,
         health, describe,
@@ -140,6 +147,33 @@ impl Modify for Token {
     }
 }
 
+/// What `/openapi.json` answers with, and what else is made of it.
+pub fn description() -> Value {
+    let mut description =
+        serde_json::to_value(Description::openapi()).expect("strings become JSON");
+    drop_foreign_defaults(&mut description);
+    description
+}
+
+/// utoipa derives a default from the type in Rust: of octets, which are a string in JSON, it is a list. That of an
+/// object says nothing, and generators take it for something else.
+fn drop_foreign_defaults(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(drop_foreign_defaults),
+        Value::Object(fields) => {
+            let is_foreign = fields.get("default").is_some_and(|default| {
+                (default.is_array() && fields.get("type").is_some_and(|it| it == "string"))
+                    || (default.is_object() && fields.contains_key("$ref"))
+            });
+            if is_foreign {
+                fields.remove("default");
+            }
+            fields.values_mut().for_each(drop_foreign_defaults);
+        }
+        _ => (),
+    }
+}
+
 /// The process answers
 #[utoipa::path(
     get, path = "/health", operation_id = "health", tag = "service", security(()),
@@ -157,14 +191,12 @@ pub(crate) async fn health() -> Json<Health> {
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "describe", tag = "service", security(()),
     responses(
-        (status = 200, description = "OpenAPI 3.1", body = serde_json::Value),
+        (status = 200, description = "OpenAPI 3.1", body = Value),
         (status = "4XX", description = "The request is malformed", body = ProblemBody)
     )
 )]
 pub(crate) async fn describe() -> Response {
-    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| {
-        serde_json::to_vec(&Description::openapi()).expect("strings become JSON").into()
-    });
+    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| description().to_string().into());
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
 }
 
@@ -172,9 +204,28 @@ pub(crate) async fn describe() -> Response {
 mod tests {
     use super::*;
 
+    /// What the SDKs are made of. Operations that came since are no mistake; `api` has them untyped.
+    #[test]
+    fn the_sdks_ask_for_nothing_that_is_not_there() {
+        let known = include_str!("../../../sdk/openapi.json");
+        let known: Value = serde_json::from_str(known).expect("JSON");
+        let actual = description();
+        let mut missing = Vec::new();
+        for (path, item) in known["paths"].as_object().expect("paths") {
+            let methods = item.as_object().expect("operations").keys();
+            missing.extend(methods.filter(|it| actual["paths"][path][it].is_null()));
+        }
+        for (name, schema) in known["components"]["schemas"].as_object().expect("schemas") {
+            let there = &actual["components"]["schemas"][name]["properties"];
+            let properties = schema["properties"].as_object().into_iter().flat_map(|it| it.keys());
+            missing.extend(properties.filter(|it| there[it].is_null()));
+        }
+        assert!(missing.is_empty(), "run `just sdk` and commit what it makes: {missing:?}");
+    }
+
     #[test]
     fn every_operation_is_described_once_and_can_fail() {
-        let openapi = serde_json::to_value(Description::openapi()).expect("JSON");
+        let openapi = description();
         assert!(openapi["openapi"].as_str().is_some_and(|it| it.starts_with("3.1")));
         let mut ids = Vec::new();
         for (path, item) in openapi["paths"].as_object().expect("paths") {
@@ -188,6 +239,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (88, 88));
+        assert_eq!((ids.len(), count), (101, 101));
     }
 }

@@ -53,13 +53,36 @@ pub(crate) fn routes() -> Router<Gateway> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EventPage {
     /// Oldest first; each with the `cursor` behind it.
-    #[schema(value_type = Vec<contract::Event>)]
+    #[schema(value_type = Vec<ShownEvent>)]
     data: Vec<Value>,
     /// Goes on behind all of them. Newer than the last event's where nothing of what came later fits, so
     /// that it stays good for longer.
     cursor: String,
     /// There is more now: ask again at once.
     has_more: bool,
+}
+
+/// Something that happened.
+#[derive(ToSchema)]
+#[schema(as = ReadEvent, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a description: events are passed on as they are stored")]
+struct ShownEvent {
+    /// The same for every copy of one occurrence.
+    #[schema(example = "evt_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
+    event_id: String,
+    /// What happened.
+    #[schema(example = "email.received")]
+    event: String,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    account_id: String,
+    /// Empty if it is about no inbox.
+    inbox_id: String,
+    /// What it happened to, as REST shows it; an email without its body.
+    #[schema(value_type = Object)]
+    data: Value,
+    /// Goes on behind this event.
+    cursor: String,
 }
 
 /// What reading events touches.

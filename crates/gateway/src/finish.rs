@@ -39,7 +39,7 @@ pub(crate) async fn finish(
 }
 
 /// Gives the answer its request's identifier, and an error its form.
-fn identify(mut response: Response) -> Response {
+pub(crate) fn identify(mut response: Response) -> Response {
     let id = format!("req_{}", Uuid::now_v7().simple());
     if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
         log(&problem, &id);

@@ -8,12 +8,13 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, audit, canaries, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, claims, deliveries, documentation,
     domain_check::Checker,
-    domains, emails, events, extraction,
+    domains, emails, events, expectations, extraction,
     finish::finish,
-    holds, inboxes, labels,
+    gate, holds, inboxes, labels, leases,
     links::Links,
+    mcp,
     metrics::Metrics,
     octets::BodyLimits,
     outbound_allow, outbound_policy, outbox,
@@ -23,7 +24,9 @@ use crate::{
     quarantine,
     reading::Readings,
     repeats::Repeats,
-    replies, reputation, resolve, reviews, safe, search, send, senders,
+    replies, reputation, resolve, reviews,
+    revocations::Revocations,
+    safe, search, send, senders,
     signups::{Signups, TrustedProxies},
     sockets::Sockets,
     suppressions,
@@ -33,7 +36,7 @@ use crate::{
     unsubscribe, uploads, verdicts,
     waiters::Waiters,
     webhooks::{self, Targets},
-    websocket,
+    websocket, work,
 };
 
 /// Told to stop: requests that are held are answered.
@@ -59,6 +62,7 @@ pub(crate) struct Gateway {
     sockets: Sockets,
     repeats: Repeats,
     readings: Readings,
+    revocations: Revocations,
     metrics: Metrics,
     tiers: Tiers,
     domains: Domains,
@@ -102,6 +106,7 @@ impl Gateway {
             targets,
             waiters: Waiters::new(metrics.waiters.clone()),
             repeats: Repeats::default(),
+            revocations: Revocations::default(),
             metrics,
             tiers: Tiers::new(config),
             domains: Domains(config.domains.clone().into()),
@@ -128,13 +133,34 @@ impl Gateway {
         (self.tail.clone(), self.sockets.clone())
     }
 
+    /// Those who are here with tokens that may be revoked.
+    pub(crate) fn revocations(&self) -> Revocations {
+        self.revocations.clone()
+    }
+
     pub(crate) fn router(self) -> Router {
+        let api = self.guarded(Gateway::api());
+        let mcp = self.guarded(mcp::routes(api.clone(), &self.public_url));
+        api.merge(mcp)
+    }
+
+    /// Nothing gets past the gate, and every answer is finished.
+    fn guarded(&self, routes: Router<Gateway>) -> Router {
+        routes
+            .layer(from_fn_with_state(gate::Gate::from_ref(self), gate::admit))
+            .layer(from_fn_with_state(self.metrics.clone(), finish))
+            .with_state(self.clone())
+    }
+
+    /// All but `/mcp`, which is made of it.
+    fn api() -> Router<Gateway> {
         Router::new()
             .merge(accounts::routes())
             .merge(inboxes::routes())
             .merge(domains::routes())
             .merge(emails::routes())
             .merge(events::routes())
+            .merge(expectations::routes())
             .merge(extraction::routes())
             .merge(labels::routes())
             .merge(safe::routes())
@@ -150,6 +176,9 @@ impl Gateway {
             .merge(outbound_policy::routes())
             .merge(outbound_allow::routes())
             .merge(canaries::routes())
+            .merge(claims::routes())
+            .merge(leases::routes())
+            .merge(work::routes())
             .merge(suppressions::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
@@ -166,13 +195,6 @@ impl Gateway {
             .merge(documentation::routes())
             .route("/health", get(documentation::health))
             .fallback(async || Problem::not_found("there is no such path"))
-            .method_not_allowed_fallback(async || {
-                Problem::method_not_allowed(
-                    "the path is right, the method is not: see the Allow field",
-                )
-            })
-            .layer(from_fn_with_state(self.metrics.clone(), finish))
-            .with_state(self)
     }
 }
 

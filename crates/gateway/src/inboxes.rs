@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    caller::Caller,
+    caller::{Allowed, Caller},
     documentation::{Empty, Errors},
     gateway::{Domains, Gateway},
     local_part,
@@ -92,7 +92,7 @@ pub(crate) async fn active(
     inbox.filter(|it| it.is_active).ok_or_else(|| unknown(inbox_id))
 }
 
-fn unknown(inbox_id: &str) -> Problem {
+pub(crate) fn unknown(inbox_id: &str) -> Problem {
     Problem::not_found(format!("you have no inbox {inbox_id:?}"))
 }
 
@@ -268,10 +268,12 @@ fn display_name(asked: Option<String>) -> Result<Option<String>, Problem> {
 )]
 pub(crate) async fn list(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     State(reader): State<Reader>,
 ) -> Result<Json<Inboxes>, Problem> {
     let inboxes = reader.inboxes(&account.id).await?;
-    Ok(Json(Inboxes { data: inboxes.into_iter().map(Inbox::from).collect() }))
+    let seen = inboxes.into_iter().filter(|it| grant.sees_inbox(&it.id));
+    Ok(Json(Inboxes { data: seen.map(Inbox::from).collect() }))
 }
 
 /// One inbox

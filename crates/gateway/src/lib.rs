@@ -1,14 +1,15 @@
-//! The REST API, as the client libraries of the contract expect it.
+//! The REST API, as the client libraries of the contract expect it, and the tools for language models on top of it.
 //!
 //! It reads what storage wrote, and hands what is to be sent to the subject that agents on NATS
 //! publish to. It never speaks SMTP, and it writes nothing of mail to the database: only accounts,
-//! tokens, inboxes, domains, policies, lists of senders, and what agents note of their mail.
+//! tokens, inboxes, domains, policies, lists of senders, expectations, and what agents note of their mail.
 
 mod accounts;
 mod attachments;
 mod audit;
 mod caller;
 mod canaries;
+mod claims;
 mod config;
 mod deliveries;
 mod dns_records;
@@ -18,17 +19,23 @@ mod domains;
 mod emails;
 mod event_cursor;
 mod events;
+mod expectations;
 mod extraction;
 mod finish;
+mod gate;
 mod gateway;
 mod happening;
 mod holds;
 mod inboxes;
 mod labels;
+mod leases;
 mod links;
 mod local_part;
+mod mcp;
 mod metrics;
+mod nats;
 mod octets;
+mod operations;
 mod outbound_allow;
 mod outbound_policy;
 mod outbox;
@@ -45,6 +52,7 @@ mod reputation;
 mod resolve;
 mod resolver;
 mod reviews;
+mod revocations;
 mod safe;
 mod search;
 mod selection;
@@ -66,6 +74,7 @@ mod verdicts;
 mod waiters;
 mod webhooks;
 mod websocket;
+mod work;
 mod zone_file;
 
 use std::sync::Arc;
@@ -76,12 +85,13 @@ use service::Process;
 use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
-pub use crate::config::Config;
+pub use crate::{config::Config, documentation::description, nats::AgentLogins};
 use crate::{
     domain_check::Checker,
     gateway::{Gateway, Parts},
     links::Links,
     metrics::Metrics,
+    nats::Door,
     webhooks::Targets,
 };
 
@@ -134,13 +144,21 @@ async fn serve_with(
         targets,
         vault,
         checker: checker.clone(),
-        metrics,
+        metrics: metrics.clone(),
         stop: stop.clone(),
     };
     let gateway = Gateway::new(&config, store.clone(), bus.clone(), parts);
     let waiters = gateway.waiters().clone();
     let (tail, sockets) = gateway.live();
+    let revocations = gateway.revocations();
     let router = gateway.router();
+    let door =
+        Door::open(&config, store.reader.clone(), router.clone(), &metrics, &process).await?;
+    let at_nats = async {
+        if let Some(door) = &door {
+            door.serve(&stop).await;
+        }
+    };
     tokio::join!(
         start::announce_domains(&bus, &config.domains, &stop),
         checker.run(&stop),
@@ -148,6 +166,8 @@ async fn serve_with(
         waiters.follow(&bus, &stop),
         tail.follow(&stop),
         sockets.keep(&stop),
+        at_nats,
+        revocations.follow(&store.reader, &stop),
         server::serve(&listener, router, max_connections, &stop),
     );
     store.close().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::{Method, StatusCode};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
 use service::Process;
 
 /// The metrics of the gateway. Cloning shares them.
@@ -15,6 +15,9 @@ pub(crate) struct Metrics {
     pub(crate) waiters: IntGauge,
     pub(crate) readers: IntGauge,
     pub(crate) websockets: IntGauge,
+    leases: IntCounterVec,
+    pub(crate) nats_logins: IntCounterVec,
+    pub(crate) nats_kicks: IntCounter,
 }
 
 impl Metrics {
@@ -40,6 +43,24 @@ impl Metrics {
                 "Clients that wait for events, by whatever door.",
             )?,
             websockets: IntGauge::new("mail_gateway_websockets", "WebSockets that are open.")?,
+            nats_logins: IntCounterVec::new(
+                Opts::new(
+                    "mail_gateway_nats_logins_total",
+                    "Logins at NATS, by what was answered.",
+                ),
+                &["outcome"],
+            )?,
+            nats_kicks: IntCounter::new(
+                "mail_gateway_nats_kicks_total",
+                "Connections at NATS ended because their token was revoked.",
+            )?,
+            leases: IntCounterVec::new(
+                Opts::new(
+                    "mail_gateway_leases_total",
+                    "What became of leases here: claimed, acked, nacked, extended, lost, expired, set_aside.",
+                ),
+                &["event"],
+            )?,
         };
         let registry = process.metrics.registry("gateway")?;
         registry.register(Box::new(metrics.requests.clone())).context("register metrics")?;
@@ -47,7 +68,14 @@ impl Metrics {
         registry.register(Box::new(metrics.waiters.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.readers.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.websockets.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.nats_logins.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.nats_kicks.clone())).context("register metrics")?;
+        registry.register(Box::new(metrics.leases.clone())).context("register metrics")?;
         Ok(metrics)
+    }
+
+    pub(crate) fn leases(&self, event: &str, count: u64) {
+        self.leases.with_label_values(&[event]).inc_by(count);
     }
 
     /// `route` is the pattern that matched, if one did.

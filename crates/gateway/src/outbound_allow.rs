@@ -68,6 +68,7 @@ impl From<Allowance> for Rule {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = AllowRules)]
 pub(crate) struct Rules {
     data: Vec<Rule>,
 }
@@ -118,6 +119,9 @@ pub(crate) async fn list(
     State(reader): State<Reader>,
 ) -> Result<Json<Rules>, Problem> {
     let inbox_id = params.text("inboxId");
+    if let Some(inbox_id) = &inbox_id {
+        inboxes::active(&reader, &account.id, inbox_id).await?;
+    }
     let rules = reader.allowances(&account.id, inbox_id.as_deref()).await?;
     Ok(Json(Rules { data: rules.into_iter().map(Rule::from).collect() }))
 }

@@ -23,6 +23,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 /// What is left out, or null, is what the account says, or else the default.
 #[derive(Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schema(as = OutboundRules)]
 pub(crate) struct Rules {
     /// Keys, tokens, private keys, passwords, card numbers.
     secrets: Option<Action>,
@@ -44,6 +45,7 @@ pub(crate) struct Rules {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = OutboundAction)]
 enum Action {
     /// The mail waits for a decision.
     Hold,
@@ -56,12 +58,14 @@ enum Action {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = OutboundApproval)]
 enum Approval {
     Always,
     Never,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = OutboundPolicy)]
 pub(crate) struct Policy {
     /// What was said here.
     rules: Rules,

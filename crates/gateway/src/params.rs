@@ -4,7 +4,7 @@ use std::{collections::HashMap, convert::Infallible};
 
 use axum::{
     extract::{FromRequestParts, Query},
-    http::request::Parts,
+    http::{Uri, request::Parts},
 };
 
 use crate::{problem::Problem, time::parse_rfc3339};
@@ -19,13 +19,17 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params, Problem> {
-        let Query(params) = Query::try_from_uri(&parts.uri)
-            .map_err(|err| Problem::invalid_request(format!("query: {err}")))?;
-        Ok(Params(params))
+        Params::of(&parts.uri)
     }
 }
 
 impl Params {
+    pub(crate) fn of(uri: &Uri) -> Result<Params, Problem> {
+        let Query(params) = Query::try_from_uri(uri)
+            .map_err(|err| Problem::invalid_request(format!("query: {err}")))?;
+        Ok(Params(params))
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).filter(|it| !it.is_empty()).cloned()
     }

@@ -67,9 +67,14 @@ impl Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "authentication_error", message)
     }
 
-    /// The only 403: clients take every one of them for this.
+    /// The account would have to be another; clients take every 403 for this.
     pub(crate) fn insufficient_tier(message: impl fmt::Display) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, "insufficient_tier", message)
+    }
+
+    /// The account may, its token may not.
+    pub(crate) fn insufficient_scope(message: impl fmt::Display) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", message)
     }
 
     /// Also for what belongs to another account.
@@ -109,6 +114,15 @@ impl Problem {
     pub(crate) fn payload_too_large(limit: usize) -> Problem {
         let message = format!("the request's body has more than the {limit} octets that are taken");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
+    }
+
+    /// The answer, not the request.
+    pub(crate) fn answer_too_large(limit: usize) -> Problem {
+        let message = format!(
+            "the answer has more than the {limit} octets that a message on NATS can have: ask for \
+             fewer at once, or over HTTP"
+        );
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large", message)
     }
 
     /// Well-formed, but not to be honoured.
@@ -185,6 +199,7 @@ impl From<contract::Rejection> for Problem {
     fn from(rejection: contract::Rejection) -> Problem {
         match rejection.code.as_str() {
             "insufficient_tier" => Problem::insufficient_tier(rejection.message),
+            store::LEASE_LOST => Problem::conflict(rejection.code, rejection.message),
             store::RATE_LIMITED => {
                 Problem::rate_limited(rejection.message, seconds_to_midnight(now_micros()))
             }

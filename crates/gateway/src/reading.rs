@@ -91,6 +91,20 @@ pub(crate) struct ReadEmail {
     truncated: bool,
 }
 
+impl ReadEmail {
+    /// Octets of what may be long.
+    pub(crate) fn text_size(&self) -> usize {
+        self.text.len() * 2 + self.reply_text.len() + self.html.as_ref().map_or(0, String::len)
+    }
+
+    /// Where there is no room for it.
+    pub(crate) fn without_text(self) -> ReadEmail {
+        let email = Email { body: None, ..self.email };
+        let (text, reply_text) = (String::new(), String::new());
+        ReadEmail { email, text, reply_text, html: None, truncated: true, ..self }
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReadLink {

@@ -52,6 +52,8 @@ pub(crate) struct Reply {
     automatic: String,
     /// Answer although `autoReply` of the email says that machines should not.
     allow_auto_reply: bool,
+    /// Of the email: the answer acks it, or does not go out.
+    lease_id: String,
 }
 
 /// Who gets an email passed on, and what is added to it.
@@ -78,6 +80,8 @@ pub(crate) struct Forward {
     notify: Vec<String>,
     automatic: String,
     list: Option<SendList>,
+    /// Of the email: passing it on acks it, or does not happen.
+    lease_id: String,
 }
 
 /// An email that is answered or passed on.
@@ -194,6 +198,7 @@ async fn submit(
         Ok::<_, Problem>((Request::of(&request)?, octets))
     });
     let (request, octets) = made.await.map_err(Problem::internal)??;
+    submitter.check_lease_is_on(email_id, &inbox, &request).await?;
     submitter.send(&account, &inbox, key, &request, octets.into()).await
 }
 
@@ -237,6 +242,7 @@ fn answer(original: Original, more: Reply, everybody: bool) -> Result<SendReques
         automatic: automatic.to_owned(),
         allow_auto_reply: more.allow_auto_reply,
         notify: more.notify,
+        lease_id: more.lease_id,
         ..SendRequest::default()
     };
     // Not every mail has a Message-ID that the request could name it by.
@@ -280,6 +286,7 @@ fn passed_on(original: Original, forward: Forward) -> Result<SendRequest, Proble
         automatic: forward.automatic,
         list: forward.list,
         forwards: email_id,
+        lease_id: forward.lease_id,
         ..SendRequest::default()
     })
 }

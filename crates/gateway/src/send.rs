@@ -151,6 +151,8 @@ pub(crate) struct Request {
     recipients: Vec<String>,
     /// Later than now.
     send_at: Option<i64>,
+    /// On the received mail that this one deals with.
+    lease_id: Option<String>,
     wishes: Wishes,
 }
 
@@ -167,6 +169,7 @@ impl Request {
             validate_only: request.validate_only,
             recipients,
             send_at: Timing::of(request, now).send_at,
+            lease_id: Some(request.lease_id.clone()).filter(|it| !it.is_empty()),
         })
     }
 
@@ -204,8 +207,12 @@ impl Submitter {
         request: &Request,
         octets: Bytes,
     ) -> Result<Json<Answer>, Problem> {
+        // A lease is good for one mail, so it is a key.
+        let key = key.or_else(|| request.lease_id.clone());
         let key = key.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
-        if let Some(first) = self.reader.ledger_entry(&inbox.id, &key).await? {
+        let first = self.reader.ledger_entry(&inbox.id, &key).await?;
+        self.check_lease(inbox, request, first.as_ref()).await?;
+        if let Some(first) = first {
             return answer(first, request.status(), &request.digest);
         }
         if let Some(refusal) = self.reader.standing(inbox).await?.refusal(&inbox.id) {
@@ -285,17 +292,69 @@ impl Submitter {
         let end = Instant::now() + LEDGER_WAIT;
         loop {
             let is_over = timeout_at(end, waiter.woken()).await.is_err();
+            // First: what is accepted under a lease is in the ledger when the lease has ended.
+            let lost = self.ended_lease(inbox, request).await;
             // From here on the request is safe: whatever the database says, it will be sent.
-            match self.reader.ledger_entry(&inbox.id, key).await {
-                Ok(Some(entry)) => return answer(entry, request.status(), &request.digest),
-                Ok(None) if !is_over => (),
-                Ok(None) | Err(_) => {
+            match (self.reader.ledger_entry(&inbox.id, key).await, lost) {
+                (Ok(entry), Some(lost)) if !is_under_its_lease(entry.as_ref(), request) => {
+                    return Err(lost.into());
+                }
+                (Ok(Some(entry)), _) => return answer(entry, request.status(), &request.digest),
+                (Ok(None), _) if !is_over => (),
+                (Ok(None) | Err(_), _) => {
                     let status = request.status().to_owned();
                     return Ok(Json(Answer::Sent(Sent { id, status, body_differs: false })));
                 }
             }
         }
     }
+}
+
+impl Submitter {
+    /// Refuses a lease on another email than the one that is answered or passed on.
+    pub(crate) async fn check_lease_is_on(
+        &self,
+        email_id: &str,
+        inbox: &Inbox,
+        request: &Request,
+    ) -> Result<(), Problem> {
+        let Some(lease_id) = &request.lease_id else { return Ok(()) };
+        let lease = self.reader.lease(&inbox.account_id, lease_id).await?;
+        match lease.filter(|it| it.email_id != email_id) {
+            Some(other) => Err(Problem::unprocessable(
+                "invalid_request",
+                format!("leaseId: this lease is on email {}", other.email_id),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a request under a lost lease, unless it is the very one that was accepted under it.
+    async fn check_lease(
+        &self,
+        inbox: &Inbox,
+        request: &Request,
+        first: Option<&LedgerEntry>,
+    ) -> Result<(), Problem> {
+        let Some(lease_id) = &request.lease_id else { return Ok(()) };
+        if is_under_its_lease(first, request) {
+            return Ok(());
+        }
+        let lost = self.reader.lost_lease(&inbox.account_id, &inbox.id, lease_id).await?;
+        lost.map_or(Ok(()), |it| Err(it.into()))
+    }
+
+    /// Why nothing comes of a request any more that the ledger has not accepted: its lease has ended.
+    async fn ended_lease(&self, inbox: &Inbox, request: &Request) -> Option<Rejection> {
+        let lease_id = request.lease_id.as_ref()?;
+        let lease = self.reader.lease(&inbox.account_id, lease_id).await.ok().flatten()?;
+        lease.ended_at.and_then(|_| lease.lost())
+    }
+}
+
+/// What was entered came under the lease of this request.
+fn is_under_its_lease(entry: Option<&LedgerEntry>, request: &Request) -> bool {
+    entry.is_some_and(|it| it.lease_id == request.lease_id)
 }
 
 /// `digest` is that of the request that is answered.
@@ -339,6 +398,7 @@ mod tests {
             rejection,
             requested_at: 0,
             hold: None,
+            lease_id: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use bus::Bus;
+use bus::{Bus, Server};
 use service::Process;
 use store::{Reader, Schema, Store};
 use tokio::{net::TcpListener, time::timeout};
@@ -55,7 +55,8 @@ pub(crate) async fn wait(
 }
 
 async fn connect(config: &Config, process: &Process) -> anyhow::Result<Option<(Store, Bus)>> {
-    let bus = Bus::connect(&config.nats, "gateway", process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "gateway", process).await?;
     let opened = Store::wait(&config.database, Schema::Await, "gateway", process).await;
     Ok(opened.context("open the database")?.map(|store| (store, bus)))
 }

@@ -10,9 +10,14 @@ pub(crate) const MAX_LENGTH: usize = 128;
 
 /// A new token: 256 random bits, in 43 characters.
 pub fn generate() -> Result<String, aws_lc_rs::error::Unspecified> {
+    Ok(format!("{PREFIX}{}", random()?))
+}
+
+/// 256 random bits, in 43 characters.
+pub fn random() -> Result<String, aws_lc_rs::error::Unspecified> {
     let mut secret = [0; 32];
     rand::fill(&mut secret)?;
-    Ok(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&secret)))
+    Ok(BASE64URL_NOPAD.encode(&secret))
 }
 
 /// What the database and the directory know of a token.

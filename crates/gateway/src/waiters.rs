@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use bus::{Bus, Feed};
-use contract::{Email, Event};
+use bus::{Bus, Feed, Told};
+use contract::Email;
 use prometheus::IntGauge;
 use tokio::{
     sync::{oneshot, watch},
@@ -24,6 +24,11 @@ pub(crate) struct Waiters {
     waiting: Arc<Mutex<HashMap<String, watch::Sender<()>>>>,
     rehearsals: Arc<Mutex<HashMap<String, oneshot::Sender<Email>>>>,
     gauge: IntGauge,
+}
+
+/// What who waits for work of an inbox waits for.
+pub(crate) fn work_of(inbox_id: &str) -> String {
+    format!("work/{inbox_id}")
 }
 
 /// Waits for one inbox or email, named by its identifier. Dropping it is leaving, as when the client
@@ -103,17 +108,27 @@ impl Waiters {
         }
     }
 
-    fn wake_for(&self, event: &Event) {
-        match event.event.as_str() {
-            "email.received" => self.wake(&event.inbox_id),
+    fn wake_for(&self, told: &Told) {
+        let email = || told.event()?.data;
+        let inbox_id = &told.subject.inbox_id;
+        match told.subject.event.as_str() {
+            "email.received" => {
+                self.wake(inbox_id);
+                self.wake(&work_of(inbox_id));
+            }
+            "email.set_aside" => self.wake(&work_of(inbox_id)),
             "email.queued" | "email.rejected" | "email.sent" | "email.deferred"
             | "email.released" | "email.refused" => {
-                if let Some(email) = &event.data {
+                if let Some(email) = email() {
                     self.wake(&email.id);
-                    self.say(email);
+                    self.say(&email);
+                }
+                if told.subject.event == "email.queued" {
+                    // It may have been sent under a lease, which is over then.
+                    self.wake(&work_of(inbox_id));
                 }
             }
-            "email.validated" => event.data.iter().for_each(|it| self.say(it)),
+            "email.validated" => email().iter().for_each(|it| self.say(it)),
             _ => (),
         }
     }
@@ -142,7 +157,7 @@ impl Waiters {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 event = feed.next() => match event {
-                    Some(event) => self.wake_for(&event),
+                    Some(told) => self.wake_for(&told),
                     None => return,
                 },
                 _ = tick.tick() => {
@@ -242,18 +257,22 @@ mod tests {
     #[tokio::test]
     async fn an_event_wakes_those_it_concerns() {
         let waiters = waiters();
-        let event = |event: &str| Event {
-            event: event.to_owned(),
-            inbox_id: "ibx_1".to_owned(),
-            data: Some(contract::Email { id: "eml_1".to_owned(), ..Default::default() }),
-            ..Default::default()
+        let told = |event: &str| {
+            let payload = format!(r#"{{"event":"{event}","data":{{"id":"eml_1"}}}}"#);
+            let subject = format!("mail.v1.event.acct_1.ibx_1.{event}");
+            Told::new(&subject, payload.into()).expect("an event")
         };
         let (mut inbox, mut email) = (waiters.register("ibx_1"), waiters.register("eml_1"));
-        waiters.wake_for(&event("email.queued"));
-        assert!(inbox.woken().now_or_never().is_none());
-        assert!(email.woken().now_or_never().is_some());
-        waiters.wake_for(&event("email.received"));
-        assert!(inbox.woken().now_or_never().is_some());
-        assert!(email.woken().now_or_never().is_none());
+        let mut worker = waiters.register(&work_of("ibx_1"));
+        for (event, wakes) in [
+            ("email.queued", [false, true, true]),
+            ("email.sent", [false, true, false]),
+            ("email.set_aside", [false, false, true]),
+            ("email.received", [true, false, true]),
+        ] {
+            waiters.wake_for(&told(event));
+            let woken = [&mut inbox, &mut email, &mut worker].map(|it| it.woken().now_or_never());
+            assert_eq!(woken.map(|it| it.is_some()), wakes, "{event}");
+        }
     }
 }

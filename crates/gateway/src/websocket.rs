@@ -3,7 +3,7 @@
 //! Each socket has its place in the events and reads on from there when it has sent what it had: a client
 //! that reads slowly costs one page of memory, and one that does not read at all is let go of.
 
-use std::{future::ready, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -13,27 +13,34 @@ use axum::{
             CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
         },
     },
-    http::HeaderMap,
     response::Response,
     routing::any,
 };
 use serde::Deserialize;
 use serde_json::json;
-use store::Account;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
 use crate::{
-    caller, event_cursor::Place, events::Events, gateway::Gateway, params::Params,
-    problem::Problem, selection::Selection, sockets::Sockets, tail::Step, token, waiters::Waiter,
+    caller::{Admitted, Staying},
+    event_cursor::Place,
+    events::Events,
+    gateway::Gateway,
+    params::Params,
+    problem::Problem,
+    revocations::Stay,
+    selection::Selection,
+    sockets::Sockets,
+    tail::Step,
+    waiters::Waiter,
 };
 
 /// So many events are read ahead of a client.
 const PAGE: usize = 64;
 
-/// How often a client is asked whether it is there, and whether its token still counts.
+/// How often a client is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// A client that says nothing for so long, not even to a ping, is gone.
@@ -74,8 +81,10 @@ enum Said {
     Pong,
 }
 
+pub(crate) const PATH: &str = "/v1/ws";
+
 pub(crate) fn routes() -> Router<Gateway> {
-    Router::new().route("/v1/ws", any(connect))
+    Router::new().route(PATH, any(connect))
 }
 
 /// What a socket touches.
@@ -93,29 +102,22 @@ impl FromRef<Gateway> for Door {
 
 /// Whatever is wrong is said before the upgrade: a client that was let in waits for `authenticated`.
 async fn connect(
+    Admitted { bearer, .. }: Admitted,
+    Staying(stay): Staying,
     params: Params,
-    headers: HeaderMap,
     State(door): State<Door>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let token = match params.text("token") {
-        Some(token) if token.len() <= token::MAX_LENGTH => token,
-        Some(_) => return Err(Problem::authentication("the token is not valid")),
-        None => caller::bearer(&headers)?.to_owned(),
-    };
-    let token_hash = token::hash(&token);
-    let account = door.events.reader.account_by_token(&token_hash).await?;
-    let account = account.ok_or_else(|| Problem::authentication("the token is not valid"))?;
     let upgrade = upgrade.map_err(|err| {
         Problem::invalid_request(format!("this path takes WebSockets (RFC 6455) only: {err}"))
     })?;
-    let wanted = door.events.selection(&account.id, &params).await?;
-    let waiter = door.events.tail.wait_for(&account.id);
+    let account_id = bearer.account.id.clone();
+    let wanted = door.events.selection(&account_id, &params).await?;
+    let waiter = door.events.tail.wait_for(&account_id);
     let place = door.events.tail.place(params.text("after").as_deref()).await?;
     let slot = door.sockets.slot().ok_or_else(|| {
         Problem::unavailable("this gateway has as many WebSockets as it takes (max_websockets)")
     })?;
-    let Account { id: account_id, .. } = account;
     let tracker = door.sockets.tracker.clone();
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
@@ -130,7 +132,8 @@ async fn connect(
                 socket,
                 events: door.events,
                 account_id,
-                token_hash,
+                stay,
+                expires_at: bearer.token.grant.expires_at,
                 wanted,
                 place,
                 waiter,
@@ -146,7 +149,9 @@ struct Session {
     socket: WebSocket,
     events: Events,
     account_id: String,
-    token_hash: String,
+    /// Until when its token counts.
+    stay: Arc<Stay>,
+    expires_at: Option<i64>,
     wanted: Selection,
     place: Place,
     waiter: Waiter,
@@ -158,7 +163,13 @@ struct Session {
 
 impl Session {
     async fn run(mut self) {
-        if let Err(Some(close)) = self.serve().await {
+        let (stay, expires_at) = (Arc::clone(&self.stay), self.expires_at);
+        let served = tokio::select! {
+            biased;
+            () = stay.over(expires_at) => Err(Some(Close::Revoked)),
+            served = self.serve() => served,
+        };
+        if let Err(Some(close)) = served {
             let (code, reason) = close.frame();
             let frame = CloseFrame { code, reason: reason.into() };
             // One that is too slow finds it behind what it has not read yet, if it reads on.
@@ -270,10 +281,6 @@ impl Session {
         if self.heard_at.elapsed() > SILENCE {
             return Err(Some(Close::Silent));
         }
-        // While the database is away, who is in stays in.
-        if let Ok(None) = self.events.reader.account_by_token(&self.token_hash).await {
-            return Err(Some(Close::Revoked));
-        }
         self.say(json!({ "type": "ping" }).to_string().into()).await?;
         self.send(Message::Ping(bytes::Bytes::new())).await
     }
@@ -296,7 +303,7 @@ impl Close {
         match self {
             Close::GoingAway => (1001, "the gateway stops: connect again with after=<last cursor>"),
             Close::Silent => (4000, "no answer to pings"),
-            Close::Revoked => (4001, "the token is not valid any more"),
+            Close::Revoked => (4001, "the token was revoked, or it has expired"),
             Close::TooSlow => (4008, "you read too slowly: connect again with after=<last cursor>"),
             Close::EventsLost => {
                 (4010, "events were lost: GET /v1/events says from where to go on")

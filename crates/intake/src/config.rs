@@ -39,6 +39,8 @@ pub struct Config {
     /// where no inbox has the address. Each is in lower case.
     pub complaint_local_parts: Vec<String>,
     pub nats: String,
+    /// How to log in at NATS; not at all if it asks nobody.
+    pub nats_login: bus::Login,
     /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
     pub admin: Option<SocketAddr>,
     /// human or json.
@@ -117,6 +119,7 @@ impl Default for Config {
             domains: vec!["posthouse.localhost".to_owned()],
             complaint_local_parts: vec!["complaints".to_owned(), "fbl".to_owned()],
             nats: "nats://127.0.0.1:4222".to_owned(),
+            nats_login: bus::Login::default(),
             admin: None,
             log: LogFormat::Human,
             tls_certificate: None,
@@ -286,6 +289,7 @@ impl service::Configuration for Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.nats_login.check()?;
         self.check_identity()?;
         self.check_limits()?;
         self.check_none_is_zero()

@@ -28,7 +28,7 @@ mod tls;
 mod trace;
 mod wire;
 
-use bus::Bus;
+use bus::{Bus, Server};
 use service::Process;
 
 pub use crate::{
@@ -40,7 +40,8 @@ pub use crate::{
 
 /// Serves until told to stop.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
-    let bus = Bus::connect(&config.nats, "intake", &process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "intake", &process).await?;
     let listeners = Listeners::open(&config).await?;
     serve(listeners, config, bus, process).await
 }

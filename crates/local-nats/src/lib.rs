@@ -1,12 +1,14 @@
 //! Runs a `nats-server` of our own as a child process, for development and tests.
 //!
 //! Every acknowledged message is on disk (`sync_interval: always`), so that what happens here when a
-//! process is killed is what happens elsewhere. It listens on one address and knows no passwords.
+//! process is killed is what happens elsewhere. It listens on one address. Whoever reaches that may do
+//! everything, unless there are `Logins`: then it has the accounts of `deploy/nats/accounts.conf`.
 
 mod binary;
 mod process;
 
 use std::{
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -28,6 +30,25 @@ pub struct Options {
     pub dir: PathBuf,
     /// Port 0 for a free one.
     pub listen: SocketAddr,
+    /// Without them the server asks nobody who they are.
+    pub logins: Option<Logins>,
+}
+
+/// What the variables in `deploy/nats/accounts.conf` stand for.
+#[derive(Clone)]
+pub struct Logins {
+    /// The public key of who answers for agents' logins (`A…`).
+    pub issuer: String,
+    /// Of the user "posthouse".
+    pub password: String,
+    /// Of the users "posthouse-system" and "posthouse-agents".
+    pub logins_password: String,
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logins").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
 }
 
 impl Options {
@@ -37,6 +58,7 @@ impl Options {
             binary: find()?,
             dir: dir.to_owned(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            logins: None,
         })
     }
 }

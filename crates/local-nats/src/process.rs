@@ -19,6 +19,8 @@ use tokio::{
 
 use crate::{Options, PATIENCE};
 
+const ACCOUNTS: &str = include_str!("../../../deploy/nats/accounts.conf");
+
 const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) async fn spawn(options: &Options) -> anyhow::Result<(Child, SocketAddr)> {
@@ -37,7 +39,15 @@ pub(crate) async fn spawn(options: &Options) -> anyhow::Result<(Child, SocketAdd
     fs::write(config_path(dir), config(options)).context("write the configuration of NATS")?;
     let log = File::create(log_path(dir)).context("create the log of NATS")?;
 
-    let mut child = Command::new(&options.binary)
+    let mut command = Command::new(&options.binary);
+    if let Some(logins) = &options.logins {
+        fs::write(dir.join("accounts.conf"), ACCOUNTS).context("write the accounts of NATS")?;
+        command
+            .env("POSTHOUSE_NATS_ISSUER", &logins.issuer)
+            .env("POSTHOUSE_NATS_PASSWORD", &logins.password)
+            .env("POSTHOUSE_NATS_LOGINS_PASSWORD", &logins.logins_password);
+    }
+    let mut child = command
         .arg("--config")
         .arg(config_path(dir))
         .stdin(Stdio::null())
@@ -71,6 +81,9 @@ fn config(options: &Options) -> String {
     line(format!("ports_file_dir: {}", path("ports")));
     line(format!("pid_file: {}", path("nats-server.pid")));
     line(format!("jetstream {{\n  store_dir: {}\n  sync_interval: always\n}}", path("store")));
+    if options.logins.is_some() {
+        line("include \"accounts.conf\"".into());
+    }
     config
 }
 

@@ -138,8 +138,7 @@ pub fn auto_reply_refusal(
     own: &str,
 ) -> Option<AutoReplyRefusal> {
     let section = String::from_utf8_lossy(&content[..content.len().min(MAX_SECTION)]);
-    let lines = section.lines().skip_while(|it| it.trim().is_empty());
-    let lines: Vec<&str> = lines.take_while(|it| !it.trim().is_empty()).collect();
+    let lines: Vec<&str> = header_lines(&section).collect();
     let header = Group::read(lines.iter().copied());
     // Who writes from an address that takes no mail wants no answer, unless he names another.
     let from = header.all("from").filter(|_| header.get("reply-to").is_none());
@@ -158,6 +157,18 @@ pub fn auto_reply_refusal(
         () if is_auto_submitted(&header) => AutoReplyRefusal::AutoSubmitted,
         () => return None,
     })
+}
+
+/// Up to the empty line that ends the header section.
+fn header_lines(section: &str) -> impl Iterator<Item = &str> {
+    let lines = section.lines().skip_while(|it| it.trim().is_empty());
+    lines.take_while(|it| !it.trim().is_empty())
+}
+
+/// The header section of a mail, as far as it is read.
+pub(crate) fn header_of(content: &[u8]) -> Group {
+    let section = String::from_utf8_lossy(&content[..content.len().min(MAX_SECTION)]);
+    Group::read(header_lines(&section))
 }
 
 fn is_from_machine(reverse_path: &str) -> bool {
@@ -180,13 +191,13 @@ fn is_marked(header: &Group) -> bool {
 }
 
 /// RFC 3834 section 5: the keyword is what stands before parameters and comments.
-fn is_auto_submitted(header: &Group) -> bool {
+pub(crate) fn is_auto_submitted(header: &Group) -> bool {
     let field = header.text("auto-submitted").to_ascii_lowercase();
     let keyword = field.split(['(', ';']).next().unwrap_or_default().trim();
     !matches!(keyword, "" | "no")
 }
 
-fn is_report(header: &Group) -> bool {
+pub(crate) fn is_report(header: &Group) -> bool {
     let content_type = header.text("content-type").to_ascii_lowercase();
     content_type.trim_start().starts_with("multipart/report")
 }

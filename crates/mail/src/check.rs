@@ -34,6 +34,9 @@ pub fn check(request: &SendRequest, now: i64) -> Result<(), Rejection> {
     check_timing(request, now)?;
     on_unknown(request)?;
     check_notify(&request.notify)?;
+    if !is_lease_id(&request.lease_id) {
+        return Err(invalid("leaseId", &request.lease_id, "is not one"));
+    }
     if !request.content.is_empty() {
         return whole::check(request);
     }
@@ -159,6 +162,12 @@ pub fn check_attachment(filename: &str, content_type: &str) -> Result<(), Reject
     syntax::check_filename(filename).map_err(|why| wrong("filename", filename, why))?;
     let checked = syntax::check_content_type(content_type);
     checked.map_err(|why| wrong("Content-Type", content_type, why))
+}
+
+/// As claiming gives them, or none.
+fn is_lease_id(id: &str) -> bool {
+    let digits = id.strip_prefix("lease_").unwrap_or_default();
+    id.is_empty() || digits.len() == 32 && digits.bytes().all(|it| it.is_ascii_hexdigit())
 }
 
 /// As the API gives them; they become part of a key in the object store.

@@ -4,6 +4,7 @@ mod address;
 mod answer;
 mod author;
 mod auto_reply;
+mod automatic;
 mod bodies;
 mod check;
 mod classify;
@@ -37,6 +38,7 @@ pub use crate::{
         recipients, reply_subject,
     },
     auto_reply::{AutoReplyRefusal, auto_reply_allowed, auto_reply_refusal, check_answer},
+    automatic::is_automatic_answer,
     bodies::{Bodies, bodies},
     check::{
         MAX_RECIPIENTS, bare_id, check, check_attachment, check_size, forward_paths, on_unknown,

@@ -86,11 +86,12 @@ pub(crate) fn check(request: &SendRequest) -> Result<(), Rejection> {
         on_unknown: request.on_unknown.clone(),
         notify: request.notify.clone(),
         content: request.content.clone(),
+        lease_id: request.lease_id.clone(),
         ..SendRequest::default()
     };
     if *request != known {
-        let message = "content: with it go only from, to, sendAt, ttlSeconds, validateOnly, onUnknown \
-                       and notify; the rest is in the message";
+        let message = "content: with it go only from, to, sendAt, ttlSeconds, validateOnly, onUnknown, \
+                       notify and leaseId; the rest is in the message";
         return Err(Rejection { code: "invalid_request".to_owned(), message: message.to_owned() });
     }
     let whole = Whole::read(&request.content)?;

@@ -6,17 +6,19 @@
 
 mod folder;
 mod ready;
+pub(crate) mod secrets;
 mod stages;
 mod welcome;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
+use bus::Server;
 use clap::Args;
 use local_nats::LocalNats;
 use service::Process;
 
-use crate::dev::{folder::Folder, stages::Stages};
+use crate::dev::{folder::Folder, secrets::Secrets, stages::Stages};
 
 /// How long everything may take to get ready.
 const START: Duration = Duration::from_secs(60);
@@ -58,14 +60,16 @@ pub(crate) async fn run(options: Options, process: Process) -> anyhow::Result<()
     options.check()?;
     let folder = Folder::lock(&options.data)?;
     options.check_ports().await?;
+    let secrets = Secrets::open(&folder)?;
     let mut nats = LocalNats::start(&local_nats::Options {
         binary: local_nats::find()?,
         dir: folder.nats(),
         listen: options.nats,
+        logins: Some(secrets.nats.clone()),
     })
     .await
     .context("start NATS (its address is set by --nats or POSTHOUSE_DEV_NATS)")?;
-    let outcome = run_on(&options, &folder, &mut nats, &process).await;
+    let outcome = run_on(&options, &folder, &secrets, &mut nats, &process).await;
     let stopped = nats.stop().await.context("stop NATS");
     // What went wrong first explains the rest.
     outcome.and(stopped)
@@ -74,13 +78,15 @@ pub(crate) async fn run(options: Options, process: Process) -> anyhow::Result<()
 async fn run_on(
     options: &Options,
     folder: &Folder,
+    secrets: &Secrets,
     nats: &mut LocalNats,
     process: &Process,
 ) -> anyhow::Result<()> {
-    bus::apply(&nats.url, 1, false).await.context("make the streams")?;
+    let server = Server::new(&nats.url, &secrets.login());
+    bus::apply(server.clone(), 1, false).await.context("make the streams")?;
     store::migrate(&folder.database()).await.context("make the database")?;
     service::serve_admin(options.admin, process).await?;
-    let mut stages = Stages::spawn(options, folder, &nats.url, process);
+    let mut stages = Stages::spawn(options, folder, secrets, &server, process);
     let outcome = tokio::select! {
         outcome = serve(options, folder, process) => outcome,
         err = stages.first_failure() => Err(err),

@@ -3,6 +3,7 @@
 mod bounces;
 mod dev;
 mod limits;
+mod mcp;
 mod operator;
 mod replay;
 
@@ -23,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Run everything in this one process, on SQLite and a nats-server of its own.
     Dev(dev::Options),
+    /// Serve the tools for language models on standard input and output (Model Context Protocol).
+    Mcp(mcp::Options),
     /// Judge stored mail anew by the present detectors, and show which verdicts would change.
     Replay(replay::Options),
     /// Read documents for the scanner, which starts this.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
                 dev::run(options, process)
             })
         }
+        Command::Mcp(options) => mcp::serve(options),
         Command::Replay(options) => {
             service::run_until_told("posthouse replay", LogFormat::Human, |process| {
                 replay::run(options, process)

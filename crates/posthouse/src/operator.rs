@@ -1,13 +1,16 @@
 //! Commands for those who run the services: each does one thing, says what it did, and ends.
 
 mod inbox;
+mod nats;
 
 use anyhow::{Context as _, bail, ensure};
+use bus::Server;
 use clap::{Args, Subcommand};
 use gateway::token;
-use store::Store;
+use store::{NewToken, Store};
 use uuid::Uuid;
 
+pub(crate) use self::nats::NatsLogin;
 use crate::bounces::{self, ReturnPaths, Suppressions};
 
 #[derive(Subcommand)]
@@ -15,6 +18,9 @@ pub(crate) enum Command {
     /// Make the streams, consumers and buckets that the services need.
     #[command(subcommand)]
     Streams(Streams),
+    /// Make what NATS knows the services by.
+    #[command(subcommand)]
+    Nats(nats::Command),
     /// Bring the schema of the database up to date.
     Migrate(Database),
     /// Make accounts.
@@ -50,9 +56,17 @@ pub(crate) struct Nats {
     #[arg(long, env = "POSTHOUSE_NATS", default_value = "nats://127.0.0.1:4222")]
     #[arg(hide_env_values = true)]
     nats: String,
+    #[command(flatten)]
+    login: NatsLogin,
     /// Of how many servers each keeps a copy: 1, 3 or 5.
     #[arg(long, default_value_t = 1)]
     replicas: usize,
+}
+
+impl Nats {
+    fn server(&self) -> anyhow::Result<Server> {
+        self.login.server(&self.nats)
+    }
 }
 
 #[derive(Args)]
@@ -108,6 +122,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
         Command::Streams(Streams::Apply(nats)) => apply(&nats).await,
         Command::Streams(Streams::Plan(nats)) => plan(&nats).await,
         Command::Streams(Streams::Verify(nats)) => verify(&nats).await,
+        Command::Nats(command) => nats::run(&command),
         Command::Migrate(Database { database }) => {
             store::migrate(&database).await.context("migrate")?;
             Ok("the schema is current".into())
@@ -127,17 +142,17 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
 }
 
 async fn apply(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(&nats.nats, nats.replicas, false).await?;
+    let changes = bus::apply(nats.server()?, nats.replicas, false).await?;
     Ok(list(&changes).unwrap_or_else(|| "everything was as it should be".into()))
 }
 
 async fn plan(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(&nats.nats, nats.replicas, true).await?;
+    let changes = bus::apply(nats.server()?, nats.replicas, true).await?;
     Ok(list(&changes).unwrap_or_else(|| "nothing to do".into()))
 }
 
 async fn verify(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(&nats.nats, nats.replicas, true).await?;
+    let changes = bus::apply(nats.server()?, nats.replicas, true).await?;
     match list(&changes) {
         None => Ok("everything is as it should be".into()),
         Some(changes) => bail!("`posthouse streams apply` has yet to:\n{changes}"),
@@ -169,7 +184,11 @@ async fn add_token(id: &str, Database { database }: &Database) -> anyhow::Result
     let account = store.reader.account(id).await.context("look the account up")?;
     ensure!(account.is_some(), "there is no account {id}");
     let token = token::generate().context("make a token")?;
-    store.writer.add_token(id, &token::hash(&token)).await.context("add the token")?;
+    store
+        .writer
+        .add_token(&NewToken::whole(&token::hash(&token), id))
+        .await
+        .context("add the token")?;
     Ok(format!("token {token}"))
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use bus::Bus;
+use bus::{Bus, Server};
 use clap::Args;
 use contract::{EmailSecurity, MailRejudged, Verdict};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -24,7 +24,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::timeout;
 
 use self::report::Report;
-use crate::operator::Database;
+use crate::operator::{Database, NatsLogin};
 
 /// Mails in a page; their contents are loaded a few at a time.
 const PAGE: i64 = 200;
@@ -59,6 +59,8 @@ pub(crate) struct Options {
     #[arg(long, env = "POSTHOUSE_NATS", default_value = "nats://127.0.0.1:4222")]
     #[arg(hide_env_values = true)]
     nats: String,
+    #[command(flatten)]
+    login: NatsLogin,
     #[command(flatten)]
     database: Database,
 }
@@ -100,7 +102,7 @@ pub(crate) async fn run(options: Options, process: Process) -> anyhow::Result<()
             until: options.until,
         },
         bus: match options.apply {
-            true => Some(connect(&options.nats, &process).await?),
+            true => Some(connect(options.login.server(&options.nats)?, &process).await?),
             false => None,
         },
         process,
@@ -112,8 +114,8 @@ pub(crate) async fn run(options: Options, process: Process) -> anyhow::Result<()
     outcome.and(told)
 }
 
-async fn connect(nats: &str, process: &Process) -> anyhow::Result<Bus> {
-    let bus = timeout(PATIENCE, Bus::connect(nats, "replay", process)).await;
+async fn connect(server: Server, process: &Process) -> anyhow::Result<Bus> {
+    let bus = timeout(PATIENCE, Bus::connect(server, "replay", process)).await;
     bus.context("reach NATS in time (--nats or POSTHOUSE_NATS)")?.context("connect to NATS")
 }
 

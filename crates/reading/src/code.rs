@@ -22,6 +22,12 @@ const MOST_CANDIDATES: usize = 300;
 /// The one-time code that a mail brings, if it brings one: digits in ASCII, blanks taken out, hyphens as
 /// they are.
 pub fn code(reading: &Reading<'_>) -> Option<String> {
+    // Of several that are as good the one that sorts first: the same mail has the same code each time.
+    codes(reading).into_iter().next()
+}
+
+/// The codes that may be the one a mail brings, each as good as the others; none if it brings none.
+pub fn codes(reading: &Reading<'_>) -> Vec<String> {
     let subject = Subject {
         words: Words::of(reading.mail.subject),
         candidates: candidate::find(reading.mail.subject),
@@ -36,9 +42,11 @@ pub fn code(reading: &Reading<'_>) -> Option<String> {
             note(&mut scores, found, found.shape_score() + 5);
         }
     }
-    // Of two that are as good the one that sorts first: the same mail has the same code each time.
-    let best = scores.into_iter().max_by(|a, b| a.1.0.cmp(&b.1.0).then_with(|| b.0.cmp(&a.0)));
-    best.filter(|(_, (score, _))| *score >= ENOUGH).map(|(_, (_, printed))| printed)
+    let best = scores.values().map(|(score, _)| *score).max().filter(|it| *it >= ENOUGH);
+    let mut codes: Vec<(String, (i32, String))> =
+        scores.into_iter().filter(|(_, (score, _))| Some(*score) == best).collect();
+    codes.sort();
+    codes.into_iter().map(|(_, (_, printed))| printed).collect()
 }
 
 /// What the subject says.
@@ -180,6 +188,18 @@ mod tests {
         check("Call", "Call +1 415 555 1395 or write to PO Box 1234, zip code 94107", None);
         check("Codes", "The code review is a well-known back-and-forth.", None);
         check("Hello", "We met in 2019.\n\n123456\n", None);
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_all_told() {
+        let of = |text: &str| {
+            let mail = Mail { subject: "Codes", text, has_plain_text: true, ..Mail::default() };
+            codes(&Reading::of(mail))
+        };
+        let two = "Your code for Acme is 482913.\n\nYour code for Bolt is 117204.";
+        assert_eq!(of(two), ["117204", "482913"]);
+        assert_eq!(of("Your code is 482913.\n\nYour code is 482 913."), ["482913"]);
+        assert!(of("See you at 1700.").is_empty());
     }
 
     #[test]

@@ -46,23 +46,48 @@ pub struct Link {
 
 /// The links of a mail, the most useful first; those that were quoted are left out.
 pub fn links(reading: &Reading<'_>) -> Vec<Link> {
+    scored(reading).into_iter().map(|it| it.link).take(MAX_LINKS).collect()
+}
+
+/// The links that may be the one to confirm, log in, reset or join with, each as good as the others; none
+/// if there is none. Where the HTML has any, those of the text are the same ones in other words.
+pub fn foremost_links(reading: &Reading<'_>) -> Vec<Link> {
+    let mut links = scored(reading);
+    links.retain(|it| it.link.purpose < Purpose::Other);
+    if links.iter().any(|it| it.is_of_page) {
+        links.retain(|it| it.is_of_page);
+    }
+    let best = links.iter().map(|it| it.score).max();
+    links.retain(|it| Some(it.score) == best);
+    links.into_iter().map(|it| it.link).collect()
+}
+
+struct Scored {
+    score: i32,
+    is_of_page: bool,
+    link: Link,
+}
+
+fn scored(reading: &Reading<'_>) -> Vec<Scored> {
     let mut seen = HashSet::new();
     let subject = reading.mail.subject.to_lowercase();
-    let mut scored: Vec<(i32, Link)> = Vec::new();
+    let mut scored: Vec<Scored> = Vec::new();
     for found in found(reading).into_iter().take(MAX_FOUND) {
-        if let Some(link) = judged(found, &subject, reading.mail.from)
-            && seen.insert(link.1.url.clone())
+        let is_of_page = found.is_of_page;
+        if let Some((score, link)) = judged(found, &subject, reading.mail.from)
+            && seen.insert(link.url.clone())
         {
-            scored.push(link);
+            scored.push(Scored { score, is_of_page, link });
         }
     }
     // Stable: those that are as good stay in the order of the mail.
-    scored.sort_by_key(|(score, link)| (link.purpose >= Purpose::Other, -score));
-    scored.into_iter().map(|(_, link)| link).take(MAX_LINKS).collect()
+    scored.sort_by_key(|it| (it.link.purpose >= Purpose::Other, -it.score));
+    scored
 }
 
 /// A link with what stands around it.
 struct Found {
+    is_of_page: bool,
     url: String,
     text: String,
     around: String,
@@ -78,12 +103,13 @@ fn found(reading: &Reading<'_>) -> Vec<Found> {
     for anchor in &reading.page.anchors {
         if anchor.line < written && !reading.page.lines[anchor.line].is_quoted() {
             let around = around(&reading.page.lines, anchor.line);
-            found.push(Found { url: anchor.href.clone(), text: anchor.text.clone(), around });
+            let (url, text) = (anchor.href.clone(), anchor.text.clone());
+            found.push(Found { is_of_page: true, url, text, around });
         }
     }
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]);
-    for lines in [page, text] {
+    for (is_of_page, lines) in [(true, page), (false, text)] {
         for (at, line) in lines.iter().enumerate().filter(|(_, it)| !it.is_quoted()) {
             let room = MAX_FOUND.saturating_sub(found.len());
             if room == 0 {
@@ -93,6 +119,7 @@ fn found(reading: &Reading<'_>) -> Vec<Found> {
                 let before = &line.text[..link.start()];
                 let near = before.ceil_char_boundary(before.len().saturating_sub(MAX_TEXT));
                 found.push(Found {
+                    is_of_page,
                     url: link.as_str().to_owned(),
                     text: before[near..].trim().to_owned(),
                     around: around(lines, at),
@@ -239,6 +266,24 @@ mod tests {
         );
         let url = "https://acme.com/pricing";
         check(&format!("<a href={url}>Log in to see</a>"), url, "acme.com", Purpose::Other, false);
+    }
+
+    #[test]
+    fn one_link_is_foremost_or_several_are_as_good() {
+        let of = |html: &str, text: &str| -> Vec<String> {
+            let mail =
+                Mail { from: "no-reply@acme.com", subject: "Hi", html, text, has_plain_text: true };
+            foremost_links(&Reading::of(mail)).into_iter().map(|it| it.url).collect()
+        };
+        let [one, two] = ["1a4f9d8a7b6c5e4d", "2b4f9d8a7b6c5e4d"]
+            .map(|it| format!("https://acme.com/confirm/{it}"));
+        let link = |url: &str| format!("<p><a href={url}>Confirm</a></p>");
+        // The button and, in the text, the same through another redirect.
+        assert_eq!(of(&link(&one), &format!("Confirm: {two}")), [one.clone()]);
+        let both = link(&one) + &link(&two);
+        assert_eq!(of(&both, ""), [one.clone(), two]);
+        assert_eq!(of(&(link(&one) + &link(&one)), ""), [one]);
+        assert!(of("<a href=https://acme.com/pricing>Prices</a>", "").is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! mark that no line of the fence has, and the fence carries a nonce.
 
 mod clean;
+mod fence;
 mod mark;
 mod markdown;
 mod render;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use mail::Hiding;
 
 use clean::{Cleaned, clean_field, clean_text};
+pub use fence::fence;
 
 use crate::{links::host_of, page};
 
@@ -99,6 +101,11 @@ pub fn plain_field(text: &str, limit: usize) -> String {
     clean_field(text, limit).text
 }
 
+/// A text in lines, without what nobody sees and with hosts instead of links; so many characters at most.
+pub fn plain_text(text: &str, limit: usize) -> String {
+    markdown::name_links(&clean_text(text, limit).text)
+}
+
 /// Renders a mail. The same mail with the same options gives the same octets.
 pub fn render(mail: &Stranger<'_>, options: Options<'_>) -> Safe {
     let page = page::read(&mail.html[..mail.html.floor_char_boundary(crate::MAX_BODY)], Some(name));
@@ -126,10 +133,11 @@ pub fn render(mail: &Stranger<'_>, options: Options<'_>) -> Safe {
     let mut image_hosts: Vec<String> = page.images.iter().filter_map(|it| host_of(it)).collect();
     image_hosts.sort();
     image_hosts.dedup();
+    let (begin, end) = fence::ends(options.nonce);
     let mut safe = Safe {
         rendering: String::new(),
-        begin: format!("<<<UNTRUSTED-EMAIL {}>>>", options.nonce),
-        end: format!("<<<END-OF-UNTRUSTED-EMAIL {}>>>", options.nonce),
+        begin,
+        end,
         from,
         to,
         subject,

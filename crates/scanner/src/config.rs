@@ -10,6 +10,8 @@ use crate::opinion::OpinionConfig;
 pub struct Config {
     /// The NATS server; several are separated by commas.
     pub nats: String,
+    /// How to log in at NATS; not at all if it asks nobody.
+    pub nats_login: bus::Login,
     /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
@@ -41,6 +43,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             nats: "nats://127.0.0.1:4222".to_owned(),
+            nats_login: bus::Login::default(),
             admin: None,
             log: LogFormat::Human,
             hostname: "posthouse.localhost".to_owned(),
@@ -66,6 +69,7 @@ impl Configuration for Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.nats_login.check()?;
         let sound = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
         if self.hostname.is_empty() || !self.hostname.chars().all(sound) {
             return Err(format!("hostname: {:?} is no host name", self.hostname));

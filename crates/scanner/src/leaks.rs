@@ -159,7 +159,7 @@ mod tests {
             reasons.into_iter().map(|it| (it.detector, it.part)).collect()
         };
         let in_document = ("secret/password".to_owned(), "attached:plan.pdf".to_owned());
-        assert_eq!(of(read.clone())[1..], [in_document.clone()]);
+        assert_eq!(of(read.clone()).last(), Some(&in_document));
         // What was read is not all there is, so the request is read.
         assert_eq!(of(Read { truncated: true, ..read }), [in_document]);
     }

@@ -20,7 +20,7 @@ mod submission_scanner;
 
 use std::{sync::Arc, time::Duration};
 
-use bus::Bus;
+use bus::{Bus, Server};
 use injection::secrets::Secrets;
 use service::Process;
 
@@ -37,7 +37,8 @@ use crate::{leaks::Leaks, mail_scanner::MailScanner, submission_scanner::Submiss
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let authenticator = Arc::new(Authenticator::new(&config)?);
     let judge = Judge::open(&config, &process).await?;
-    let bus = Bus::connect(&config.nats, "scanner", &process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "scanner", &process).await?;
     let mails = MailScanner { claims: bus.claims(), authenticator, judge: judge.clone() };
     let budget = Duration::from_secs(config.scan_seconds);
     let leaks = Leaks { secrets: Arc::new(Secrets::new()), budget };

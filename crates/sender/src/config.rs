@@ -10,6 +10,8 @@ use crate::{schedule::Retries, shaping, source::Pool};
 pub struct Config {
     /// The NATS server; several are separated by commas.
     pub nats: String,
+    /// How to log in at NATS; not at all if it asks nobody.
+    pub nats_login: bus::Login,
     /// The database, which is only read: sqlite:<path> or postgres://…
     pub database: String,
     /// Where /healthz, /readyz and /metrics are served; nowhere if not set.
@@ -165,6 +167,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             nats: "nats://127.0.0.1:4222".to_owned(),
+            nats_login: bus::Login::default(),
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             admin: None,
             log: LogFormat::Human,
@@ -251,6 +254,7 @@ impl Configuration for Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.nats_login.check()?;
         if self.hostname.is_empty() || !self.hostname.bytes().all(is_hostname_octet) {
             return Err(format!(
                 "hostname = {:?} cannot be a name in EHLO: give a fully qualified host name",

@@ -30,7 +30,7 @@ mod visit;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bus::Bus;
+use bus::{Bus, Server};
 use contract::topology::{POLICIES, SHAPING};
 use service::Process;
 use store::{Schema, Store};
@@ -48,7 +48,8 @@ pub use crate::{
 /// Routes and delivers until shutdown.
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let mut delivery = Delivery::new(&config, &process.metrics.registry("sender")?)?;
-    let bus = Bus::connect(&config.nats, "sender", &process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "sender", &process).await?;
     let board = bus.board(SHAPING);
     let shaping = delivery.share_over(board.clone());
     delivery.share_policies(bus.bucket(POLICIES));

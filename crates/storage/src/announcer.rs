@@ -1,16 +1,19 @@
 //! Changed states of inboxes → `inbox.warned`, `inbox.cleared`, `inbox.stopped`, `inbox.resumed`; what is
-//! written down in `announcements` → `inbox.created`, `domain.verified` and others
+//! written down in `announcements` → `inbox.created`, `domain.verified`, `expectation.matched` and others
 //!
 //! Whoever changes a state, a replica of storage, the gateway or an operator's command, leaves the change
 //! in the database. It is announced from there: after the commit, and whatever died meanwhile.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bus::Bus;
 use service::Process;
 use store::Store;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 use crate::{events, metrics::Metrics};
 
@@ -27,6 +30,8 @@ pub(crate) struct Announcer {
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
     pub(crate) process: Process,
+    /// Something was settled that somebody may wait for.
+    pub(crate) settled: Arc<Notify>,
 }
 
 impl Announcer {
@@ -40,6 +45,7 @@ impl Announcer {
         loop {
             tokio::select! {
                 _ = looks.tick() => (),
+                () = self.settled.notified() => (),
                 () = shutdown.cancelled() => return Ok(()),
             }
             let done = tokio::select! {
@@ -51,7 +57,7 @@ impl Announcer {
                 && was_well
             {
                 tracing::warn!(
-                    "what happened to inboxes and domains waits to be announced: {err:#}"
+                    "what happened to inboxes and domains, and what was expected, waits to be announced: {err:#}"
                 );
             }
             was_well = done.is_ok();
@@ -71,7 +77,9 @@ impl Announcer {
         for announcement in self.store.reader.announcements(MOST_AT_ONCE).await? {
             let record = announcement.record();
             self.bus.publish(record).await.context("publish an event")?;
-            self.store.writer.forget_announcement(&announcement).await?;
+            if self.store.writer.forget_announcement(&announcement).await? {
+                self.metrics.note_expectation(&announcement.event);
+            }
         }
         Ok(())
     }

@@ -1,14 +1,21 @@
 //! `inbound.scanned` → inboxes, threads, search → `email.received`, or the quarantine →
 //! `email.quarantined`; what reports on mail that was sent → its status, `email.bounced` and others
 
+use std::{collections::HashSet, sync::Arc};
+
 use anyhow::{Context as _, anyhow};
 use bus::{BatchStage, Claims, Failure};
 use contract::{Emit, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
+use tokio::sync::Notify;
 
 use crate::{
-    answerable, companions, failure, kept, matching, mentioned, metrics::Metrics,
-    portions::portions, reports::Reports, together,
+    answerable, companions, failure, kept, matching, mentioned,
+    metrics::Metrics,
+    offers::{self, Offers},
+    portions::portions,
+    reports::Reports,
+    together,
 };
 
 const STAGE: &str = "storage";
@@ -17,6 +24,9 @@ pub(crate) struct Arrivals {
     pub(crate) claims: Claims,
     pub(crate) store: Store,
     pub(crate) reports: Reports,
+    pub(crate) offers: Offers,
+    /// Something may have been settled that somebody waits for.
+    pub(crate) settled: Arc<Notify>,
     pub(crate) companion_events: bool,
     pub(crate) metrics: Metrics,
 }
@@ -47,9 +57,11 @@ enum Mail {
 
 impl Arrivals {
     async fn store(&self, scanned: Vec<MailScanned>) -> Result<Vec<Vec<Record>>, Failure> {
+        let paths = scanned.iter().flat_map(|it| matching::paths(it, Purpose::Unspecified));
+        let expecting = self.offers.expecting(paths.map(|it| it.inbox_id.as_str())).await?;
         let mut mails = Vec::new();
         for it in scanned {
-            mails.push(self.load(it).await?);
+            mails.push(self.load(it, &expecting).await?);
         }
         let (arrivals, known) = split(mails);
         // First, because it says what a redelivery needs as well: which mail is done with.
@@ -58,6 +70,9 @@ impl Arrivals {
         let work = self.store.writer.store(&arrivals);
         let stored =
             self.metrics.transaction(STAGE, arrivals.len(), work).await.map_err(failure)?;
+        if arrivals.iter().any(|it| it.offer.is_some()) {
+            self.settled.notify_one();
+        }
         for (arrival, copies) in arrivals.iter().zip(&stored) {
             self.note_orphans(arrival, copies)?;
         }
@@ -80,7 +95,7 @@ impl Arrivals {
         Ok(outs.collect())
     }
 
-    async fn load(&self, mail: MailScanned) -> Result<Mail, Failure> {
+    async fn load(&self, mail: MailScanned, expecting: &HashSet<String>) -> Result<Mail, Failure> {
         let content =
             mail.content.as_ref().context("the mail has no content").map_err(Failure::Permanent)?;
         let Some(octets) = self.claims.get(content).await? else {
@@ -97,8 +112,9 @@ impl Arrivals {
         let carried = carried(&mail).await?;
         let no_auto_reply = answerable::refusals(&self.store.reader, &mail, &octets);
         let no_auto_reply = no_auto_reply.await.map_err(failure)?;
+        let offer = self.offers.of(&offers::entering(&mail, &octets), expecting).await?;
         let octets = delivered(&mail, &octets);
-        let arrival = Arrival { scanned: mail, octets, whole_text, carried, no_auto_reply };
+        let arrival = Arrival { scanned: mail, octets, whole_text, carried, no_auto_reply, offer };
         Ok(Mail::New(Box::new(arrival)))
     }
 

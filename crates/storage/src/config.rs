@@ -17,6 +17,8 @@ const MAX_URL: usize = 300;
 pub struct Config {
     /// The NATS server; several are separated by commas.
     pub nats: String,
+    /// How to log in at NATS; not at all if it asks nobody.
+    pub nats_login: bus::Login,
     /// The database: "sqlite:FILE" or "postgres://…".
     pub database: String,
     /// The domains served here. Each has the addresses postmaster@ and abuse@ (RFC 2142).
@@ -65,6 +67,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             nats: "nats://127.0.0.1:4222".to_owned(),
+            nats_login: bus::Login::default(),
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             domains: vec!["posthouse.localhost".to_owned()],
             complaint_reporters: ["yahoo.com", "hotmail.com", "senderscore.net", "mail.ru"]
@@ -98,6 +101,7 @@ impl Configuration for Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.nats_login.check()?;
         store::check_url(&self.database).map_err(|err| format!("database: {err}"))?;
         for domain in &self.domains {
             let address: mail::Address = format!("postmaster@{domain}")

@@ -274,9 +274,11 @@ mod tests {
             rejection: (status == "rejected").then(Rejection::default),
             requested_at: first_at,
             hold: None,
+            lease_id: None,
         };
         let repeated = first_at != now_at;
-        let known = Entered { entry, email: email(&[]), repeated, to_send: false, held: None };
+        let email = email(&[]);
+        let known = Entered { entry, email, repeated, to_send: false, held: None, is_kept: true };
         let submission =
             SubmissionScanned { requested_at_micros: now_at, ..SubmissionScanned::default() };
         entered(&known, &submission, true)

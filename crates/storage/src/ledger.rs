@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::{
     events, failure,
     guard::Guard,
+    leases::{self, LeaseMetrics},
     lists::Lists,
     metrics::{Metrics, OutboxMetrics},
     portions::portions,
@@ -38,6 +39,7 @@ pub(crate) struct Ledger {
     pub(crate) limits: LimitPolicy,
     pub(crate) metrics: Metrics,
     pub(crate) outbox: OutboxMetrics,
+    pub(crate) leases: LeaseMetrics,
     /// Tells the release that something waits.
     pub(crate) wake: Arc<Notify>,
 }
@@ -128,6 +130,12 @@ impl Ledger {
         let known = self.store.reader.entered(inbox_id, key, requested_at).await;
         let read = self.read(submission).await?;
         if let Some(known) = known.map_err(failure)? {
+            let lease_id = read.as_ref().map_or("", |(request, _)| &request.lease_id);
+            let reader = &self.store.reader;
+            let lost = leases::lost_to_another(reader, submission, &known, lease_id).await?;
+            if let Some(rejection) = lost {
+                return Ok(refuse(submission, rejection));
+            }
             let digest = read.map(|(_, digest)| digest);
             return Ok(Step::Known { first: Box::new(known), digest });
         }
@@ -135,6 +143,7 @@ impl Ledger {
             Failure::Permanent(anyhow!("the request of {} is gone", submission.mail_id))
         })?;
         let is_dry_run = request.validate_only;
+        let lease_id = Some(request.lease_id.clone()).filter(|it| !it.is_empty());
         let around = self.with_request(around, &request).await?;
         let mut judged = submission.clone();
         if judged.rejection.is_none() {
@@ -154,6 +163,7 @@ impl Ledger {
             manner,
             outcome,
             scrutiny,
+            lease_id,
         };
         if is_dry_run {
             return self.rehearse(submission, &new).await;
@@ -214,8 +224,10 @@ impl Ledger {
         if let Err(rejection) = self.limits.admit_to_day(tier, accepted) {
             return Ok(refuse(submission, rejection));
         }
+        let lease_id = new.lease_id.as_deref().unwrap_or_default();
+        let lost = leases::lost(reader, submission, lease_id).await?;
         let objection = self.store.writer.objection(new).await.map_err(failure)?;
-        Ok(match objection {
+        Ok(match lost.or(objection) {
             Some(rejection) => refuse(submission, rejection),
             None => Step::Answer(Box::new(events::validated(submission, mail, &new.scrutiny))),
         })
@@ -301,6 +313,11 @@ impl Ledger {
         digest: Option<&str>,
         keys: &ReturnPathKeys,
     ) -> Result<Vec<Record>, Failure> {
+        self.leases.note_entered(&entered);
+        if let (false, Some(rejection)) = (entered.is_kept, &entered.entry.rejection) {
+            self.metrics.note_rejection(&rejection.code);
+            return Ok(events::refused(submission, rejection.clone()).records());
+        }
         match &entered.entry.rejection {
             _ if entered.repeated => self.metrics.note_repeats(STAGE, 1),
             Some(rejection) => self.metrics.note_rejection(&rejection.code),

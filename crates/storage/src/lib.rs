@@ -12,11 +12,13 @@ mod canaries;
 mod companions;
 mod config;
 mod events;
+mod expectations;
 mod flow;
 mod guard;
 mod holds;
 mod house;
 mod kept;
+mod leases;
 mod ledger;
 mod limits;
 mod lists;
@@ -25,6 +27,7 @@ mod mentioned;
 mod metrics;
 mod named_order;
 mod notices;
+mod offers;
 mod portions;
 mod redaction;
 mod rejudger;
@@ -44,7 +47,7 @@ mod words;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bus::{Bus, Failure};
+use bus::{Bus, Failure, Server};
 use injection::{Assessor, secrets::Secrets};
 use service::Process;
 use store::{Policy, Schema, Store, UnsubscribeTokens};
@@ -53,13 +56,16 @@ use tokio::sync::Notify;
 use crate::{
     announcer::Announcer,
     arrivals::Arrivals,
+    expectations::Expectations,
     guard::Guard,
     holds::Holds,
     house::House,
+    leases::{LeaseMetrics, Leases},
     ledger::Ledger,
     lists::Lists,
     metrics::{Metrics, OutboxMetrics},
     notices::Notices,
+    offers::Offers,
     rejudger::Rejudger,
     release::Release,
     reporter::Reporter,
@@ -81,10 +87,12 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let registry = process.metrics.registry("storage")?;
     let metrics = Metrics::register(&registry)?;
     let outbox = OutboxMetrics::register(&registry)?;
+    let lease_metrics = LeaseMetrics::register(&registry)?;
     let opened = Store::wait(&config.database, Schema::Migrate, "storage", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let store = judging(&config, store).await?;
-    let bus = Bus::connect(&config.nats, "storage", &process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "storage", &process).await?;
     let return_paths = ReturnPaths(store.writer.clone());
     let notices = Notices { claims: bus.claims(), reader: store.reader.clone() };
     let reports = Reports {
@@ -95,10 +103,14 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         complaints_for_all: config.complaints_for_all.into(),
         metrics: metrics.clone(),
     };
+    let settled = Arc::new(Notify::new());
+    let offers = Offers { store: store.clone(), return_paths: return_paths.clone() };
     let arrivals = Arrivals {
         claims: bus.claims(),
         store: store.clone(),
         reports,
+        offers: offers.clone(),
+        settled: Arc::clone(&settled),
         companion_events: config.companion_events,
         metrics: metrics.clone(),
     };
@@ -120,6 +132,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         limits: limits::policy(&config),
         metrics: metrics.clone(),
         outbox: outbox.clone(),
+        leases: lease_metrics.clone(),
         wake: Arc::clone(&wake),
     };
     let release = Release {
@@ -134,11 +147,28 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let rejudger = Rejudger { writer: store.writer.clone(), metrics: metrics.clone() };
     let holds =
         Holds { bus: bus.clone(), store: store.clone(), shutdown: process.shutdown.clone() };
+    let leases =
+        Leases { store: store.clone(), metrics: lease_metrics, shutdown: process.shutdown.clone() };
     let reporter = Reporter { writer: store.writer.clone(), notices, metrics: metrics.clone() };
     let resolver = Resolver { writer: store.writer.clone(), return_paths };
-    let reviewer = Reviewer { store: store.clone(), metrics: metrics.clone() };
-    let announcer =
-        Announcer { bus: bus.clone(), store: store.clone(), metrics, process: process.clone() };
+    let reviewer = Reviewer {
+        store: store.clone(),
+        offers,
+        settled: Arc::clone(&settled),
+        metrics: metrics.clone(),
+    };
+    let expectations = Expectations {
+        store: store.clone(),
+        settled: Arc::clone(&settled),
+        shutdown: process.shutdown.clone(),
+    };
+    let announcer = Announcer {
+        bus: bus.clone(),
+        store: store.clone(),
+        metrics,
+        process: process.clone(),
+        settled,
+    };
     let house = House::new(&config, bus.directory(), store.clone(), &process);
     let tokens = Tokens {
         directory: bus.directory(),
@@ -154,8 +184,10 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         bus.run(reviewer),
         release.keep(),
         holds.keep(),
+        leases.keep(),
         house.keep(),
         tokens.keep(),
+        expectations.keep(),
         announcer.keep(),
         bus.sweep()
     );

@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     rejections: IntCounterVec,
     /// Inboxes warned or stopped by what was reported, by event and reason.
     breakers: IntCounterVec,
+    /// Expectations that were settled, by how.
+    expectations: IntCounterVec,
     warned: IntGauge,
     stopped: IntGauge,
     /// Stored verdicts that were replaced by newer ones.
@@ -73,6 +75,14 @@ impl Metrics {
             ),
             &["event", "reason"],
         )?;
+        let expectations = IntCounterVec::new(
+            Opts::new(
+                "mail_storage_expectations_total",
+                "Expectations that a mail or their deadline settled, by outcome.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(expectations.clone())).context("register metric")?;
         let warned = IntGauge::new("mail_storage_warned_inboxes", "Inboxes that are warned.")?;
         let stopped = IntGauge::new("mail_storage_stopped_inboxes", "Inboxes that are stopped.")?;
         let rejudged = IntCounter::new(
@@ -96,6 +106,7 @@ impl Metrics {
             reports,
             rejections,
             breakers,
+            expectations,
             warned,
             stopped,
             rejudged,
@@ -126,6 +137,13 @@ impl Metrics {
     pub(crate) fn note_change(&self, event: &str, reason: Option<&str>) {
         if let Some(reason @ ("bounces" | "complaints")) = reason {
             self.breakers.with_label_values(&[event, reason]).inc();
+        }
+    }
+
+    /// Counts an event, if it tells of an expectation.
+    pub(crate) fn note_expectation(&self, event: &str) {
+        if let Some(outcome) = event.strip_prefix("expectation.") {
+            self.expectations.with_label_values(&[outcome]).inc();
         }
     }
 

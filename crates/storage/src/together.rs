@@ -4,6 +4,9 @@
 //! would stand between two parts, are left out. Besides, an order that one mail gives a name and a later one
 //! calls by it is a reason: put together, its words are no stranger than those of an ordinary request.
 
+#[cfg(test)]
+mod figures;
+
 use contract::{RISK_THRESHOLD, SecurityReason};
 use injection::{Assessor, Kind, Part, Sample};
 use reading::{Mail, Reading};

@@ -16,9 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SQLITE_READERS: u32 = 8;
 const POSTGRES_CONNECTIONS: u32 = 10;
 
-/// The lock wait is below `PATIENCE`. FULL makes a commit durable before anybody hears of it.
-const SQLITE_WRITER: &str =
-    "PRAGMA busy_timeout = 20000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+/// The lock wait is below `PATIENCE`. FULL makes a commit durable before anybody hears of it. A page that
+/// many transactions change goes into the database once in 16 MiB of log, not once in 4; it is found in
+/// 32 MiB of memory, not in 2.
+const SQLITE_WRITER: &str = "PRAGMA busy_timeout = 20000; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -32768";
 const SQLITE_READER: &str = "PRAGMA busy_timeout = 20000; PRAGMA query_only = ON";
 
 #[derive(Clone)]

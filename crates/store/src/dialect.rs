@@ -51,6 +51,14 @@ impl Dialect {
         }
     }
 
+    /// The time by the database's clock, in microseconds since 1970.
+    pub(crate) fn clock(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)",
+            Dialect::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        }
+    }
+
     /// The function that says where a text has another, 0 for nowhere.
     pub(crate) fn position(self) -> &'static str {
         match self {

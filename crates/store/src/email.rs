@@ -158,6 +158,9 @@ fn from_row(row: &AnyRow) -> Result<Read, Error> {
         sender_authenticated: None,
         decision: None,
         hold: hold(row)?,
+        attempts: None,
+        set_aside_at: None,
+        set_aside_reason: None,
     };
     if row.try_get::<i64, _>("is_stopped").map_err(&failed)? != 0 {
         show_stopped(&mut email);
@@ -251,7 +254,7 @@ impl MailRow {
 
 pub(crate) async fn insert_mails(
     connection: &mut AnyConnection,
-    mails: &[MailRow],
+    mails: &[&MailRow],
 ) -> Result<(), Error> {
     let statement = |tuples| {
         format!(

@@ -11,6 +11,7 @@ use crate::{Entered, Error, LedgerEntry, sql};
 
 pub(crate) const COLUMNS: &str = "l.email_id, l.account_id, l.inbox_id, l.idempotency_key, \
      l.request_digest, e.status, l.rejection_code, l.rejection_message, l.requested_at, \
+     l.lease_id, \
      (SELECT h.state FROM holds h WHERE h.email_id = l.email_id) AS hold";
 
 pub(crate) const TABLES: &str = "ledger l JOIN emails e ON e.id = l.email_id";
@@ -41,7 +42,7 @@ impl Known {
     pub(crate) fn entered(&self, email: Email, requested_at: i64, repeated: bool) -> Entered {
         let is_wanted = !repeated || self.entry.requested_at == requested_at;
         let to_send = is_wanted && self.is_free();
-        Entered { entry: self.entry.clone(), email, repeated, to_send, held: None }
+        Entered { entry: self.entry.clone(), email, repeated, to_send, held: None, is_kept: true }
     }
 
     /// The sender may not have heard of it, and is to.
@@ -98,5 +99,6 @@ pub(crate) fn entry(row: &AnyRow) -> sqlx::Result<LedgerEntry> {
         rejection: code.zip(message).map(|(code, message)| Rejection { code, message }),
         requested_at: row.try_get("requested_at")?,
         hold: row.try_get("hold")?,
+        lease_id: row.try_get("lease_id")?,
     })
 }

@@ -20,6 +20,7 @@ mod dialect;
 mod domain;
 mod email;
 mod error;
+mod expectation;
 mod finding;
 mod hold;
 mod labels;
@@ -37,12 +38,14 @@ mod sql;
 mod standing;
 mod suppression;
 mod threading;
+mod token;
 mod unsubscribe;
 mod vault;
 mod verdict;
 mod wait;
 mod webhook;
 mod words;
+mod work;
 mod writer;
 
 use contract::Email;
@@ -59,6 +62,10 @@ pub use crate::{
     carried::{Earlier, Joiner, Together},
     domain::*,
     error::Error,
+    expectation::{
+        Expectation, ExpectationKind, ExpectationState, Expected, MAX_WAITING, NewExpectation,
+        Offer,
+    },
     finding::{Fate, Finding, Found, Sent, Source},
     hold::{
         Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
@@ -82,6 +89,7 @@ pub use crate::{
     sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
+    token::{Bearer, NewToken, TOKEN_REVOKED, Token, token_id},
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     verdict::{
@@ -89,6 +97,10 @@ pub use crate::{
     },
     wait::Schema,
     webhook::*,
+    work::{
+        Claim, Claimed, LEASE_LOST, Lease, LeaseState, MAX_ATTEMPTS, Outlook, Requeued, Settled,
+        Settlement, Swept, WorkQueue,
+    },
     writer::{Reviewed, Switched, Writer},
 };
 

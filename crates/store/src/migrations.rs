@@ -42,6 +42,9 @@ const SQLITE: &[Script] = &[
     (12, "webhooks", include_str!("../migrations/sqlite/0012_webhooks.sql")),
     (13, "verdicts", include_str!("../migrations/sqlite/0013_verdicts.sql")),
     (14, "attachment_texts", include_str!("../migrations/sqlite/0014_attachment_texts.sql")),
+    (15, "work", include_str!("../migrations/sqlite/0015_work.sql")),
+    (16, "expectations", include_str!("../migrations/sqlite/0016_expectations.sql")),
+    (17, "keys", include_str!("../migrations/sqlite/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/sqlite/0018_carried.sql")),
 ];
 const POSTGRES: &[Script] = &[
@@ -59,6 +62,9 @@ const POSTGRES: &[Script] = &[
     (12, "webhooks", include_str!("../migrations/postgres/0012_webhooks.sql")),
     (13, "verdicts", include_str!("../migrations/postgres/0013_verdicts.sql")),
     (14, "attachment_texts", include_str!("../migrations/postgres/0014_attachment_texts.sql")),
+    (15, "work", include_str!("../migrations/postgres/0015_work.sql")),
+    (16, "expectations", include_str!("../migrations/postgres/0016_expectations.sql")),
+    (17, "keys", include_str!("../migrations/postgres/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/postgres/0018_carried.sql")),
 ];
 

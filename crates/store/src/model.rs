@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::{DeliveryReported, Email, MailScanned, Message, SubmissionAccepted, Verdict};
 
-use crate::{Limit, Manner, Scrutiny};
+use crate::{Limit, Manner, Offer, Scrutiny};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
@@ -186,6 +186,8 @@ pub struct LedgerEntry {
     pub requested_at: i64,
     /// The state of its hold, if somebody has, or had, to approve it.
     pub hold: Option<String>,
+    /// The lease it came under, if any.
+    pub lease_id: Option<String>,
 }
 
 /// A scanned mail and its octets, ready to be stored.
@@ -200,6 +202,8 @@ pub struct Arrival {
     pub carried: String,
     /// By the email_id of a copy: why no machine may answer it (RFC 3834).
     pub no_auto_reply: BTreeMap<String, String>,
+    /// For those who expect something; `None` where nobody waited when the mail was looked at.
+    pub offer: Option<Offer>,
 }
 
 /// A copy of a mail that is in its inbox now.
@@ -225,6 +229,8 @@ pub struct Submitted {
     pub manner: Manner,
     pub outcome: Outcome,
     pub scrutiny: Scrutiny,
+    /// The lease on the received mail that this one deals with.
+    pub lease_id: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -277,6 +283,9 @@ pub struct Entered {
     pub to_send: bool,
     /// It waits, and for a limit: this one, as far as it was found now.
     pub held: Option<Limit>,
+    /// False of a request that is rejected because its lease is lost: nothing of it is stored, and its key
+    /// is free for who has the mail now.
+    pub is_kept: bool,
 }
 
 /// What a report changed.
@@ -320,16 +329,6 @@ pub struct Ancestry {
     pub in_reply_to: Option<String>,
     /// Oldest first.
     pub references: Vec<String>,
-}
-
-/// What an account proves itself with, as the database knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Token {
-    /// SHA-256 in hexadecimal.
-    pub hash: String,
-    pub account_id: String,
-    pub created_at: i64,
-    pub revoked_at: Option<i64>,
 }
 
 /// An address that takes mail, as intake's directory knows it.

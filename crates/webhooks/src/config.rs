@@ -12,6 +12,8 @@ const LONGEST_TIMEOUT: u64 = 30;
 pub struct Config {
     /// The NATS server.
     pub nats: String,
+    /// How to log in at NATS; not at all if it asks nobody.
+    pub nats_login: bus::Login,
     /// The database, `sqlite:` or `postgres:`.
     pub database: String,
     /// How long an attempt may take, from looking the name up to the end of the answer.
@@ -35,6 +37,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             nats: "nats://127.0.0.1:4222".to_owned(),
+            nats_login: bus::Login::default(),
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             timeout_seconds: 10,
             retry_seconds: vec![5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 21_600, 36_000],
@@ -57,6 +60,7 @@ impl Configuration for Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.nats_login.check()?;
         if !(1..=LONGEST_TIMEOUT).contains(&self.timeout_seconds) {
             return Err(format!(
                 "timeout_seconds = {}: 1 to {LONGEST_TIMEOUT} are taken",
@@ -108,7 +112,7 @@ mod tests {
                 .any(|it| it.trim_start_matches("# ").starts_with(&format!("{key} = ")));
             assert!(is_there, "{key} is not in the sample file");
         }
-        assert_eq!(keys.len(), 9, "{err}");
+        assert_eq!(keys.len(), 10, "{err}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod waker;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bus::{Bus, Failure};
+use bus::{Bus, Failure, Server};
 use service::Process;
 use store::{Schema, Store, WebhookSecrets};
 
@@ -34,7 +34,8 @@ pub const SECRET: &str = "webhooks";
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let metrics = Metrics::new(&process.metrics.registry("webhooks")?)?;
     let client = Client::new(&config)?;
-    let bus = Bus::connect(&config.nats, "webhooks", &process).await?;
+    let bus =
+        Bus::connect(Server::new(&config.nats, &config.nats_login), "webhooks", &process).await?;
     let opened = Store::wait(&config.database, Schema::Await, "webhooks", &process).await;
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let secret = store.writer.secret(SECRET).await.context("read a secret")?;

@@ -1,6 +1,6 @@
 //! Medians, spreads, ratios.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::shared::statistics::{quantile, sorted, spread};
 
@@ -34,6 +34,39 @@ pub(crate) fn table(unit: &str, ours: &[Rates], theirs: &[Rates]) -> String {
             quantile(&ours, 0.5) / quantile(&theirs, 0.5)
         ));
     }
+    rows.join("\n") + "\n"
+}
+
+/// How close the whole pipeline comes to what it stands on.
+pub(crate) fn beside_the_chain(ours: &[Rates], bare: &[f64]) -> String {
+    let ours = sorted(ours.iter().map(|it| it.there));
+    let bare = sorted(bare.iter().copied());
+    format!(
+        "bare chain {} mails/s; Posthouse, in the API, is {:.0} % of it\n",
+        spread(&bare),
+        100.0 * quantile(&ours, 0.5) / quantile(&bare, 0.5)
+    )
+}
+
+/// What processes took of the processors while Posthouse was loaded, and while Postfix was.
+type Taken = (Vec<(String, f64)>, Vec<(String, f64)>);
+
+pub(crate) fn processors(rounds: &[Taken], mails: usize) -> String {
+    let mut seconds: BTreeMap<&str, f64> = BTreeMap::new();
+    for (ours, theirs) in rounds {
+        let of_postfix = |it: &&(String, f64)| it.0 == "master";
+        for (name, taken) in ours.iter().filter(|it| !of_postfix(it)) {
+            *seconds.entry(name).or_default() += taken;
+        }
+        for (_, taken) in theirs.iter().filter(of_postfix) {
+            *seconds.entry("Postfix").or_default() += taken;
+        }
+    }
+    let per_thousand = |it: f64| 1_000.0 * it / mails as f64;
+    let all: f64 = seconds.iter().filter(|it| *it.0 != "Postfix").map(|it| it.1).sum();
+    let mut rows = vec!["| processor's time, s per 1,000 mails | |\n|---|---|".to_owned()];
+    rows.push(format!("| Posthouse, all of it | {:.2} |", per_thousand(all)));
+    rows.extend(seconds.iter().map(|(name, it)| format!("| {name} | {:.2} |", per_thousand(*it))));
     rows.join("\n") + "\n"
 }
 

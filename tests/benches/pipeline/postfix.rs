@@ -7,10 +7,10 @@ use e2e::{SOON, Smtp, eventually};
 use tokio::time::sleep;
 
 use crate::{
-    LOAD, MAILS, PROBES,
+    PROBES,
     figures::{Latencies, Rates},
     mail, rates,
-    shared::postfix::{self, OWNER_ID, Package},
+    shared::postfix::{self, Load, OWNER_ID, Package},
 };
 
 const RECIPIENT: &str = "u@bench.localhost";
@@ -35,17 +35,17 @@ impl Postfix {
         Ok(Postfix { mta: postfix::Postfix::start(package, &settings, &services).await? })
     }
 
-    pub(crate) async fn round(&self, package: &Package) -> anyhow::Result<Rates> {
+    pub(crate) async fn round(&self, package: &Package, load: &Load) -> anyhow::Result<Rates> {
         let before = self.delivered();
         let start = Instant::now();
-        package.load(&self.mta.address.to_string(), RECIPIENT, &LOAD).await?;
+        package.load(&self.mta.address.to_string(), RECIPIENT, load).await?;
         let accepted = start.elapsed();
         eventually(Duration::from_secs(300), "every mail to be in the Maildir", async || {
-            Ok((self.delivered() == before + MAILS).then_some(()))
+            Ok((self.delivered() == before + load.mails).then_some(()))
         })
         .await
         .with_context(|| self.log())?;
-        Ok(rates(accepted, start.elapsed()))
+        Ok(rates(load, accepted, start.elapsed()))
     }
 
     pub(crate) async fn latency(&self) -> anyhow::Result<Latencies> {

@@ -5,10 +5,10 @@ use e2e::{Agent, Cluster, eventually};
 use tokio::time::sleep;
 
 use crate::{
-    LOAD, MAILS, PROBES,
+    PROBES,
     figures::{Latencies, Rates},
     mail, rates,
-    shared::postfix::Package,
+    shared::postfix::{Load, Package},
 };
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -26,20 +26,21 @@ impl Posthouse {
         Ok(Posthouse { cluster, agent })
     }
 
-    pub(crate) async fn round(&self, package: &Package) -> anyhow::Result<Rates> {
+    pub(crate) async fn round(&self, package: &Package, load: &Load) -> anyhow::Result<Rates> {
         let inbox = self.agent.inbox().await?;
         let server = self.cluster.smtp()[0].to_string();
         let start = Instant::now();
-        package.load(&server, &inbox.address, &LOAD).await?;
+        package.load(&server, &inbox.address, load).await?;
         let accepted = start.elapsed();
         let path = format!("/v1/inboxes/{}", inbox.id);
+        let mails = load.mails as u64;
         eventually(PATIENCE, "every mail to be in the API", async || {
             let count = self.agent.get(&path).await?.success()?["emailCount"].as_u64();
-            ensure!(count.is_none_or(|it| it <= MAILS as u64), "{count:?} mails of {MAILS}");
-            Ok((count == Some(MAILS as u64)).then_some(()))
+            ensure!(count.is_none_or(|it| it <= mails), "{count:?} mails of {mails}");
+            Ok((count == Some(mails)).then_some(()))
         })
         .await?;
-        Ok(rates(accepted, start.elapsed()))
+        Ok(rates(load, accepted, start.elapsed()))
     }
 
     pub(crate) async fn latency(&self) -> anyhow::Result<Latencies> {

@@ -28,7 +28,8 @@ const MAILS: usize = 2_000;
 const SIZE_BYTES: usize = 4_096;
 const CONNECTIONS: usize = 20;
 
-const LOAD: Load = Load { mails: MAILS, sessions: CONNECTIONS, size_bytes: SIZE_BYTES };
+const LOAD: Load =
+    Load { mails: MAILS, sessions: CONNECTIONS, size_bytes: SIZE_BYTES, one_mail_each: false };
 
 fn main() -> anyhow::Result<()> {
     let package = Package::find()?;

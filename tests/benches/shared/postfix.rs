@@ -44,7 +44,8 @@ impl Package {
         let source = self.root.join("usr/sbin/smtp-source");
         let status = Command::new(&source)
             .env("LD_LIBRARY_PATH", self.libraries())
-            .args(["-d", "-s", &load.sessions.to_string(), "-m", &load.mails.to_string()])
+            .args((!load.one_mail_each).then_some("-d"))
+            .args(["-s", &load.sessions.to_string(), "-m", &load.mails.to_string()])
             .args(["-l", &load.size_bytes.to_string(), "-f", "bench@client.example"])
             .args(["-t", recipient, server])
             .stdin(Stdio::null())
@@ -60,6 +61,8 @@ pub(crate) struct Load {
     pub(crate) mails: usize,
     pub(crate) sessions: usize,
     pub(crate) size_bytes: usize,
+    /// A connection for every mail.
+    pub(crate) one_mail_each: bool,
 }
 
 pub(crate) struct Postfix {

@@ -1,8 +1,10 @@
 //! The runner, the buckets and the topology against a real nats-server.
 
+mod batches;
 mod board;
 mod buckets;
 mod bundles;
+mod logins;
 mod outage;
 mod runner;
 mod schedule;

@@ -635,6 +635,10 @@ pub struct SendRequest {
     /// The received email that is passed on with this mail: what stands in it was asked for.
     #[prost(string, tag = "23")]
     pub forwards: ::prost::alloc::string::String,
+    /// The lease on a received email that this mail deals with: accepting the one acks the other, in one step.
+    /// If the lease is lost, nothing is sent.
+    #[prost(string, tag = "24")]
+    pub lease_id: ::prost::alloc::string::String,
 }
 /// A list that people are on: its mail says how to leave it (RFC 8058), and is not sent to who has.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -690,7 +694,7 @@ pub struct Event {
     /// email.received, email.queued, email.held, email.approved, email.declined, email.sent, email.deferred,
     /// email.delivered, email.bounced, email.expired, email.unknown, email.complained, email.suppressed,
     /// email.cancelled, email.rejected, email.validated, email.unsubscribed, email.quarantined,
-    /// email.released, email.refused, email.verdict.changed.
+    /// email.released, email.refused, email.set_aside, email.verdict.changed.
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// RFC 3339.
@@ -877,6 +881,18 @@ pub struct Email {
     /// What its account has put on it, in alphabetical order.
     #[prost(string, repeated, tag = "38")]
     pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a mail that workers gave up, in its event and in the list of those: how often it was handed out.
+    #[prost(uint32, optional, tag = "45")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: ::core::option::Option<u32>,
+    /// When it was set aside, RFC 3339.
+    #[prost(string, optional, tag = "46")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside_at: ::core::option::Option<::prost::alloc::string::String>,
+    /// Why: what the last worker said, or that it said nothing.
+    #[prost(string, optional, tag = "47")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside_reason: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// What was decided on a mail in quarantine.
 #[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
@@ -1082,6 +1098,83 @@ pub struct BundledMessage {
     /// A message of the subject's type.
     #[prost(bytes = "bytes", tag = "2")]
     pub payload: ::prost::bytes::Bytes,
+}
+/// What an agent waits for in an inbox, and what came of it: over REST and as the data of expectation.matched,
+/// expectation.ambiguous and expectation.expired.
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Expectation {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub inbox_id: ::prost::alloc::string::String,
+    /// reply, code, link or any.
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    /// waiting at first; then once and for all matched, ambiguous, expired or cancelled.
+    #[prost(string, tag = "4")]
+    pub state: ::prost::alloc::string::String,
+    /// The Message-ID that the mail has to answer, in angle brackets.
+    #[prost(string, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: ::core::option::Option<::prost::alloc::string::String>,
+    /// The domain that the mail has to come from, provably.
+    #[prost(string, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_domain: ::core::option::Option<::prost::alloc::string::String>,
+    /// RFC 3339, as are all times here.
+    #[prost(string, tag = "7")]
+    pub created_at: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub deadline: ::prost::alloc::string::String,
+    /// When it stopped waiting.
+    #[prost(string, optional, tag = "9")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled_at: ::core::option::Option<::prost::alloc::string::String>,
+    /// The mail that settled it.
+    #[prost(string, optional, tag = "10")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// The one-time code of that mail; of kind code only.
+    #[prost(string, optional, tag = "11")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: ::core::option::Option<::prost::alloc::string::String>,
+    /// The link of that mail that confirms, logs in, resets or invites; of kind link only.
+    #[prost(string, optional, tag = "12")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: ::core::option::Option<::prost::alloc::string::String>,
+    /// Of an ambiguous one: what it could be, each as good as the others.
+    #[prost(message, repeated, tag = "13")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: ::prost::alloc::vec::Vec<ExpectationCandidate>,
+    /// The newest mail that came from where it was expected and did not count all the same.
+    #[prost(message, optional, tag = "14")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_over: ::core::option::Option<PassedOver>,
+}
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExpectationCandidate {
+    #[prost(string, tag = "1")]
+    pub email_id: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PassedOver {
+    #[prost(string, tag = "1")]
+    pub email_id: ::prost::alloc::string::String,
+    /// older, unauthenticated, automatic, no_code, no_link or handed_out.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Somebody has looked at a mail in quarantine and decided.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bus::Bus;
+use bus::{Bus, Login, Server};
 use contract::{Content, Envelope, Event, ForwardPath, MailScanned, Verdict, content::Place};
-use gateway::Config;
-use local_nats::{LocalNats, Options};
+use gateway::{AgentLogins, Config};
+use local_nats::{LocalNats, Logins, Options};
+use nats_login::Issuer;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use service::Process;
@@ -25,6 +26,8 @@ pub(crate) struct Bench {
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
     pub(crate) gateway: JoinHandle<anyhow::Result<()>>,
+    database: String,
+    config: Config,
     _dir: TempDir,
 }
 
@@ -80,16 +83,56 @@ impl Bench {
     pub(crate) async fn with(config: Config) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let nats = LocalNats::start(&Options::new(dir.path()).unwrap()).await.unwrap();
-        bus::apply(&nats.url, 1, false).await.unwrap();
+        Bench::over(dir, nats, config).await
+    }
+
+    /// With a nats-server that asks who everybody is.
+    pub(crate) async fn with_logins() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let issuer = Issuer::generate();
+        let [issuer_file, password_file, logins_password_file] = [
+            ("issuer", issuer.seed().unwrap()),
+            ("password", "of-the-services".to_owned()),
+            ("logins-password", "of-the-gateway".to_owned()),
+        ]
+        .map(|(name, secret)| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, secret).unwrap();
+            file
+        });
+        let logins = Logins {
+            issuer: issuer.public_key().to_owned(),
+            password: "of-the-services".to_owned(),
+            logins_password: "of-the-gateway".to_owned(),
+        };
+        let options = Options { logins: Some(logins), ..Options::new(dir.path()).unwrap() };
+        let nats = LocalNats::start(&options).await.unwrap();
+        let config = Config {
+            nats: nats.url.clone(),
+            nats_login: Login::with_password("posthouse", &password_file),
+            agent_logins: AgentLogins {
+                issuer_file: Some(issuer_file),
+                password_file: Some(logins_password_file),
+                ..AgentLogins::default()
+            },
+            ..Config::default()
+        };
+        Bench::over(dir, nats, config).await
+    }
+
+    async fn over(dir: TempDir, nats: LocalNats, config: Config) -> Bench {
+        let server = Server::new(&nats.url, &config.nats_login);
+        bus::apply(server.clone(), 1, false).await.unwrap();
         let database = format!("sqlite:{}", dir.path().join("posthouse.db").display());
         store::migrate(&database).await.unwrap();
         let store = Store::open(&database).await.unwrap();
         let process = Process::default();
-        let bus = Bus::connect(&nats.url, "test", &process).await.unwrap();
+        let bus = Bus::connect(server, "test", &process).await.unwrap();
 
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let served = gateway::serve(listener, config, store.clone(), bus.clone(), process.clone());
+        let served =
+            gateway::serve(listener, config.clone(), store.clone(), bus.clone(), process.clone());
         Bench {
             nats,
             store,
@@ -98,8 +141,59 @@ impl Bench {
             url,
             http: reqwest::Client::new(),
             gateway: tokio::spawn(served),
+            database,
+            config,
             _dir: dir,
         }
+    }
+
+    /// Stops it, and leaves the database and NATS.
+    pub(crate) async fn end_gateway(&mut self) {
+        self.process.shutdown.cancel();
+        let stopped = tokio::time::timeout(Duration::from_secs(10), &mut self.gateway).await;
+        stopped.expect("in time").unwrap().unwrap();
+        // It closed the database that it was given, and its metrics are registered.
+        self.store = Store::open(&self.database).await.unwrap();
+        self.process = Process::default();
+        let server = Server::new(&self.nats.url, &self.config.nats_login);
+        self.bus = Bus::connect(server, "test", &self.process).await.unwrap();
+    }
+
+    /// After `end_gateway`: another, at another port.
+    pub(crate) async fn start_gateway(&mut self) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        self.url = format!("http://{}", listener.local_addr().unwrap());
+        let (store, bus) = (self.store.clone(), self.bus.clone());
+        let served =
+            gateway::serve(listener, self.config.clone(), store, bus, self.process.clone());
+        self.gateway = tokio::spawn(served);
+    }
+
+    /// How many messages a stream has.
+    pub(crate) async fn count(&self, stream: &str) -> u64 {
+        let options = match &self.config.nats_login.user {
+            Some(user) => async_nats::ConnectOptions::with_user_and_password(
+                user.clone(),
+                "of-the-services".to_owned(),
+            ),
+            None => async_nats::ConnectOptions::new(),
+        };
+        let client = options.connect(&self.nats.url).await.unwrap();
+        let stream = async_nats::jetstream::new(client).get_stream(stream).await.unwrap();
+        stream.cached_info().state.messages
+    }
+
+    /// Announces what did not happen.
+    pub(crate) async fn announce(&self, inbox: &Inbox, email: contract::Email) {
+        let event = Event {
+            event_id: format!("test/{}", email.id),
+            event: "email.received".to_owned(),
+            account_id: inbox.account_id.clone(),
+            inbox_id: inbox.id.clone(),
+            data: Some(email),
+            ..Default::default()
+        };
+        self.bus.publish(event).await.unwrap();
     }
 
     /// A second gateway, which has seen nothing of what happened. Returns its URL.
@@ -242,6 +336,7 @@ impl Bench {
             whole_text: None,
             carried: String::new(),
             no_auto_reply: no_auto_reply.into_iter().collect(),
+            offer: None,
         };
         let stored = self.store.writer.store(&[arrival]).await.unwrap();
         let email = stored[0][0].email.clone();

@@ -65,10 +65,13 @@ impl Stage for Ledger {
             manner: Manner::default(),
             outcome,
             scrutiny: store::Scrutiny::default(),
+            lease_id: Some(request.lease_id.clone()).filter(|it| !it.is_empty()),
         };
         let entered = self.store.writer.enter(&[submitted]).await;
-        let email = entered.map_err(anyhow::Error::from)?[0].email.clone();
-        let event = if self.rejection.is_some() { "email.rejected" } else { "email.queued" };
+        let entered = entered.map_err(anyhow::Error::from)?.remove(0);
+        let email = entered.email;
+        let is_rejected = entered.entry.rejection.is_some();
+        let event = if is_rejected { "email.rejected" } else { "email.queued" };
         let (account_id, inbox_id) = (submission.account_id.clone(), submission.inbox_id.clone());
         self.requests.lock().unwrap().push(submission);
         Ok(Event {

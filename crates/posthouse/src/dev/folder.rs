@@ -61,6 +61,11 @@ impl Folder {
         self.path.join("nats")
     }
 
+    /// What the services and NATS know each other by.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.path.join("secrets")
+    }
+
     /// Mail to domains that are not served here.
     pub(crate) fn captured(&self) -> PathBuf {
         self.path.join("captured")

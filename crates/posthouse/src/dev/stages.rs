@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
+use bus::Server;
 use sender::{Route, Rule, Smarthost, TlsPolicy};
 use service::Process;
 use tokio::{
@@ -9,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::dev::{Options, folder::Folder};
+use crate::dev::{Options, folder::Folder, secrets::Secrets};
 
 /// The stages at work, each of which would be a process of its own elsewhere.
 pub(crate) struct Stages {
@@ -23,7 +24,8 @@ impl Stages {
     pub(crate) fn spawn(
         options: &Options,
         folder: &Folder,
-        nats: &str,
+        secrets: &Secrets,
+        server: &Server,
         process: &Process,
     ) -> Stages {
         let mut stages = Stages {
@@ -32,7 +34,7 @@ impl Stages {
             shutdown: process.shutdown.clone(),
         };
         let Configs { intake, scanner, storage, sender, webhooks, gateway } =
-            Configs::new(options, folder, nats);
+            Configs::new(options, folder, secrets, server);
         stages.add("intake", intake::run(intake, process.clone()));
         stages.add("scanner", scanner::run(scanner, process.clone()));
         stages.add("storage", storage::run(storage, process.clone()));
@@ -108,7 +110,8 @@ struct Configs {
 }
 
 impl Configs {
-    fn new(options: &Options, folder: &Folder, nats: &str) -> Configs {
+    fn new(options: &Options, folder: &Folder, secrets: &Secrets, server: &Server) -> Configs {
+        let (nats, login) = (&server.url, &server.login);
         let database = folder.database();
         let domains = vec![options.domain.clone()];
         // Own mail goes round by SMTP as it would from one machine to another; nothing else leaves.
@@ -134,16 +137,19 @@ impl Configs {
                 submissions: Some(options.submissions),
                 hostname: options.domain.clone(),
                 domains: domains.clone(),
-                nats: nats.to_owned(),
+                nats: nats.clone(),
+                nats_login: login.clone(),
                 ..Default::default()
             },
             scanner: scanner::Config {
                 hostname: options.domain.clone(),
-                nats: nats.to_owned(),
+                nats: nats.clone(),
+                nats_login: login.clone(),
                 ..Default::default()
             },
             storage: storage::Config {
-                nats: nats.to_owned(),
+                nats: nats.clone(),
+                nats_login: login.clone(),
                 database: database.clone(),
                 domains: domains.clone(),
                 public_url: public_url.clone(),
@@ -152,7 +158,8 @@ impl Configs {
                 ..Default::default()
             },
             sender: sender::Config {
-                nats: nats.to_owned(),
+                nats: nats.clone(),
+                nats_login: login.clone(),
                 database: database.clone(),
                 hostname: options.domain.clone(),
                 default_route: Route::Capture { directory: folder.captured() },
@@ -161,7 +168,8 @@ impl Configs {
             },
             // Whoever tries webhooks here has his receiver on this machine.
             webhooks: webhooks::Config {
-                nats: nats.to_owned(),
+                nats: nats.clone(),
+                nats_login: login.clone(),
                 database: database.clone(),
                 allow_private_targets: true,
                 ..Default::default()
@@ -169,7 +177,9 @@ impl Configs {
             gateway: gateway::Config {
                 listen: options.api,
                 domains,
-                nats: nats.to_owned(),
+                nats: nats.clone(),
+                nats_login: login.clone(),
+                agent_logins: secrets.agent_logins(),
                 database,
                 public_url,
                 allow_private_webhooks: true,

@@ -3,6 +3,7 @@
 
 mod codes;
 mod hostile;
+mod phrases;
 mod replies;
 
 use std::{

@@ -3,6 +3,7 @@
 mod arrivals;
 mod directory;
 mod domains;
+mod expectations;
 mod holds;
 mod loops;
 mod outbound;

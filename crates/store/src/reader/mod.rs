@@ -3,6 +3,7 @@ mod attachment_texts;
 mod audit;
 pub(crate) mod domains;
 mod emails;
+pub(crate) mod expectations;
 mod guards;
 mod labels;
 mod outbound;
@@ -18,6 +19,7 @@ mod trust;
 mod unsubscriptions;
 mod verdicts;
 pub(crate) mod webhooks;
+mod work;
 
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyRow, pool::PoolConnection};
 
@@ -49,23 +51,10 @@ impl Reader {
     }
 
     pub async fn account(&self, account_id: &str) -> Result<Option<Account>, Error> {
-        self.find_account("WHERE a.id = $1", account_id).await
-    }
-
-    /// `token_hash` is the SHA-256 of the token, in hexadecimal.
-    pub async fn account_by_token(&self, token_hash: &str) -> Result<Option<Account>, Error> {
-        let condition =
-            "JOIN tokens t ON t.account_id = a.id WHERE t.hash = $1 AND t.revoked_at IS NULL";
-        self.find_account(condition, token_hash).await
-    }
-
-    async fn find_account(&self, condition: &str, value: &str) -> Result<Option<Account>, Error> {
         let failed = Error::query("read an account");
-        let statement = format!(
-            "SELECT a.id, a.tier, a.created_at, a.last_active_at FROM accounts a {condition}"
-        );
-        let row = sqlx::query(AssertSqlSafe(statement))
-            .bind(sql::text(value))
+        let statement = "SELECT id, tier, created_at, last_active_at FROM accounts WHERE id = $1";
+        let row = sqlx::query(statement)
+            .bind(sql::text(account_id))
             .fetch_optional(&self.database.read)
             .await
             .map_err(&failed)?;
@@ -198,7 +187,7 @@ impl Reader {
     }
 }
 
-fn account(row: &AnyRow) -> sqlx::Result<Account> {
+pub(crate) fn account(row: &AnyRow) -> sqlx::Result<Account> {
     Ok(Account {
         id: row.try_get("id")?,
         tier: row.try_get("tier")?,

@@ -10,6 +10,7 @@ use super::{
     carried::{self, Copy},
     commit,
     emails::{self, EmailRow, Locked},
+    expectations::{self, Entering},
     reviews,
     screening::{self, Candidate},
     threads,
@@ -31,6 +32,8 @@ impl Writer {
     /// comes back marked. A copy for an inbox that does not exist any more is left out.
     pub async fn store(&self, arrivals: &[Arrival]) -> Result<Vec<Vec<Stored>>, Error> {
         let dialect = self.database.dialect;
+        // Before the lock that all who write wait for.
+        let prepared: Vec<Prepared<'_>> = arrivals.iter().map(Prepared::new).collect();
         let mut transaction = self.database.begin().await?;
         let wanted = arrivals.iter().flat_map(forward_paths).map(|it| it.inbox_id.clone());
         let inboxes =
@@ -38,20 +41,24 @@ impl Writer {
         let mut known = known(&mut transaction, arrivals).await?;
         let already: HashSet<String> = known.values().cloned().collect();
         let mut new = Vec::new();
-        for arrival in arrivals {
+        for prepared in &prepared {
+            let arrival = prepared.arrival;
             for path in forward_paths(arrival) {
                 let Some(inbox) = inboxes.get(&path.inbox_id) else { continue };
                 let place = (arrival.scanned.mail_id.clone(), path.inbox_id.clone());
                 if let Entry::Vacant(free) = known.entry(place) {
                     free.insert(path.email_id.clone());
-                    new.push(New { arrival, email: row(arrival, path, inbox), together: None });
+                    let email = row(arrival, path, inbox);
+                    new.push(New { prepared, email, together: None, is_authenticated: false });
                 }
             }
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
         self.join(&mut transaction, &mut new).await?;
         self.screen(&mut transaction, &mut new).await?;
+        let entering = entering(&new);
         insert(&mut transaction, dialect, new).await?;
+        expectations::meet_all(&mut transaction, dialect, &entering).await?;
         let copies = arrivals.iter().map(|it| {
             let place = |path: &ForwardPath| (it.scanned.mail_id.clone(), path.inbox_id.clone());
             forward_paths(it).filter_map(|path| known.get(&place(path)).cloned()).collect()
@@ -93,16 +100,17 @@ impl Writer {
         let candidates: Vec<Candidate<'_>> = new
             .iter()
             .map(|it| Candidate {
-                scanned: &it.arrival.scanned,
+                scanned: &it.prepared.arrival.scanned,
                 inbox_id: &it.email.inbox_id,
                 account_id: &it.email.account_id,
                 at: it.email.created_at,
-                score: security(it.arrival).injection_risk_score,
+                score: it.prepared.mail.security.injection_risk_score,
                 together: it.together.as_ref(),
             })
             .collect();
         let screenings = screening::screen(connection, &self.screening, &candidates).await?;
         for (it, screening) in new.iter_mut().zip(screenings) {
+            it.is_authenticated = screening.is_authenticated;
             it.email.is_hidden = screening.is_hidden();
             if it.email.is_hidden {
                 it.email.status = reviews::QUARANTINED;
@@ -113,23 +121,60 @@ impl Writer {
     }
 }
 
+/// Those that agents will see, for whoever expects them.
+fn entering<'a>(new: &[New<'a>]) -> Vec<Entering<'a>> {
+    let shown = new.iter().filter(|it| !it.email.is_hidden);
+    shown
+        .filter_map(|it| {
+            let arrival = it.prepared.arrival;
+            Some(Entering {
+                email_id: it.email.id.clone(),
+                inbox_id: it.email.inbox_id.clone(),
+                received_at: arrival.scanned.received_at_micros,
+                is_authenticated: it.is_authenticated,
+                message: arrival.scanned.message.as_ref()?,
+                offer: arrival.offer.as_ref()?,
+            })
+        })
+        .collect()
+}
+
+/// A mail with what is worked out of it.
+struct Prepared<'a> {
+    arrival: &'a Arrival,
+    mail: MailRow,
+    words: String,
+}
+
+impl Prepared<'_> {
+    fn new(arrival: &Arrival) -> Prepared<'_> {
+        let mail = mail_row(arrival);
+        let attached = attachments(arrival).iter().map(|it| it.text.as_str());
+        let words = words::index(mail.words().chain([text(arrival)]).chain(attached));
+        Prepared { arrival, mail, words }
+    }
+}
+
 /// A copy that is not in its inbox yet.
 struct New<'a> {
-    arrival: &'a Arrival,
+    prepared: &'a Prepared<'a>,
     email: EmailRow,
     together: Option<Together>,
+    /// The domain in From stands for it.
+    is_authenticated: bool,
 }
 
 fn copies<'a>(new: &'a [New<'_>]) -> Vec<Copy<'a>> {
     let copy = |it: &'a New<'_>| {
-        let message = it.arrival.scanned.message.as_ref();
+        let Prepared { arrival, mail, .. } = it.prepared;
+        let message = arrival.scanned.message.as_ref();
         Copy {
             email_id: &it.email.id,
             inbox_id: &it.email.inbox_id,
-            sender: message.and_then(|it| it.from.first()).map_or("", |it| &it.address),
+            sender: &mail.from_address,
             keys: message.map(Keys::of).unwrap_or_default(),
-            text: &it.arrival.carried,
-            score: security(it.arrival).injection_risk_score,
+            text: &arrival.carried,
+            score: mail.security.injection_risk_score,
             at: it.email.created_at,
         }
     };
@@ -198,37 +243,30 @@ async fn insert(
     new: Vec<New<'_>>,
 ) -> Result<(), Error> {
     let mut seen = HashSet::new();
-    let mails: Vec<(&Arrival, MailRow)> = new
-        .iter()
-        .filter(|it| seen.insert(&it.email.mail_id))
-        .map(|it| (it.arrival, mail_row(it.arrival)))
-        .collect();
+    let mails: Vec<&Prepared<'_>> =
+        new.iter().map(|it| it.prepared).filter(|it| seen.insert(&it.mail.id)).collect();
     let contents: Vec<(&str, &[u8], &str)> = mails
         .iter()
-        .map(|(it, _)| (it.scanned.mail_id.as_str(), it.octets.as_slice(), text(it)))
+        .map(|it| (it.mail.id.as_str(), it.arrival.octets.as_slice(), text(it.arrival)))
         .collect();
-    let words: HashMap<&str, &MailRow> = mails.iter().map(|(_, it)| (it.id.as_str(), it)).collect();
     let mut indexed = Vec::new();
     let mut candidates = Vec::new();
     let (hidden, shown): (Vec<_>, Vec<_>) = new.iter().partition(|it| it.email.is_hidden);
     for it in &shown {
-        let mail = words[it.email.mail_id.as_str()];
-        let attached = attachments(it.arrival).iter().map(|it| it.text.as_str());
-        let texts = mail.words().chain([text(it.arrival)]).chain(attached);
         indexed.push(Indexed {
             email_id: it.email.id.clone(),
-            words: words::index(&it.email.account_id, texts),
+            words: words::scoped(&it.email.account_id, &it.prepared.words),
         });
-        candidates.push(candidate(connection, it, mail).await?);
+        candidates.push(candidate(connection, it).await?);
     }
     let mut rows: Vec<EmailRow> = shown.iter().map(|it| it.email.clone()).collect();
     threads::thread(connection, &mut rows, &candidates).await?;
     let messages: Vec<(&str, &Message)> = mails
         .iter()
-        .filter_map(|(it, _)| Some((it.scanned.mail_id.as_str(), it.scanned.message.as_ref()?)))
+        .filter_map(|it| Some((it.mail.id.as_str(), it.arrival.scanned.message.as_ref()?)))
         .collect();
     rows.extend(hidden.iter().map(|it| it.email.clone()));
-    let mail_rows: Vec<MailRow> = mails.into_iter().map(|(_, it)| it).collect();
+    let mail_rows: Vec<&MailRow> = mails.iter().map(|it| &it.mail).collect();
     email::insert_mails(connection, &mail_rows).await?;
     attachment_texts::insert(connection, messages.into_iter()).await?;
     emails::insert_contents(connection, &contents).await?;
@@ -256,9 +294,9 @@ fn security(arrival: &Arrival) -> EmailSecurity {
 async fn candidate(
     connection: &mut AnyConnection,
     new: &New<'_>,
-    mail: &MailRow,
 ) -> Result<threading::Candidate, Error> {
-    let keys = Keys::of(&message(new.arrival));
+    let mail = &new.prepared.mail;
+    let keys = Keys::of(&message(new.prepared.arrival));
     let (inbox_id, created_at) = (&new.email.inbox_id, new.email.created_at);
     let named = if keys.refers {
         None

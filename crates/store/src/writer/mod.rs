@@ -7,6 +7,7 @@ mod brakes;
 mod carried;
 mod domains;
 mod emails;
+mod expectations;
 mod findings;
 mod guards;
 mod holds;
@@ -27,11 +28,13 @@ mod secrets;
 mod standings;
 mod suppressions;
 mod threads;
+mod tokens;
 mod unsubscriptions;
 mod uploads;
 mod verdicts;
 mod webhook_runs;
 mod webhooks;
+mod work;
 
 use std::sync::Arc;
 

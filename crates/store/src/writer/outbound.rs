@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::{Mailbox, Rejection};
+use contract::{Email, Mailbox, Rejection};
 use sqlx::AnyConnection;
 
 use super::{
@@ -11,10 +11,11 @@ use super::{
     guards, holds,
     limits::Days,
     outbox::{self, Decision, Outgoing},
-    threads,
+    threads, work,
 };
 use crate::{
-    Composed, Direction, Entered, Error, Limit, Mentions, Outcome, Rejected, Submitted,
+    Composed, Direction, Entered, Error, LedgerEntry, Limit, Mentions, Outcome, Rejected,
+    Submitted,
     dialect::{Dialect, Indexed},
     email::{self, MailRow},
     ledger::{self, Key},
@@ -25,10 +26,22 @@ use crate::{
 };
 
 impl Writer {
-    /// Enters requests into the ledger, all in one transaction. (inbox, key) is unique: a repeated
-    /// one leaves everything as it is and gets the first one's entry. An entry for an inbox that
-    /// does not exist is an error.
+    /// Enters requests into the ledger, all in one transaction unless two of them are under one lease.
+    /// (inbox, key) is unique: a repeated one leaves everything as it is and gets the first one's entry.
+    /// What is accepted under a lease acks its mail in that transaction; under one that is lost, nothing
+    /// is entered. An entry for an inbox that does not exist is an error.
     pub async fn enter(&self, submissions: &[Submitted]) -> Result<Vec<Entered>, Error> {
+        let mut entered = Vec::new();
+        let mut rest = submissions;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(until_a_lease_repeats(rest));
+            entered.extend(self.enter_at_once(now).await?);
+            rest = later;
+        }
+        Ok(entered)
+    }
+
+    async fn enter_at_once(&self, submissions: &[Submitted]) -> Result<Vec<Entered>, Error> {
         let dialect = self.database.dialect;
         let mut transaction = self.database.begin().await?;
         let wanted = submissions.iter().map(|it| it.inbox_id.clone()).collect();
@@ -36,11 +49,15 @@ impl Writer {
         let inboxes = emails::lock_inboxes(&mut transaction, dialect, wanted, entered_at).await?;
         let keys: BTreeSet<Key> = submissions.iter().map(key).collect();
         let before = ledger::entries(&mut transaction, keys.clone()).await?;
+        let mut fresh: Vec<&Submitted> =
+            submissions.iter().filter(|it| !before.contains_key(&key(it))).collect();
+        let lost = work::lost_leases(&mut transaction, dialect, &fresh).await?;
+        let lost = |it: &Submitted| {
+            let is_new = !before.contains_key(&key(it)) && is_composed(it);
+            it.lease_id.as_ref().filter(|_| is_new).and_then(|it| lost.get(it))
+        };
         let mut seen = BTreeSet::new();
-        let fresh: Vec<&Submitted> = submissions
-            .iter()
-            .filter(|it| !before.contains_key(&key(it)) && seen.insert(key(it)))
-            .collect();
+        fresh.retain(|it| lost(it).is_none() && seen.insert(key(it)));
         let policy = self.policy.as_deref();
         let judged = brakes::judge(&mut transaction, policy, &fresh, entered_at).await?;
         let mut new: Vec<New<'_>> = Vec::new();
@@ -51,6 +68,8 @@ impl Writer {
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
         self.admit(&mut transaction, &mut new, entered_at).await?;
+        let leases = accepted(&new).filter_map(|(it, _)| it.submitted.lease_id.as_deref());
+        work::ack_leases(&mut transaction, dialect, &leases.collect::<Vec<_>>()).await?;
         brakes::remember(&mut transaction, policy, &judged, entered_at).await?;
         let after = ledger::entries(&mut transaction, keys).await?;
         let ids: Vec<String> = after.values().map(|it| it.entry.email_id.clone()).collect();
@@ -59,6 +78,9 @@ impl Writer {
         let mut fresh: BTreeMap<&Key, Option<Limit>> =
             new.iter().map(|it| (&it.key, it.held)).collect();
         let entered = submissions.iter().map(|it| {
+            if let Some(rejection) = lost(it) {
+                return Ok(not_kept(it, rejection));
+            }
             let key = key(it);
             let known = after.get(&key).ok_or(Error::Corrupt { what: "a new ledger entry" })?;
             let email = found.get(&known.entry.email_id);
@@ -108,6 +130,42 @@ impl Writer {
         insert(connection, self.database.dialect, new, now).await?;
         outbox::insert(connection, &self.limits, entering, &mails, now).await
     }
+}
+
+/// How many requests can be entered at once: of two under one lease, the second sees what became of it.
+fn until_a_lease_repeats(submissions: &[Submitted]) -> usize {
+    let mut seen = BTreeSet::new();
+    let repeats = |it: &Submitted| it.lease_id.as_ref().is_some_and(|it| !seen.insert(it.clone()));
+    submissions.iter().position(repeats).unwrap_or(submissions.len())
+}
+
+fn is_composed(submitted: &Submitted) -> bool {
+    matches!(submitted.outcome, Outcome::Composed(_))
+}
+
+/// What is said of a request whose lease is lost.
+fn not_kept(submitted: &Submitted, rejection: &Rejection) -> Entered {
+    let status = "rejected".to_owned();
+    let email = Email {
+        id: submitted.mail_id.clone(),
+        inbox_id: submitted.inbox_id.clone(),
+        direction: Direction::Outbound.as_str().to_owned(),
+        status: Some(status.clone()),
+        ..Email::default()
+    };
+    let entry = LedgerEntry {
+        email_id: submitted.mail_id.clone(),
+        account_id: submitted.account_id.clone(),
+        inbox_id: submitted.inbox_id.clone(),
+        idempotency_key: submitted.idempotency_key.clone(),
+        request_digest: submitted.request_digest.clone(),
+        status,
+        rejection: Some(rejection.clone()),
+        requested_at: submitted.requested_at,
+        hold: None,
+        lease_id: submitted.lease_id.clone(),
+    };
+    Entered { entry, email, repeated: false, to_send: false, held: None, is_kept: false }
 }
 
 /// A request whose key is not in the ledger.
@@ -219,11 +277,12 @@ async fn insert(
         .zip(&mails)
         .map(|(it, mail)| {
             let body = it.composed().map_or("", |it| &it.message.text);
-            let words = words::index(&it.email.account_id, mail.words().chain([body]));
+            let words = words::index(mail.words().chain([body]));
+            let words = words::scoped(&it.email.account_id, &words);
             Indexed { email_id: it.email.id.clone(), words }
         })
         .collect();
-    email::insert_mails(connection, &mails).await?;
+    email::insert_mails(connection, &mails.iter().collect::<Vec<_>>()).await?;
     emails::insert_contents(connection, &contents).await?;
     emails::insert(connection, &rows).await?;
     dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))?;
@@ -312,11 +371,11 @@ async fn insert_entries(
     let statement = |tuples| {
         format!(
             "INSERT INTO ledger (email_id, account_id, inbox_id, idempotency_key, request_digest, \
-             rejection_code, rejection_message, requested_at, entered_at, send_at, notify) \
-             VALUES {tuples}"
+             rejection_code, rejection_message, requested_at, entered_at, send_at, notify, \
+             lease_id) VALUES {tuples}"
         )
     };
-    sql::execute(connection, new, 11, statement, |query, new| {
+    sql::execute(connection, new, 12, statement, |query, new| {
         let rejection = new.rejected().map(|it| &it.rejection);
         let send_at = new.composed().map(|it| it.send_at).filter(|it| *it > 0);
         query
@@ -331,6 +390,7 @@ async fn insert_entries(
             .bind(entered_at)
             .bind(send_at)
             .bind(new.composed().map_or(String::new(), |it| it.notify.join(",")))
+            .bind(new.submitted.lease_id.as_deref().map(sql::text))
     })
     .await
     .map_err(Error::query("write the ledger"))

@@ -7,12 +7,14 @@ use crate::Error;
 const MAILS_AT_ONCE: i64 = 500;
 
 /// What has to go with an inbox, apart from its mail.
-const LEFTOVERS: [&str; 12] = [
+const LEFTOVERS: [&str; 13] = [
     "DELETE FROM thread_keys WHERE inbox_id = $1",
     "DELETE FROM thread_redirects WHERE inbox_id = $1",
     "DELETE FROM threads WHERE inbox_id = $1",
     "DELETE FROM standing_changes WHERE inbox_id = $1",
     "DELETE FROM standings WHERE inbox_id = $1",
+    // What waits ends in time, and that is announced.
+    "DELETE FROM expectations WHERE inbox_id = $1 AND state <> 'waiting'",
     "DELETE FROM sendings WHERE inbox_id = $1",
     "DELETE FROM queues WHERE inbox_id = $1",
     "DELETE FROM inbox_limits WHERE inbox_id = $1",

@@ -8,10 +8,11 @@ use super::{
     acquaintances::{self, Heard, pair},
     attachment_texts, audit, commit,
     emails::{self, EmailRow},
+    expectations::{self, Entering},
     screening_settings, threads,
 };
 use crate::{
-    Actor, AuditEntry, Direction, Error, SenderList, SenderRule,
+    Actor, AuditEntry, Direction, Error, Offer, SenderList, SenderRule,
     dialect::Indexed,
     email,
     moment::{now, rfc3339},
@@ -47,11 +48,13 @@ struct Kept {
 impl Writer {
     /// Does as decided. A mail that is released enters its inbox now: in its thread, found by a search,
     /// counted, and newer than all else. `message` is what its content says; a mail is not released without
-    /// it. `None` if the account has no such mail in quarantine; the same decision once more is told again.
+    /// it, and `offer` what it has for those who expect something. `None` if the account has no such mail in
+    /// quarantine; the same decision once more is told again.
     pub async fn review(
         &self,
         decided: &MailReviewed,
         message: Option<&Message>,
+        offer: Option<&Offer>,
     ) -> Result<Option<Reviewed>, Error> {
         let mut transaction = self.database.begin().await?;
         let Some(mut kept) = self.lock_kept(&mut transaction, decided).await? else {
@@ -68,6 +71,7 @@ impl Writer {
                 (Review::Refused, _) => refuse(&mut transaction, decided, &kept).await?,
                 (Review::Released, Some(message)) => {
                     self.deliver(&mut transaction, decided, &kept, message).await?;
+                    self.meet(&mut transaction, decided, &kept, message, offer).await?;
                 }
                 _ => return Ok(None),
             }
@@ -149,7 +153,7 @@ impl Writer {
         let attached = attachment_texts::of(connection, &kept.mail_id).await?;
         let attached = attached.iter().map(String::as_str);
         let texts = mail.words().chain([message.text.as_str()]).chain(attached);
-        let words = words::index(&decided.account_id, texts);
+        let words = words::scoped(&decided.account_id, &words::index(texts));
         let indexed = [Indexed { email_id: decided.email_id.clone(), words }];
         dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))?;
         remember(connection, row, message, kept).await?;
@@ -157,6 +161,29 @@ impl Writer {
             allow(connection, decided, kept, &mail.from_address).await?;
         }
         Ok(())
+    }
+}
+
+impl Writer {
+    /// It may be what is expected, as if it came now; it is as old as it is.
+    async fn meet(
+        &self,
+        connection: &mut AnyConnection,
+        decided: &MailReviewed,
+        kept: &Kept,
+        message: &Message,
+        offer: Option<&Offer>,
+    ) -> Result<(), Error> {
+        let Some(offer) = offer else { return Ok(()) };
+        let entering = Entering {
+            email_id: decided.email_id.clone(),
+            inbox_id: kept.inbox_id.clone(),
+            received_at: kept.received_at.unwrap_or_default(),
+            is_authenticated: kept.screening.is_authenticated,
+            message,
+            offer,
+        };
+        expectations::meet_all(connection, self.database.dialect, &[entering]).await
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{AnyConnection, Row as _};
 
-use super::emails::EmailRow;
+use super::{emails::EmailRow, work};
 use crate::{
     Error, email,
     moment::DAY,
     sql,
-    threading::{Book, Candidate, Changes, SUBJECT_DAYS, Subject},
+    threading::{Book, Candidate, NewThread, SUBJECT_DAYS, Subject},
 };
 
 /// The most threads with a mail's subject that are looked at.
@@ -31,20 +31,20 @@ pub(super) async fn thread(
             email.thread_id = Some(book.place(candidate, new_thread_id));
         }
     }
+    let mut writes = Writes::default();
     for (inbox_id, book) in books {
-        let mut joined: HashMap<String, Joined> = HashMap::new();
         for email in emails.iter_mut().filter(|it| it.inbox_id == inbox_id) {
             let thread_id = email.thread_id.as_deref().map(|it| book.now(it));
             if let Some(thread_id) = thread_id.clone() {
-                let joined = joined.entry(thread_id).or_default();
+                let joined = writes.joined.entry(thread_id).or_default();
                 joined.emails += 1;
                 joined.last_email_at = joined.last_email_at.max(email.created_at);
             }
             email.thread_id = thread_id;
         }
-        write(connection, &inbox_id, book, joined).await?;
+        writes.add(&inbox_id, book);
     }
-    Ok(())
+    writes.run(connection).await
 }
 
 /// What a transaction adds to a thread.
@@ -52,6 +52,56 @@ pub(super) async fn thread(
 struct Joined {
     emails: i64,
     last_email_at: i64,
+}
+
+/// What all books of a batch change.
+#[derive(Default)]
+struct Writes {
+    /// With their inboxes.
+    created: Vec<(String, NewThread)>,
+    keys: Vec<(String, String, String)>,
+    merges: Vec<(String, String, String)>,
+    joined: HashMap<String, Joined>,
+}
+
+impl Writes {
+    fn add(&mut self, inbox_id: &str, book: Book) {
+        let keys = book.resolved_keys().into_iter();
+        self.keys.extend(keys.map(|(key, thread)| (inbox_id.to_owned(), key, thread)));
+        let changes = book.into_changes();
+        self.created.extend(changes.created.into_iter().map(|it| (inbox_id.to_owned(), it)));
+        let merges = changes.merges.into_iter();
+        self.merges.extend(merges.map(|(loser, winner)| (inbox_id.to_owned(), loser, winner)));
+    }
+
+    async fn run(self, connection: &mut AnyConnection) -> Result<(), Error> {
+        create(connection, &self.created).await?;
+        merge(connection, &self.merges).await?;
+        let statement = |tuples| {
+            format!(
+                "INSERT INTO thread_keys (inbox_id, key, thread_id) VALUES {tuples} \
+                 ON CONFLICT (inbox_id, key) DO NOTHING"
+            )
+        };
+        sql::execute(connection, &self.keys, 3, statement, |query, (inbox_id, key, thread_id)| {
+            query.bind(inbox_id.clone()).bind(key.clone()).bind(thread_id.clone())
+        })
+        .await
+        .map_err(Error::query("store message identifiers"))?;
+        let joined: Vec<_> = self.joined.into_iter().collect();
+        let statement = |tuples| {
+            format!(
+                "UPDATE threads SET email_count = threads.email_count + v.column2, \
+                 last_email_at = v.column3 FROM (VALUES {tuples}) AS v \
+                 WHERE threads.id = v.column1"
+            )
+        };
+        sql::execute(connection, &joined, 3, statement, |query, (thread_id, joined)| {
+            query.bind(thread_id.clone()).bind(joined.emails).bind(joined.last_email_at)
+        })
+        .await
+        .map_err(Error::query("count the emails of threads"))
+    }
 }
 
 fn new_thread_id() -> String {
@@ -119,45 +169,9 @@ async fn know_named(
     Ok(())
 }
 
-async fn write(
-    connection: &mut AnyConnection,
-    inbox_id: &str,
-    book: Book,
-    joined: HashMap<String, Joined>,
-) -> Result<(), Error> {
-    let keys = book.resolved_keys();
-    let changes = book.into_changes();
-    create(connection, inbox_id, &changes).await?;
-    merge(connection, inbox_id, &changes).await?;
-    let statement = |tuples| {
-        format!(
-            "INSERT INTO thread_keys (inbox_id, key, thread_id) VALUES {tuples} \
-             ON CONFLICT (inbox_id, key) DO NOTHING"
-        )
-    };
-    sql::execute(connection, &keys, 3, statement, |query, (key, thread_id)| {
-        query.bind(inbox_id.to_owned()).bind(key.clone()).bind(thread_id.clone())
-    })
-    .await
-    .map_err(Error::query("store message identifiers"))?;
-    let joined: Vec<_> = joined.into_iter().collect();
-    let statement = |tuples| {
-        format!(
-            "UPDATE threads SET email_count = threads.email_count + v.column2, \
-             last_email_at = v.column3 FROM (VALUES {tuples}) AS v WHERE threads.id = v.column1"
-        )
-    };
-    sql::execute(connection, &joined, 3, statement, |query, (thread_id, joined)| {
-        query.bind(thread_id.clone()).bind(joined.emails).bind(joined.last_email_at)
-    })
-    .await
-    .map_err(Error::query("count the emails of threads"))
-}
-
 async fn create(
     connection: &mut AnyConnection,
-    inbox_id: &str,
-    changes: &Changes,
+    created: &[(String, NewThread)],
 ) -> Result<(), Error> {
     let statement = |tuples| {
         format!(
@@ -165,10 +179,10 @@ async fn create(
              created_at) VALUES {tuples}"
         )
     };
-    sql::execute(connection, &changes.created, 7, statement, |query, thread| {
+    sql::execute(connection, created, 7, statement, |query, (inbox_id, thread)| {
         query
             .bind(thread.id.clone())
-            .bind(inbox_id.to_owned())
+            .bind(inbox_id.clone())
             .bind(sql::text(&thread.subject))
             .bind(Subject::of(&thread.subject).base)
             .bind(0_i64)
@@ -182,10 +196,9 @@ async fn create(
 /// Moves what losers have to their winners, and leaves redirects.
 async fn merge(
     connection: &mut AnyConnection,
-    inbox_id: &str,
-    changes: &Changes,
+    merges: &[(String, String, String)],
 ) -> Result<(), Error> {
-    for (loser, winner) in &changes.merges {
+    for (inbox_id, loser, winner) in merges {
         for statement in [
             "UPDATE emails SET thread_id = $2 WHERE thread_id = $1",
             "UPDATE thread_keys SET thread_id = $2 WHERE thread_id = $1",
@@ -209,11 +222,12 @@ async fn merge(
             "INSERT INTO thread_redirects (thread_id, inbox_id, target) VALUES ($1, $2, $3)";
         sqlx::query(statement)
             .bind(loser.clone())
-            .bind(inbox_id.to_owned())
+            .bind(inbox_id.clone())
             .bind(winner.clone())
             .execute(&mut *connection)
             .await
             .map_err(Error::query("merge threads"))?;
+        work::merge(connection, inbox_id, loser, winner).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use store::Usage;
+use store::{NewToken, Usage};
 
 use crate::fixture::{
     account, inbox, inbox_of, mail, now, on_both, rejection, store_one, submission,
@@ -10,12 +10,12 @@ use crate::fixture::{
 async fn finds_an_account_by_any_of_its_tokens() {
     on_both(async |store| {
         let created = store.writer.create_account("acct_1", 2, "hash 1").await?;
-        store.writer.add_token("acct_1", "hash 2").await?;
+        store.writer.add_token(&NewToken::whole("hash 2", "acct_1")).await?;
         for hash in ["hash 1", "hash 2"] {
-            let found = store.reader.account_by_token(hash).await?;
+            let found = store.reader.bearer(hash).await?.map(|it| it.account);
             assert_eq!(found.as_ref(), Some(&created));
         }
-        assert_eq!(store.reader.account_by_token("hash 3").await?, None);
+        assert_eq!(store.reader.bearer("hash 3").await?, None);
         assert_eq!(store.reader.account("acct_2").await?, None);
         Ok(())
     })
@@ -27,13 +27,13 @@ async fn a_revoked_token_is_worth_nothing() {
     on_both(async |store| {
         account(&store, "acct_1").await?;
         let began = now();
-        store.writer.add_token("acct_1", "hash 1").await?;
-        store.writer.add_token("acct_1", "hash 2").await?;
+        store.writer.add_token(&NewToken::whole("hash 1", "acct_1")).await?;
+        store.writer.add_token(&NewToken::whole("hash 2", "acct_1")).await?;
         assert!(!store.writer.revoke_token("acct_2", "hash 1").await?, "another's");
         assert!(store.writer.revoke_token("acct_1", "hash 1").await?);
         assert!(!store.writer.revoke_token("acct_1", "hash 1").await?, "already");
-        assert_eq!(store.reader.account_by_token("hash 1").await?, None);
-        assert!(store.reader.account_by_token("hash 2").await?.is_some());
+        assert_eq!(store.reader.bearer("hash 1").await?, None);
+        assert!(store.reader.bearer("hash 2").await?.is_some());
         let left = store.reader.tokens("acct_1").await?;
         let left: Vec<&str> = left.iter().map(|it| it.hash.as_str()).collect();
         assert_eq!(left, ["hash of acct_1", "hash 2"]);
@@ -66,9 +66,14 @@ async fn changes_the_tier() {
 async fn notes_activity_once_a_minute() {
     on_both(async |store| {
         account(&store, "acct_1").await?;
-        let before = store.reader.account("acct_1").await?;
-        store.writer.touch_account("acct_1").await?;
+        let used = async || store.reader.tokens("acct_1").await.map(|it| it[0].last_used_at);
+        assert_eq!(used().await?, None);
+        store.writer.touch("acct_1", "hash of acct_1").await?;
+        let (before, used_before) = (store.reader.account("acct_1").await?, used().await?);
+        assert!(used_before.is_some());
+        store.writer.touch("acct_1", "hash of acct_1").await?;
         assert_eq!(store.reader.account("acct_1").await?, before, "a minute has not passed");
+        assert_eq!(used().await?, used_before);
         Ok(())
     })
     .await;

@@ -131,6 +131,7 @@ pub(crate) fn mail(number: u32, inboxes: &[&Inbox]) -> Arrival {
         whole_text: None,
         carried: String::new(),
         no_auto_reply: BTreeMap::new(),
+        offer: None,
     }
 }
 
@@ -210,6 +211,7 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         manner: Manner { content_digest: key.to_owned(), is_automatic: false },
         outcome: Outcome::Composed(Box::new(composed)),
         scrutiny: Scrutiny::default(),
+        lease_id: None,
     }
 }
 

@@ -113,7 +113,7 @@ async fn a_quarantined_mail_is_nowhere_to_be_seen_until_it_is_released() {
             ..Message::default()
         };
         let released = decision(&bad.email, Review::Released);
-        let done = store.writer.review(&released, Some(&message)).await?.expect("released");
+        let done = store.writer.review(&released, Some(&message), None).await?.expect("released");
         assert_eq!(done.email.status.as_deref(), Some("received"));
         assert_eq!(action(&done.email), "quarantined", "that is what the policy did");
         let decided = done.email.decision.clone().expect("a decision");
@@ -123,10 +123,10 @@ async fn a_quarantined_mail_is_nowhere_to_be_seen_until_it_is_released() {
         assert_eq!(done.email.thread_id, answer.thread_id);
         assert_eq!(seen(&store, &inbox).await?, [2, 2, 2, 1, 2]);
 
-        let again = store.writer.review(&released, Some(&message)).await?;
+        let again = store.writer.review(&released, Some(&message), None).await?;
         assert_eq!(again, Some(done), "the same decision once more changes nothing");
         let contrary = decision(&bad.email, Review::Refused);
-        assert_eq!(store.writer.review(&contrary, None).await?, None);
+        assert_eq!(store.writer.review(&contrary, None, None).await?, None);
         assert_eq!(seen(&store, &inbox).await?, [2, 2, 2, 1, 2]);
         Ok(())
     })
@@ -141,12 +141,12 @@ async fn a_refused_mail_stays_out() {
         let bad = store_one(&store, mail(1, &[&inbox])).await?.email;
         let foreign =
             MailReviewed { account_id: "acct_2".to_owned(), ..decision(&bad, Review::Refused) };
-        assert_eq!(store.writer.review(&foreign, None).await?, None);
-        let refused = store.writer.review(&decision(&bad, Review::Refused), None).await?;
+        assert_eq!(store.writer.review(&foreign, None, None).await?, None);
+        let refused = store.writer.review(&decision(&bad, Review::Refused), None, None).await?;
         assert_eq!(refused.expect("refused").email.status.as_deref(), Some("refused"));
         let message = Message::default();
         let late = MailReviewed { reviewed_at_micros: 7, ..decision(&bad, Review::Released) };
-        assert_eq!(store.writer.review(&late, Some(&message)).await?, None);
+        assert_eq!(store.writer.review(&late, Some(&message), None).await?, None);
         assert_eq!(seen(&store, &inbox).await?, [0; 5]);
 
         let list = async |refused| {

@@ -1,0 +1,112 @@
+//! NATS as a door for agents: they log in with their tokens, and ask there what REST answers.
+//!
+//! Logins are asked about by the server, in its system account, where connections can also be ended.
+//! Questions come in the account that agents are in. Nothing here knows what a question is about: it
+//! becomes a request to the API, of the token whose subject it came on.
+
+mod answer;
+mod api;
+mod callout;
+mod config;
+mod counts;
+mod discovery;
+mod operations;
+mod revocation;
+mod server;
+mod tokens;
+mod turns;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use async_nats::{Client, connection::State};
+use axum::Router;
+use bus::{Login, Server};
+use nats_login::Issuer;
+use service::Process;
+use store::Reader;
+use tokio_util::sync::CancellationToken;
+
+pub use self::config::AgentLogins;
+use self::{
+    api::Api, callout::Callout, discovery::Discovery, operations::Operations,
+    revocation::Revocation,
+};
+use crate::{Config, metrics::Metrics};
+
+/// All replicas share the work.
+const GROUP: &str = "posthouse-gateway";
+
+/// At shutdown, for what is in hand.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// The door, connected.
+pub(crate) struct Door {
+    callout: Callout,
+    revocation: Revocation,
+    api: Api,
+    discovery: Discovery,
+}
+
+impl Door {
+    /// `None` where agents do not log in at NATS.
+    pub(crate) async fn open(
+        config: &Config,
+        reader: Reader,
+        router: Router,
+        metrics: &Metrics,
+        process: &Process,
+    ) -> anyhow::Result<Option<Door>> {
+        let logins = &config.agent_logins;
+        let (Some(issuer), Some(password)) = (&logins.issuer_file, &logins.password_file) else {
+            return Ok(None);
+        };
+        let seed = tokio::fs::read_to_string(issuer).await.map_err(anyhow::Error::from);
+        let issuer = seed
+            .and_then(|seed| Ok(Issuer::from_seed(&seed)?))
+            .with_context(|| format!("read issuer_file {}", issuer.display()))?;
+        let connect = async |user: &str, name: &str| {
+            let login = Login {
+                ca_file: config.nats_login.ca_file.clone(),
+                ..Login::with_password(user, password)
+            };
+            let server = Server::new(&config.nats, &login);
+            let client = bus::connect(&server, name, process.shutdown.clone()).await?;
+            watch(&client, name, process);
+            anyhow::Ok(client)
+        };
+        let system = connect(&logins.system_user, "gateway logins").await?;
+        let agents = connect(&logins.agents_user, "gateway for agents").await?;
+        let operations = Arc::new(Operations::new()?);
+        Ok(Some(Door {
+            callout: Callout {
+                client: system.clone(),
+                issuer: Arc::new(issuer),
+                reader: reader.clone(),
+                seconds: logins.seconds,
+                logins: metrics.nats_logins.clone(),
+            },
+            revocation: Revocation::new(system, reader.clone(), metrics.nats_kicks.clone()),
+            discovery: Discovery::new(agents.clone(), Arc::clone(&operations)),
+            api: Api::new(agents, router, reader, operations),
+        }))
+    }
+
+    /// Until told to stop; then what is in hand is finished.
+    pub(crate) async fn serve(&self, stop: &CancellationToken) {
+        tokio::join!(
+            self.callout.run(stop),
+            self.revocation.run(stop),
+            self.api.run(stop),
+            self.discovery.run(stop),
+        );
+    }
+}
+
+fn watch(client: &Client, name: &str, process: &Process) {
+    let client = client.clone();
+    process.health.add(format!("gateway: nats, {name}"), move || match client.connection_state() {
+        State::Connected => Ok(()),
+        _ => Err("not connected".to_owned()),
+    });
+}

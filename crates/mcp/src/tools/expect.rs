@@ -1,0 +1,224 @@
+//! Mail that is expected: the service watches for it, whoever is there when it comes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::outgoing::without_nothing;
+use crate::{
+    api::{Api, Call, Id, ask},
+    refusal::Refusal,
+    tool::{About, ENDS, MAKES, READS_MAIL, Reply, Tool},
+    untrusted::Untrusted,
+    view::{code, word},
+};
+
+/// Seconds.
+const PATIENCE: u32 = 25;
+const MOST_PATIENCE: u32 = 25;
+/// Seconds until it expires, unless the model says otherwise.
+const DEADLINE: u32 = 60 * 60;
+/// Of what could be meant, so many are told.
+const CANDIDATES: usize = 10;
+
+#[derive(Clone, Copy, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Reply,
+    Code,
+    Link,
+    Any,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ExpectEmail {
+    inbox_id: Id,
+    /// "reply": an answer; "code" and "link": a verification mail; "any": whatever comes.
+    kind: Kind,
+    /// Of a reply: what it answers, an emailId or a Message-ID.
+    in_reply_to: Option<String>,
+    /// Only from this domain.
+    from_domain: Option<String>,
+    /// Until it expires: 3600 without, 604800 at most.
+    timeout_seconds: Option<u32>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ExpectationFacts {
+    /// For check_expectation.
+    expectation_id: String,
+    /// waiting, matched, expired, ambiguous or cancelled.
+    state: String,
+    kind: String,
+    deadline: String,
+    /// The email that came: read_email has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_id: Option<String>,
+    /// The code that came. Its link, or what could be meant, is in `untrusted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+/// An expectation of the API.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Expectation {
+    id: String,
+    state: String,
+    kind: String,
+    deadline: String,
+    email_id: Option<String>,
+    code: Option<String>,
+    /// An address, or an object that has it.
+    link: Value,
+    candidates: Vec<Value>,
+}
+
+impl From<Expectation> for Reply<ExpectationFacts> {
+    fn from(it: Expectation) -> Reply<ExpectationFacts> {
+        let mut words = Untrusted::default();
+        words.long_field("Link", &plain(&it.link), 1_000);
+        for candidate in it.candidates.iter().take(CANDIDATES) {
+            words.long_field("Could be meant", &plain(candidate), 1_000);
+        }
+        let facts = ExpectationFacts {
+            expectation_id: it.id,
+            state: word(&it.state),
+            kind: word(&it.kind),
+            deadline: it.deadline,
+            email_id: it.email_id,
+            code: code(it.code.as_deref()),
+        };
+        Reply { facts, words }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+impl Tool for ExpectEmail {
+    const ABOUT: About = About {
+        name: "expect_email",
+        title: "Expect an email",
+        description: "Lets the service watch for a reply, a verification code or a link, from now on: ask \
+                      for the mail after this. check_expectation says what came.",
+        hints: MAKES,
+    };
+    type Output = ExpectationFacts;
+
+    async fn run<A: Api>(self, api: &A) -> Result<Reply<ExpectationFacts>, Refusal> {
+        let body = without_nothing(json!({
+            "kind": self.kind,
+            "inReplyTo": self.in_reply_to,
+            "fromDomain": self.from_domain,
+            "timeoutSeconds": self.timeout_seconds.unwrap_or(DEADLINE),
+        }));
+        let path = format!("/v1/inboxes/{}/expect", self.inbox_id);
+        Ok(ask::<A, Expectation>(api, Call::post(path, body)).await?.into())
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CheckExpectation {
+    expectation_id: Id,
+    /// Seconds to wait while nothing has come: 25 without and at most.
+    timeout_seconds: Option<u32>,
+}
+
+impl Tool for CheckExpectation {
+    const ABOUT: About = About {
+        name: "check_expectation",
+        title: "Check an expectation",
+        description: "What became of expect_email; waits a while if nothing has come. Call again while it is \
+                      \"waiting\".",
+        hints: READS_MAIL,
+    };
+    type Output = ExpectationFacts;
+
+    async fn run<A: Api>(self, api: &A) -> Result<Reply<ExpectationFacts>, Refusal> {
+        let patience = self.timeout_seconds.unwrap_or(PATIENCE).min(MOST_PATIENCE);
+        let path = format!("/v1/expectations/{}", self.expectation_id);
+        let call = Call::get(path).query("timeout", Some(patience));
+        Ok(ask::<A, Expectation>(api, call).await?.into())
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CancelExpectation {
+    expectation_id: Id,
+}
+
+impl Tool for CancelExpectation {
+    const ABOUT: About = About {
+        name: "cancel_expectation",
+        title: "Cancel an expectation",
+        description: "Stops watching. Mail that comes is in the inbox all the same.",
+        hints: ENDS,
+    };
+    type Output = ExpectationFacts;
+
+    async fn run<A: Api>(self, api: &A) -> Result<Reply<ExpectationFacts>, Refusal> {
+        let path = format!("/v1/expectations/{}", self.expectation_id);
+        Ok(ask::<A, Expectation>(api, Call::delete(path)).await?.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    fn expectation(state: &str) -> Value {
+        json!({
+            "id": "exp_1", "inboxId": "ibx_1", "kind": "code", "state": state,
+            "createdAt": "2026-11-24T10:00:00.000Z", "deadline": "2026-11-24T11:00:00.000Z",
+        })
+    }
+
+    #[tokio::test]
+    async fn a_mail_is_expected_and_comes() {
+        let api = Fake::default();
+        api.answer("POST /v1/inboxes/ibx_1/expect", 201, &expectation("waiting"));
+        let given = json!({ "inboxId": "ibx_1", "kind": "code", "fromDomain": "x.test" });
+        let facts = api.run::<ExpectEmail>(given).await.expect("expected").facts;
+        let asked = json!({ "kind": "code", "fromDomain": "x.test", "timeoutSeconds": 3600 });
+        assert_eq!(api.last().body, Some(asked));
+        assert_eq!((&*facts.expectation_id, &*facts.state), ("exp_1", "waiting"));
+
+        let mut matched = expectation("matched");
+        matched["emailId"] = json!("eml_1");
+        matched["code"] = json!("204117");
+        matched["link"] = json!("https://x.test/?t=1");
+        matched["candidates"] = json!(["eml_2", { "emailId": "eml_3" }]);
+        api.answer("GET /v1/expectations/exp_1?timeout=25", 200, &matched);
+        let reply =
+            api.run::<CheckExpectation>(json!({ "expectationId": "exp_1" })).await.expect("came");
+        assert_eq!(
+            (reply.facts.email_id.as_deref(), reply.facts.code.as_deref()),
+            (Some("eml_1"), Some("204117"))
+        );
+        let words = reply.words.fenced().expect("random").expect("words");
+        assert!(
+            words.contains("| Link: https://x.test/?t=1\n| Could be meant: eml_2\n"),
+            "{words}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_expectation_is_called_off() {
+        let api = Fake::default();
+        api.answer("DELETE /v1/expectations/exp_1", 200, &expectation("cancelled"));
+        let given = json!({ "expectationId": "exp_1" });
+        let facts = api.run::<CancelExpectation>(given).await.expect("cancelled").facts;
+        assert_eq!(facts.state, "cancelled");
+    }
+}
