@@ -1,6 +1,7 @@
 //! What users see of the whole, one file per behaviour.
 
 mod architecture;
+mod asyncapi;
 mod auto_reply;
 mod bounces;
 mod configs;
@@ -27,6 +28,7 @@ mod pipeline_out;
 mod quiet_inbox;
 mod reading;
 mod replay;
+mod schemathesis;
 mod screening;
 mod sdk;
 mod send_later;

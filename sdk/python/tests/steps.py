@@ -203,8 +203,8 @@ class Journey:
             (body, {**headers, "webhook-id": "evt_other"}, secret, None),
             (body, {}, secret, None),
             (body, headers, "whsec_AAAA", None),
-            (body, headers, secret, time.time() + 301),
-            (body, headers, secret, time.time() - 301),
+            (body, headers, secret, time.time() + 400),
+            (body, headers, secret, time.time() - 400),
         ]
         for octets, fields, key, now in wrong:
             with raises(posthouse.WebhookVerificationError):
@@ -274,12 +274,22 @@ class Journey:
         (second,) = await inbox.claim(worker="b", wait_seconds=20)
         assert second.attempt == 2
         await second.reply("Done", allow_auto_reply=True)
+        counts = (await inbox.queue()).counts
+        assert (counts.acked, counts.leased) == (1, 0)
+        assert (await inbox.set_queue(max_attempts=1)).max_attempts == 1
+        self.receive(inbox, "Hard")
+        (hard,) = await inbox.claim(wait_seconds=20)
+        await hard.nak(reason="too hard")
+        assert [it.subject for it in await inbox.set_aside()] == ["Hard"]
+        await client.requeue_email(hard.email.id)
+        (again,) = await inbox.claim(wait_seconds=20)
+        await again.ack()
         with raises(posthouse.LeaseLostError):
             await lease.reply("Late", allow_auto_reply=True)
 
     async def expectations(self, client: AsyncPosthouse) -> None:
         inbox = await client.create_inbox()
-        expected = await inbox.expect("code", from_domain="example.com", timeout_seconds=60)
+        expected = await inbox.expect("code", timeout_seconds=60)
         assert expected.state == "waiting"
         self.receive(inbox, "Sign in", "Your verification code is 234567.")
         settled = await expected.wait(40)

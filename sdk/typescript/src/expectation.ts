@@ -6,8 +6,9 @@ export interface ExpectOptions {
   kind: "reply" | "code" | "link" | "any";
   /** Of the mail that is answered: its Message-ID, or its `eml_…`. */
   inReplyTo?: string;
+  /** Only mail proven to be from this domain, or below it. */
   fromDomain?: string;
-  /** RFC 3339; or else `timeoutSeconds`, up to a week. */
+  /** RFC 3339; or else `timeoutSeconds`, up to a week. Ten minutes without either. */
   deadline?: string;
   timeoutSeconds?: number;
 }
@@ -22,8 +23,10 @@ export interface ExpectationData {
   emailId?: string | null;
   code?: string | null;
   link?: string | null;
-  /** Of one that is ambiguous: the emails that fit. */
-  candidates?: string[] | null;
+  /** Of one that is ambiguous: what is as good, up to ten. */
+  candidates?: { emailId: string; code?: string; link?: string }[];
+  /** The newest mail that came from the right place and did not count, and why. */
+  passedOver?: { emailId: string; reason: string };
 }
 
 /** Seconds that the service holds a question at most. */

@@ -4,7 +4,7 @@ import { Email, type ReceiveResult } from "./email.js";
 import { Expectation, type ExpectOptions, type ExpectationData } from "./expectation.js";
 import type { HttpClient, RequestOptions, SendRequestOptions } from "./http.js";
 import { type ClaimOptions, Lease, type LeaseData, type QueueData, type WorkOptions, work } from "./queue.js";
-import { sendMail } from "./sending.js";
+import { newKey, sendMail } from "./sending.js";
 import type {
   EmailData,
   InboundPolicy,
@@ -187,8 +187,11 @@ export class Inbox {
   }
 
   /** Lets the service wait for an answer, a code or a link, whatever is restarted meanwhile. */
-  async expect(expected: ExpectOptions, options?: RequestOptions): Promise<Expectation> {
-    const data = await this.#http.post<ExpectationData>(`${this.#path()}/expect`, expected, options);
+  async expect(expected: ExpectOptions, options: SendRequestOptions = {}): Promise<Expectation> {
+    const { idempotencyKey, ...rest } = options;
+    const headers = { "idempotency-key": idempotencyKey ?? (await newKey()) };
+    const path = `${this.#path()}/expect`;
+    const data = await this.#http.post<ExpectationData>(path, expected, { ...rest, headers });
     return new Expectation(data, this.#http);
   }
 

@@ -31,12 +31,10 @@ export interface LeaseData {
 }
 
 export interface QueueData {
+  inboxId: string;
+  /** A mail that was handed out so often is set aside. */
   maxAttempts: number;
-  ready: number;
-  leased: number;
-  delayed: number;
-  setAside: number;
-  acked: number;
+  counts: { ready: number; leased: number; delayed: number; setAside: number; acked: number };
 }
 
 /** An email that is this worker's until the lease ends: acked, given back, or expired. */
@@ -46,6 +44,7 @@ export class Lease {
   readonly attempt: number;
   readonly worker: string;
   #expiresAt: string;
+  #isSettled = false;
   #http: HttpClient;
 
   constructor(data: LeaseData, http: HttpClient) {
@@ -61,14 +60,21 @@ export class Lease {
     return this.#expiresAt;
   }
 
+  /** This worker has acked it, given it back, or answered with it. */
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
   /** It is done, and nobody gets it again. */
   async ack(options?: RequestOptions): Promise<void> {
     await this.#post("ack", undefined, options);
+    this.#isSettled = true;
   }
 
   /** Somebody else is to have it, if wanted after a while. */
   async nak(why: { delaySeconds?: number; reason?: string } = {}, options?: RequestOptions): Promise<void> {
     await this.#post("nak", why, options);
+    this.#isSettled = true;
   }
 
   /** So much time more, from now on. */
@@ -79,12 +85,18 @@ export class Lease {
 
   /** Answers and acks in one step. A lease that was lost throws `LeaseLostError`, and nothing was sent. */
   reply(reply: ReplyOptions, options?: SendRequestOptions): Promise<SendResult> {
-    return this.email.reply({ ...reply, leaseId: this.id }, options);
+    return this.#settles(reply, this.email.reply({ ...reply, leaseId: this.id }, options));
   }
 
   /** The same to all who have the mail. */
   replyAll(reply: ReplyOptions, options?: SendRequestOptions): Promise<SendResult> {
-    return this.email.replyAll({ ...reply, leaseId: this.id }, options);
+    return this.#settles(reply, this.email.replyAll({ ...reply, leaseId: this.id }, options));
+  }
+
+  async #settles(reply: ReplyOptions, sent: Promise<SendResult>): Promise<SendResult> {
+    const result = await sent;
+    this.#isSettled = !reply.validateOnly;
+    return result;
   }
 
   #post(what: string, body?: unknown, options?: RequestOptions): Promise<LeaseData> {
@@ -134,10 +146,10 @@ async function hand(
     for (const lease of leases) {
       try {
         await kept(lease, leaseSeconds, () => handle(lease));
-        await lease.ack();
+        if (!lease.isSettled) await lease.ack();
       } catch (error) {
         onError?.(error, lease);
-        if (error instanceof LeaseLostError) continue;
+        if (lease.isSettled || error instanceof LeaseLostError) continue;
         // If this fails too, the lease ends by itself.
         await lease.nak({ delaySeconds: retrySeconds, reason: "handler failed" }).catch(() => undefined);
       }
@@ -147,7 +159,9 @@ async function hand(
 
 /** Extends the lease while it is worked on. */
 async function kept<T>(lease: Lease, seconds: number, action: () => Promise<T>): Promise<T> {
-  const extend = () => void lease.extend(seconds).catch(() => undefined);
+  const extend = () => {
+    if (!lease.isSettled) void lease.extend(seconds).catch(() => undefined);
+  };
   const timer = setInterval(extend, (seconds * 1000) / 3);
   try {
     return await action();

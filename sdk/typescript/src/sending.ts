@@ -27,7 +27,7 @@ export async function sendMail(
 }
 
 /** 128 random bits. */
-async function newKey(): Promise<string> {
+export async function newKey(): Promise<string> {
   const octets = (await webCrypto()).getRandomValues(new Uint8Array(16));
   return `sdk-${Array.from(octets, (it) => it.toString(16).padStart(2, "0")).join("")}`;
 }

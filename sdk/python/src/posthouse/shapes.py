@@ -67,15 +67,20 @@ class Claimed(Model):
     data: list[LeaseData]
 
 
+class Counts(Model):
+    ready: int
+    leased: int
+    delayed: int
+    set_aside: int = Field(alias="setAside")
+    acked: int
+
+
 class QueueState(Model):
     """How many emails of an inbox wait, are worked on, and were tried too often."""
 
+    inbox_id: str = Field(alias="inboxId")
     max_attempts: int = Field(alias="maxAttempts")
-    ready: int = 0
-    leased: int = 0
-    delayed: int = 0
-    set_aside: int = Field(default=0, alias="setAside")
-    acked: int = 0
+    counts: Counts
 
 
 class ExpectationData(Model):
@@ -89,7 +94,10 @@ class ExpectationData(Model):
     email_id: str | None = Field(default=None, alias="emailId")
     code: str | None = None
     link: str | None = None
-    candidates: list[Any] | None = None
+    candidates: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    """Of one that is ambiguous: what is as good, up to ten."""
+    passed_over: dict[str, Any] | None = Field(default=None, alias="passedOver")
+    """The newest mail that came from the right place and did not count, and why."""
 
 
 class ExpectationPage(Model):

@@ -156,7 +156,7 @@ class AsyncEmail:
         return await self._answer("forward", body, idempotency_key)
 
     async def _answer(self, how: str, body: dict[str, Any], key: str | None) -> SendResult:
-        return await self._http.send_mail(SendResult, f"/v1/emails/{self.id}/{how}", body, key)
+        return await self._http.post_once(SendResult, f"/v1/emails/{self.id}/{how}", body, key)
 
     async def update(
         self,

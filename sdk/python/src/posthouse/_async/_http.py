@@ -51,7 +51,7 @@ class AsyncHttp:
         response = await self.send(method, path, **options)
         return TypeAdapter(kind).validate_json(response.content)
 
-    async def send_mail(self, kind: type[T], path: str, body: dict[str, Any], key: str | None) -> T:
+    async def post_once(self, kind: type[T], path: str, body: dict[str, Any], key: str | None) -> T:
         """One key per call, so that what is tried again is still one mail."""
         # With a lease the service's own key says it: one email is answered once, whoever asks.
         if key is None and "leaseId" not in body:

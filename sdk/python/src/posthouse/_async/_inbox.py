@@ -155,7 +155,7 @@ class AsyncInbox:
             validate_only=validate_only,
             lease_id=lease_id,
         )
-        return await self._http.send_mail(SendResult, "/v1/emails/send", body, idempotency_key)
+        return await self._http.post_once(SendResult, "/v1/emails/send", body, idempotency_key)
 
     async def threads(self, *, limit: int | None = None, cursor: str | None = None) -> models.Threads:
         return await self._http.get(
@@ -199,6 +199,7 @@ class AsyncInbox:
         from_domain: str | None = None,
         deadline: datetime | str | None = None,
         timeout_seconds: int | None = None,
+        idempotency_key: str | None = None,
     ) -> AsyncExpectation:
         """Lets the service wait for an answer, a code or a link, whatever is restarted meanwhile."""
         body = given(
@@ -208,7 +209,8 @@ class AsyncInbox:
             deadline=deadline,
             timeout_seconds=timeout_seconds,
         )
-        data = await self._http.post(ExpectationData, f"{self._path()}/expect", body)
+        path = f"{self._path()}/expect"
+        data = await self._http.post_once(ExpectationData, path, body, idempotency_key)
         return AsyncExpectation(data, self._http)
 
     async def expectations(self) -> list[AsyncExpectation]:

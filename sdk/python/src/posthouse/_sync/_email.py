@@ -157,7 +157,7 @@ class Email:
         return self._answer("forward", body, idempotency_key)
 
     def _answer(self, how: str, body: dict[str, Any], key: str | None) -> SendResult:
-        return self._http.send_mail(SendResult, f"/v1/emails/{self.id}/{how}", body, key)
+        return self._http.post_once(SendResult, f"/v1/emails/{self.id}/{how}", body, key)
 
     def update(
         self,

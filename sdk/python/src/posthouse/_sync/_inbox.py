@@ -156,7 +156,7 @@ class Inbox:
             validate_only=validate_only,
             lease_id=lease_id,
         )
-        return self._http.send_mail(SendResult, "/v1/emails/send", body, idempotency_key)
+        return self._http.post_once(SendResult, "/v1/emails/send", body, idempotency_key)
 
     def threads(self, *, limit: int | None = None, cursor: str | None = None) -> models.Threads:
         return self._http.get(
@@ -200,6 +200,7 @@ class Inbox:
         from_domain: str | None = None,
         deadline: datetime | str | None = None,
         timeout_seconds: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Expectation:
         """Lets the service wait for an answer, a code or a link, whatever is restarted meanwhile."""
         body = given(
@@ -209,7 +210,8 @@ class Inbox:
             deadline=deadline,
             timeout_seconds=timeout_seconds,
         )
-        data = self._http.post(ExpectationData, f"{self._path()}/expect", body)
+        path = f"{self._path()}/expect"
+        data = self._http.post_once(ExpectationData, path, body, idempotency_key)
         return Expectation(data, self._http)
 
     def expectations(self) -> list[Expectation]:
