@@ -5,6 +5,15 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+/// So much of its hash names a token.
+const ID_DIGITS: usize = 12;
+
+/// The name of the token that has this hash (SHA-256 in hexadecimal): what lists, the audit, decisions and
+/// subjects have of it.
+pub fn token_id(hash: &str) -> &str {
+    hash.get(..ID_DIGITS).unwrap_or(hash)
+}
+
 /// One kind of things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
@@ -106,6 +115,11 @@ pub struct SendLimits {
 impl SendLimits {
     pub fn is_none(&self) -> bool {
         *self == SendLimits::default()
+    }
+
+    /// Mails count that were sent after this moment, in microseconds since 1970.
+    pub fn counts_since(&self, now_micros: i64) -> i64 {
+        self.per_seconds.map_or(i64::MIN, |it| now_micros - i64::from(it) * 1_000_000)
     }
 
     /// Whether mail may go to this address.

@@ -20,8 +20,8 @@ use crate::{
     accounts, attachments, audit, canaries, claims, deliveries, domains, emails, events,
     expectations, extraction, gateway::Gateway, holds, inboxes, labels, leases, outbound_allow,
     outbound_policy, outbox, policy, poll, problem::ProblemBody, quarantine, replies, reputation,
-    resolve, reviews, safe, search, send, senders, suppressions, threads, unsubscribe, uploads,
-    verdicts, webhooks, work,
+    resolve, reviews, safe, search, send, senders, suppressions, threads, tokens, unsubscribe,
+    uploads, verdicts, webhooks, work,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -97,6 +97,7 @@ pub(crate) enum Errors {
     ),
     paths(
         accounts::sign_up, accounts::account, accounts::verify,
+        tokens::create, tokens::list, tokens::current, tokens::revoke,
         inboxes::create, inboxes::list, inboxes::look, inboxes::delete, reputation::reputation,
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete, domains::rotate,
@@ -239,6 +240,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (101, 101));
+        assert_eq!((ids.len(), count), (105, 105));
     }
 }

@@ -13,6 +13,7 @@ use axum::{
     },
     routing::get,
 };
+use contract::Grant;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::Value;
@@ -21,10 +22,11 @@ use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::Caller,
+    caller::{Allowed, Caller},
     documentation::Errors,
     event_cursor::Place,
     gateway::{Gateway, Stop},
+    inboxes,
     params::Params,
     problem::{Problem, ProblemBody},
     selection::{Selection, Types},
@@ -132,11 +134,12 @@ impl FromRef<Gateway> for Events {
 )]
 pub(crate) async fn events(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     params: Params,
     headers: HeaderMap,
     State(events): State<Events>,
 ) -> Result<Response, Problem> {
-    let wanted = events.selection(&account.id, &params).await?;
+    let wanted = events.selection(&account.id, grant, &params).await?;
     let is_stream = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -172,16 +175,18 @@ impl Events {
     pub(crate) async fn selection(
         &self,
         account_id: &str,
+        grant: Grant,
         params: &Params,
     ) -> Result<Selection, Problem> {
         let types = Types::parse(params.text("types").as_deref())?;
         let inbox = params.text("inbox");
         if let Some(inbox_id) = &inbox
-            && self.reader.inbox(account_id, inbox_id).await?.is_none()
+            && (!grant.sees_inbox(inbox_id)
+                || self.reader.inbox(account_id, inbox_id).await?.is_none())
         {
-            return Err(Problem::not_found(format!("you have no inbox {inbox_id:?}")));
+            return Err(inboxes::unknown(inbox_id));
         }
-        Ok(Selection::new(account_id.to_owned(), inbox, types))
+        Ok(Selection::new(account_id.to_owned(), inbox, types, grant))
     }
 }
 

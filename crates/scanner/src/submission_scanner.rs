@@ -1,4 +1,4 @@
-//! `mail.v1.send.*.*` → check, score, search for secrets → `outbound.scanned`
+//! `mail.v1.send.>` → check, score, search for secrets → `outbound.scanned`
 
 use std::sync::Arc;
 
@@ -40,6 +40,7 @@ impl Stage for SubmissionScanner {
             send_at_micros: 0,
             expires_at_micros: 0,
             on_unknown: OnUnknown::Unspecified.into(),
+            token: submission.token.unwrap_or_default(),
         };
         match self.request(&scanned, &octets).await? {
             Ok(request) => {

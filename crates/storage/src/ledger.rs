@@ -11,7 +11,7 @@ use store::{Entered, LimitPolicy, Manner, Outcome, Scrutiny, Store, Submitted, r
 use tokio::sync::Notify;
 
 use crate::{
-    events, failure,
+    events, failure, grants,
     guard::Guard,
     leases::{self, LeaseMetrics},
     lists::Lists,
@@ -152,6 +152,9 @@ impl Ledger {
             let resolved = self.uploads.resolve(account_id, &mut request, requested_at).await?;
             judged.rejection = resolved.err();
         }
+        let of_token =
+            grants::judge(&self.store.reader, submission, &request, &around.inbox).await?;
+        judged.rejection = judged.rejection.or(of_token.refusal);
         let (manner, outcome, scrutiny) = self.decide(judged, request, around).await?;
         let new = Submitted {
             mail_id: submission.mail_id.clone(),
@@ -163,6 +166,7 @@ impl Ledger {
             manner,
             outcome,
             scrutiny,
+            counted_for: of_token.counted_for,
             lease_id,
         };
         if is_dry_run {

@@ -14,6 +14,7 @@ mod config;
 mod events;
 mod expectations;
 mod flow;
+mod grants;
 mod guard;
 mod holds;
 mod house;
@@ -165,6 +166,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let tokens = Tokens {
         directory: bus.directory(),
         reader: store.reader.clone(),
+        writer: store.writer.clone(),
         process: process.clone(),
     };
     let outcome = tokio::try_join!(

@@ -33,6 +33,7 @@ mod policy;
 mod reader;
 mod screening;
 mod sender_rule;
+mod sight;
 mod sql;
 mod standing;
 mod suppression;
@@ -55,7 +56,7 @@ pub use crate::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
     announcement::Announcement,
-    audit::{Actor, AuditEntry, AuditFilter},
+    audit::{Actor, AuditEntry, AuditFilter, OPERATOR},
     brakes::{Brakes, Manner},
     breakers::Breakers,
     domain::*,
@@ -85,7 +86,9 @@ pub use crate::{
     sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
-    token::{Bearer, NewToken, TOKEN_REVOKED, Token, token_id},
+    token::{
+        Bearer, INSUFFICIENT_SCOPE, NewToken, TOKEN_LIMIT, TOKEN_RECIPIENT, TOKEN_REVOKED, Token,
+    },
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     verdict::{

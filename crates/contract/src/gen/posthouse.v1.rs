@@ -310,6 +310,9 @@ pub struct SubmissionScanned {
     pub expires_at_micros: i64,
     #[prost(enumeration = "OnUnknown", tag = "11")]
     pub on_unknown: i32,
+    /// The token that the request was made with, if it has to be asked what it may; from the subject.
+    #[prost(string, tag = "16")]
+    pub token: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rejection {

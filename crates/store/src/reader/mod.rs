@@ -14,6 +14,7 @@ mod search;
 pub(crate) mod standings;
 mod suppressions;
 mod threads;
+mod token_reach;
 mod tokens;
 mod unsubscriptions;
 mod verdicts;

@@ -27,6 +27,7 @@ mod secrets;
 mod standings;
 mod suppressions;
 mod threads;
+mod token_counts;
 mod tokens;
 mod unsubscriptions;
 mod uploads;
@@ -41,6 +42,7 @@ use sqlx::{Any, Transaction};
 
 pub(crate) use self::outbox::overrides;
 pub(crate) use self::reviews::QUARANTINED;
+pub(crate) use self::token_counts::count;
 pub use self::{reviews::Reviewed, standings::Switched};
 use crate::{Error, LimitPolicy, Policy, ScreeningPolicy, database::Database};
 

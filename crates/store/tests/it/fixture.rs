@@ -209,6 +209,7 @@ pub(crate) fn submission(key: &str, inbox: &Inbox, to: &[&str]) -> Submitted {
         manner: Manner { content_digest: key.to_owned(), is_automatic: false },
         outcome: Outcome::Composed(Box::new(composed)),
         scrutiny: Scrutiny::default(),
+        counted_for: Vec::new(),
         lease_id: None,
     }
 }

@@ -28,6 +28,7 @@ mod search;
 mod standings;
 mod suppressions;
 mod threads;
+mod tokens;
 mod verdicts;
 mod webhooks;
 mod work;
