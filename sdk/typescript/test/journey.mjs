@@ -407,7 +407,7 @@ async function tokens(client, inbox) {
   const reader = await Posthouse.create({ baseUrl, token: made.token });
   assert.deepEqual((await reader.currentToken()).rights, ["read"]);
   assert.ok((await (await reader.getInbox(inbox.id)).receive()).data.length > 0);
-  await assert.rejects(reader.createInbox(), sdk.InsufficientTierError);
+  await assert.rejects(reader.createInbox(), sdk.InsufficientScopeError);
   assert.ok((await client.listTokens()).some((it) => it.id === made.id));
   await client.deleteToken(made.id);
   await eventually("the end", () => reader.getAccount().then(() => false, (error) => error.statusCode === 401));
