@@ -10,6 +10,23 @@ test:
 gen:
     cargo run --locked -p codegen
 
+# What the SDKs have of the OpenAPI description; to be committed
+sdk:
+    sdk/generate
+
+# Type-checks the TypeScript SDK's examples with the frameworks they are for (about 430 MB)
+sdk-examples:
+    npm ci --prefix sdk/typescript/examples --no-fund --no-audit
+    cd sdk/typescript && npm run build && npx tsc --noEmit -p examples
+
+# Clients that lose their connections at random for ten minutes, and have every event once
+disconnects seconds="600":
+    POSTHOUSE_TEST_DISCONNECT_SECONDS={{seconds}} tests/run clients_that_disconnect_at_random_have_each_event_once
+
+# Asks the API in every way its description allows, for so many seconds
+schemathesis seconds="600":
+    POSTHOUSE_TEST_SCHEMATHESIS_SECONDS={{seconds}} tests/run schemathesis_finds_nothing_undocumented
+
 fmt:
     cargo fmt --all
 

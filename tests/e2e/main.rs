@@ -1,6 +1,7 @@
 //! What users see of the whole, one file per behaviour.
 
 mod architecture;
+mod asyncapi;
 mod auto_reply;
 mod bounces;
 mod configs;
@@ -14,17 +15,20 @@ mod flood;
 mod holds;
 mod isolation;
 mod labels;
+mod leaving_documents;
 mod limits;
 mod mcp;
 mod nats_logins;
 mod nats_send;
 mod openapi;
 mod operator;
+mod our_sdks;
 mod pipeline_in;
 mod pipeline_out;
 mod quiet_inbox;
 mod reading;
 mod replay;
+mod schemathesis;
 mod screening;
 mod sdk;
 mod send_later;
@@ -35,6 +39,8 @@ mod subjects;
 mod submission;
 mod survives_kill;
 mod survives_kill_outbound;
+mod tokens;
+mod together;
 mod unsubscribe;
 mod uploads;
 mod webhooks;

@@ -1,5 +1,6 @@
 // A client that speaks just enough SMTP (RFC 5321) to hand over one mail, octet for octet.
 
+import { randomUUID } from "node:crypto";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 
@@ -43,7 +44,7 @@ export function mail({ from = "Sarah <sarah@example.com>", to, subject, text, at
     `From: ${from}`,
     `To: <${to}>`,
     `Subject: ${subject}`,
-    `Message-ID: <${crypto.randomUUID()}@example.com>`,
+    `Message-ID: <${randomUUID()}@example.com>`,
     `Date: ${new Date().toUTCString().replace("GMT", "+0000")}`,
     "MIME-Version: 1.0",
   ];

@@ -1,7 +1,6 @@
 //! An independent DKIM verifier: dkimpy, which `tests/run` installs in the user's cache.
 
 use std::{
-    env,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
@@ -10,7 +9,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
-use crate::{SOON, skip};
+use crate::{SOON, cache, skip};
 
 pub struct Dkimpy {
     python: PathBuf,
@@ -19,11 +18,7 @@ pub struct Dkimpy {
 impl Dkimpy {
     /// `None`, with a word about it, where it is not installed.
     pub async fn find() -> anyhow::Result<Option<Dkimpy>> {
-        let cache = match env::var_os("XDG_CACHE_HOME").filter(|it| !it.is_empty()) {
-            Some(cache) => PathBuf::from(cache),
-            None => env::home_dir().context("find the home directory")?.join(".cache"),
-        };
-        let python = cache.join("posthouse/venv/bin/python");
+        let python = cache()?.join("venv/bin/python");
         let mut probe = Command::new(&python);
         probe.args(["-c", "import dkim, nacl, dns"]).stderr(Stdio::null());
         let is_there = probe.status().await.is_ok_and(|it| it.success());

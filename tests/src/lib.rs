@@ -11,6 +11,7 @@ mod postgres;
 mod program;
 mod secrets;
 mod smtp;
+mod tools;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub use crate::{
     program::{Program, binary},
     secrets::Secrets,
     smtp::{Reply, Smtp, Tls, crlf},
+    tools::{cache, in_checkout, run},
 };
 
 /// How long anything may take that should happen at once, on a machine with other things to do.

@@ -231,6 +231,6 @@ mod tests {
     #[test]
     fn what_agents_publish_is_not_bundled() {
         assert!(is_bundled("inbound.received"));
-        assert!(!is_bundled("mail.v1.send.*.*"));
+        assert!(!is_bundled("mail.v1.send.>"));
     }
 }

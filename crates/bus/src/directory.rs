@@ -4,6 +4,7 @@
 
 use anyhow::Context as _;
 use aws_lc_rs::digest::{SHA256, digest};
+use contract::Grant;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 
 use crate::Bucket;
@@ -19,6 +20,13 @@ pub enum Resolution {
     UnknownRecipient,
     /// The domain is not served here.
     UnknownDomain,
+}
+
+/// A token that lets its account in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownToken {
+    pub account_id: String,
+    pub grant: Grant,
 }
 
 #[derive(Clone)]
@@ -74,23 +82,43 @@ impl Directory {
         self.bucket.remove(&domain_key(domain)).await
     }
 
-    /// Whose token has this hash.
-    pub async fn account_of_token(&self, token_hash: &str) -> anyhow::Result<Option<String>> {
-        self.get(&token_key(token_hash)).await
+    /// Whose token has this hash, and what it may do. Whoever asks looks whether it has expired.
+    pub async fn token(&self, token_hash: &str) -> anyhow::Result<Option<KnownToken>> {
+        let Some(entry) = self.get(&token_key(token_hash)).await? else { return Ok(None) };
+        let (account_id, grant) = match entry.split_once(' ') {
+            Some((account_id, grant)) => {
+                (account_id, serde_json::from_str(grant).context("read what a token may do")?)
+            }
+            None => (&*entry, Grant::default()),
+        };
+        Ok(Some(KnownToken { account_id: account_id.to_owned(), grant }))
     }
 
     /// From when this returns, every intake lets the account in with the token.
-    pub async fn add_token(&self, token_hash: &str, account_id: &str) -> anyhow::Result<()> {
-        if self.account_of_token(token_hash).await?.as_deref() == Some(account_id) {
+    pub async fn add_token(
+        &self,
+        token_hash: &str,
+        account_id: &str,
+        grant: &Grant,
+    ) -> anyhow::Result<()> {
+        let entry = if *grant == Grant::default() {
+            account_id.to_owned()
+        } else {
+            let grant = serde_json::to_string(grant).context("write what a token may do")?;
+            format!("{account_id} {grant}")
+        };
+        let key = token_key(token_hash);
+        if self.get(&key).await?.as_ref() == Some(&entry) {
             return Ok(());
         }
-        self.put(&token_key(token_hash), account_id.to_owned()).await
+        self.put(&key, entry).await
     }
 
     /// From when this returns, no intake lets anybody in with the token.
     pub async fn remove_token(&self, token_hash: &str) -> anyhow::Result<()> {
-        match self.account_of_token(token_hash).await? {
-            Some(_) => self.bucket.remove(&token_key(token_hash)).await,
+        let key = token_key(token_hash);
+        match self.get(&key).await? {
+            Some(_) => self.bucket.remove(&key).await,
             None => Ok(()),
         }
     }

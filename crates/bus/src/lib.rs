@@ -29,7 +29,7 @@ pub use crate::{
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::{Bus, connect},
-    directory::{Directory, Resolution, token_hash},
+    directory::{Directory, KnownToken, Resolution, token_hash},
     failure::Failure,
     feed::{Feed, Told},
     log::{Bounds, EventLog, Following, Logged, LoggedPage},

@@ -9,7 +9,7 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use contract::{Emit, Record, claim_prefix, content::Place};
+use contract::{Emit, Record, claim_prefix, content::Place, send_subject};
 use futures_util::future::{try_join, try_join_all};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -68,10 +68,11 @@ impl Bus {
         &self,
         account_id: &str,
         inbox_id: &str,
+        token: Option<&str>,
         key: &str,
         request: Bytes,
     ) -> Result<(), PublishError> {
-        let subject = format!("mail.v1.send.{account_id}.{inbox_id}");
+        let subject = send_subject(account_id, inbox_id, token);
         let mut headers = HeaderMap::new();
         headers.insert(header::NATS_MESSAGE_ID, key);
         let mut claimed = None;

@@ -19,8 +19,8 @@ pub use crate::{
     emit::{Emit, Record},
     event_subject::{EVENT_TYPES, EventSubject, Happened, NO_INBOX, event_subject},
     input::{Decoded, Delivered, Input},
-    rights::{Grant, Right, Rights, SendLimits},
-    submission::{Submission, claim_prefix, submission_id},
+    rights::{Grant, Right, Rights, SendLimits, token_id},
+    submission::{Submission, claim_prefix, send_subject, submission_id},
     v1::*,
 };
 

@@ -9,6 +9,8 @@ use crate::{Content, Decoded, Delivered, Input, SendRequest, SubmissionAccepted,
 pub struct Submission {
     pub account_id: String,
     pub inbox_id: String,
+    /// The token that it was made with, if the subject names one: then the ledger asks what it may.
+    pub token: Option<String>,
     /// `Nats-Msg-Id` if the request has one, else its place in the stream.
     pub idempotency_key: String,
     /// The SendRequest as JSON.
@@ -24,12 +26,12 @@ impl Submission {
 }
 
 impl Input for Submission {
-    const SUBJECT: &'static str = "mail.v1.send.*.*";
+    const SUBJECT: &'static str = "mail.v1.send.>";
 
     fn decode(delivered: Delivered<'_>) -> Decoded<Self> {
-        let mut tokens = delivered.subject.split('.').skip(3);
-        let (Some(account_id), Some(inbox_id), None) =
-            (tokens.next(), tokens.next(), tokens.next())
+        let mut parts = delivered.subject.split('.').skip(3);
+        let (Some(account_id), Some(inbox_id), token, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(format!("{} names no account and inbox", delivered.subject));
         };
@@ -44,6 +46,7 @@ impl Input for Submission {
         Ok(Submission {
             account_id: account_id.to_owned(),
             inbox_id: inbox_id.to_owned(),
+            token: token.map(str::to_owned),
             idempotency_key: match delivered.message_id {
                 Some(key) => key.to_owned(),
                 // A stream that is made anew counts from 1 again.
@@ -54,6 +57,15 @@ impl Input for Submission {
             request: Content { size_bytes: delivered.payload.len() as u64, place: Some(place) },
             requested_at_micros: delivered.stored_at_micros,
         })
+    }
+}
+
+/// Where requests of an inbox are published. With a token (its id, as lists of tokens have it) they are
+/// held to what that one may; whoever is to be held to it must be able to publish nowhere else.
+pub fn send_subject(account_id: &str, inbox_id: &str, token: Option<&str>) -> String {
+    match token {
+        Some(token) => format!("mail.v1.send.{account_id}.{inbox_id}.{token}"),
+        None => format!("mail.v1.send.{account_id}.{inbox_id}"),
     }
 }
 
@@ -165,6 +177,24 @@ mod tests {
     fn without_a_key_every_request_is_its_own() {
         let submission = Submission::decode(delivered(None, None)).expect("decode");
         assert_eq!(submission.idempotency_key, "stream-7-1");
+    }
+
+    #[test]
+    fn the_subject_says_who_asks_and_nothing_else_does() {
+        let decode = |subject: &str| {
+            let payload = br#"{"token":"0123456789ab"}"#;
+            Submission::decode(Delivered { subject, payload, ..delivered(None, None) })
+        };
+        let named = send_subject("acct_1", "ibx_1", Some("0123456789ab"));
+        let named = decode(&named).expect("decode");
+        assert_eq!((&*named.account_id, &*named.inbox_id), ("acct_1", "ibx_1"));
+        assert_eq!(named.token.as_deref(), Some("0123456789ab"));
+        let bare = decode(&send_subject("acct_1", "ibx_1", None)).expect("decode");
+        assert_eq!(bare.token, None);
+        assert_eq!(bare.mail_id().len(), named.mail_id().len());
+        for wrong in ["mail.v1.send.acct_1", "mail.v1.send.acct_1.ibx_1.t.more"] {
+            decode(wrong).expect_err(wrong);
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub const STREAMS: &[Stream] = &[
     // lose mail. The ledger compares keys within their inbox.
     Stream {
         name: "SUBMISSIONS",
-        subjects: &["mail.v1.send.*.*"],
+        subjects: &["mail.v1.send.>"],
         keeps: Keeps::UntilDone,
         deduplicates: false,
         schedules: false,
@@ -159,7 +159,7 @@ pub const CONSUMERS: &[Consumer] = &[
     Consumer { durable: "storage", stream: "SCANNED", filter: "inbound.scanned" },
     Consumer { durable: "rejudger", stream: "REJUDGED", filter: "inbound.rejudged" },
     Consumer { durable: "reviewer", stream: "REVIEWS", filter: "inbound.reviewed" },
-    Consumer { durable: "submission-scanner", stream: "SUBMISSIONS", filter: "mail.v1.send.*.*" },
+    Consumer { durable: "submission-scanner", stream: "SUBMISSIONS", filter: "mail.v1.send.>" },
     Consumer { durable: "ledger", stream: "OUTBOUND", filter: "outbound.scanned" },
     Consumer { durable: "router", stream: "ACCEPTED", filter: "outbound.accepted" },
     Consumer { durable: "deliverer", stream: "DUE", filter: "outbound.due" },

@@ -9,6 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use bus::Directory;
+use contract::Grant;
 use serde::Serialize;
 use serde_json::Value;
 use store::{Reader, Writer};
@@ -122,7 +123,9 @@ pub(crate) async fn sign_up(
 /// Lets the token in by SMTP at once. Storage would do it within seconds, so that without NATS there is
 /// an account all the same.
 async fn enter(directory: &Directory, token_hash: &str, account_id: &str) {
-    let entered = timeout(DIRECTORY_PATIENCE, directory.add_token(token_hash, account_id)).await;
+    let entered =
+        timeout(DIRECTORY_PATIENCE, directory.add_token(token_hash, account_id, &Grant::default()))
+            .await;
     if let Err(err) = entered.context("time out").flatten() {
         tracing::warn!("token not entered into the directory: {err:#}");
     }

@@ -1,4 +1,4 @@
-//! What was decided on received mail, by whom, when and why.
+//! What was decided on received mail and on tokens, by whom, when and why.
 
 use axum::{Json, Router, extract::State, routing::get};
 use serde::Serialize;
@@ -10,12 +10,14 @@ use crate::{
     caller::Caller, documentation::Errors, gateway::Gateway, params::Params, problem::Problem,
 };
 
-const ACTIONS: [(&str, &str); 5] = [
+const ACTIONS: [(&str, &str); 7] = [
     ("email.released", "email.released"),
     ("email.refused", "email.refused"),
     ("policy.changed", "policy.changed"),
     ("sender.listed", "sender.listed"),
     ("sender.unlisted", "sender.unlisted"),
+    ("token.created", "token.created"),
+    ("token.revoked", "token.revoked"),
 ];
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -27,18 +29,19 @@ pub(crate) fn routes() -> Router<Gateway> {
 pub(crate) struct AuditEntry {
     #[schema(example = "aud_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
     id: String,
-    /// "email.released", "email.refused", "policy.changed", "sender.listed" or "sender.unlisted".
+    /// "email.released", "email.refused", "policy.changed", "sender.listed", "sender.unlisted",
+    /// "token.created" or "token.revoked".
     action: String,
     /// Null for what is about the whole account. It stays when the inbox is gone.
     #[schema(required)]
     inbox_id: Option<String>,
     #[schema(required)]
     email_id: Option<String>,
-    /// Names the token that was used: the beginning of its SHA-256.
+    /// Names the token that was used: the beginning of its SHA-256; "operator" for who runs the service.
     #[schema(example = "9f86d081884c")]
     by: String,
     reason: String,
-    /// What was set, or which sender on which list.
+    /// What was set, which sender on which list, or which token and what it may do.
     details: Value,
     at: String,
 }
@@ -55,7 +58,7 @@ pub(crate) struct Audit {
 
 /// What was decided, newest first
 ///
-/// On mail in quarantine, on policies and on lists of senders. Nothing here is ever changed or removed.
+/// On mail in quarantine, on policies, on lists of senders, on tokens. Nothing here is ever changed or removed.
 #[utoipa::path(
     get, path = "/v1/audit", operation_id = "listAudit", tag = "policy",
     params(

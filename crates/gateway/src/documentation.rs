@@ -10,6 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::{
     IntoResponses, Modify, OpenApi, ToSchema,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -19,8 +20,8 @@ use crate::{
     accounts, attachments, audit, canaries, claims, deliveries, domains, emails, events,
     expectations, extraction, gateway::Gateway, holds, inboxes, labels, leases, outbound_allow,
     outbound_policy, outbox, policy, poll, problem::ProblemBody, quarantine, replies, reputation,
-    resolve, reviews, safe, search, send, senders, suppressions, threads, unsubscribe, uploads,
-    verdicts, webhooks, work,
+    resolve, reviews, safe, search, send, senders, suppressions, threads, tokens, unsubscribe,
+    uploads, verdicts, webhooks, work,
 };
 
 pub(crate) fn routes() -> Router<Gateway> {
@@ -43,31 +44,31 @@ pub(crate) struct Health {
 pub(crate) enum Errors {
     /// The request is malformed, or a parameter has a value that is not accepted
     #[response(status = 400)]
-    Invalid(#[to_schema] ProblemBody<'static>),
+    Invalid(ProblemBody<'static>),
     /// The token is missing or not valid
     #[response(status = 401)]
-    Unauthorized(#[to_schema] ProblemBody<'static>),
+    Unauthorized(ProblemBody<'static>),
     /// The account's tier does not allow it, or the token has not the right that it needs
     #[response(status = 403)]
-    Tier(#[to_schema] ProblemBody<'static>),
+    Tier(ProblemBody<'static>),
     /// There is no such thing, or it is another account's
     #[response(status = 404)]
-    NotFound(#[to_schema] ProblemBody<'static>),
+    NotFound(ProblemBody<'static>),
     /// The address or the domain is taken
     #[response(status = 409)]
-    Collision(#[to_schema] ProblemBody<'static>),
+    Collision(ProblemBody<'static>),
     /// The body is too large
     #[response(status = 413)]
-    TooLarge(#[to_schema] ProblemBody<'static>),
+    TooLarge(ProblemBody<'static>),
     /// The request is well-formed, but not to be honoured; `error` says why
     #[response(status = 422)]
-    Unprocessable(#[to_schema] ProblemBody<'static>),
+    Unprocessable(ProblemBody<'static>),
     /// Too much at once; `Retry-After` says when again
     #[response(status = 429)]
-    Limited(#[to_schema] ProblemBody<'static>),
+    Limited(ProblemBody<'static>),
     /// NATS or the database is away, or the stream is full; `Retry-After` says when again
     #[response(status = 503)]
-    Unavailable(#[to_schema] ProblemBody<'static>),
+    Unavailable(ProblemBody<'static>),
 }
 
 #[derive(OpenApi)]
@@ -96,6 +97,7 @@ pub(crate) enum Errors {
     ),
     paths(
         accounts::sign_up, accounts::account, accounts::verify,
+        tokens::create, tokens::list, tokens::current, tokens::revoke,
         inboxes::create, inboxes::list, inboxes::look, inboxes::delete, reputation::reputation,
         domains::add, domains::list, domains::look, domains::verify, domains::zone,
         domains::delete, domains::rotate,
@@ -146,6 +148,33 @@ impl Modify for Token {
     }
 }
 
+/// What `/openapi.json` answers with, and what else is made of it.
+pub fn description() -> Value {
+    let mut description =
+        serde_json::to_value(Description::openapi()).expect("strings become JSON");
+    drop_foreign_defaults(&mut description);
+    description
+}
+
+/// utoipa derives a default from the type in Rust: of octets, which are a string in JSON, it is a list. That of an
+/// object says nothing, and generators take it for something else.
+fn drop_foreign_defaults(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(drop_foreign_defaults),
+        Value::Object(fields) => {
+            let is_foreign = fields.get("default").is_some_and(|default| {
+                (default.is_array() && fields.get("type").is_some_and(|it| it == "string"))
+                    || (default.is_object() && fields.contains_key("$ref"))
+            });
+            if is_foreign {
+                fields.remove("default");
+            }
+            fields.values_mut().for_each(drop_foreign_defaults);
+        }
+        _ => (),
+    }
+}
+
 /// The process answers
 #[utoipa::path(
     get, path = "/health", operation_id = "health", tag = "service", security(()),
@@ -163,25 +192,64 @@ pub(crate) async fn health() -> Json<Health> {
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "describe", tag = "service", security(()),
     responses(
-        (status = 200, description = "OpenAPI 3.1", body = serde_json::Value),
+        (status = 200, description = "OpenAPI 3.1", body = Value),
         (status = "4XX", description = "The request is malformed", body = ProblemBody)
     )
 )]
 pub(crate) async fn describe() -> Response {
-    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| {
-        serde_json::to_vec(&Description::openapi()).expect("strings become JSON").into()
-    });
+    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| description().to_string().into());
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone()).into_response()
-}
-
-/// For what is made of it, and tests of what has to fit it.
-pub(crate) fn description() -> serde_json::Value {
-    serde_json::to_value(Description::openapi()).expect("strings become JSON")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
     use super::*;
+
+    /// Of two schemas with one name OpenAPI has one, and what refers to the other lies.
+    #[test]
+    fn every_schema_has_a_name_of_its_own() {
+        let mut names = BTreeSet::new();
+        for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("src") {
+            let path = file.expect("a file").path();
+            let Ok(source) = fs::read_to_string(&path) else { continue };
+            for derived in source.split("ToSchema)]\n").skip(1) {
+                let text = derived.split('{').next().unwrap_or_default();
+                let renamed = text.split("schema(as = ").nth(1);
+                let name = match renamed.and_then(|it| it.split([',', ')']).next()) {
+                    Some(name) => name,
+                    None => {
+                        let words: Vec<&str> = text.split_whitespace().collect();
+                        let kind = words.iter().position(|it| matches!(*it, "struct" | "enum"));
+                        kind.and_then(|at| words.get(at + 1)).expect("a name")
+                    }
+                };
+                let name = name.split('<').next().unwrap_or(name).to_owned();
+                assert!(names.insert(name.clone()), "{name} of {} is there twice", path.display());
+            }
+        }
+        assert!(names.len() > 50, "{names:?}");
+    }
+
+    /// What the SDKs are made of. Operations that came since are no mistake; `api` has them untyped.
+    #[test]
+    fn the_sdks_ask_for_nothing_that_is_not_there() {
+        let known = include_str!("../../../sdk/openapi.json");
+        let known: Value = serde_json::from_str(known).expect("JSON");
+        let actual = description();
+        let mut missing = Vec::new();
+        for (path, item) in known["paths"].as_object().expect("paths") {
+            let methods = item.as_object().expect("operations").keys();
+            missing.extend(methods.filter(|it| actual["paths"][path][it].is_null()));
+        }
+        for (name, schema) in known["components"]["schemas"].as_object().expect("schemas") {
+            let there = &actual["components"]["schemas"][name]["properties"];
+            let properties = schema["properties"].as_object().into_iter().flat_map(|it| it.keys());
+            missing.extend(properties.filter(|it| there[it].is_null()));
+        }
+        assert!(missing.is_empty(), "run `just sdk` and commit what it makes: {missing:?}");
+    }
 
     #[test]
     fn every_operation_is_described_once_and_can_fail() {
@@ -199,6 +267,6 @@ mod tests {
         let count = ids.len();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), count), (101, 101));
+        assert_eq!((ids.len(), count), (105, 105));
     }
 }

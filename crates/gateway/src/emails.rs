@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::{
     attachments,
-    caller::Caller,
+    caller::{Allowed, Caller},
     documentation::Errors,
     gateway::Gateway,
     inboxes,
@@ -69,6 +69,7 @@ pub(crate) fn unknown_to_account(email_id: &str) -> Problem {
 )]
 pub(crate) async fn list(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     Segments(inbox_id): Segments<String>,
     params: Params,
     State(reader): State<Reader>,
@@ -79,6 +80,7 @@ pub(crate) async fn list(
         direction: params.direction()?,
         include_quarantined: params.choice("include", &[("quarantined", ())])?.is_some(),
         label: params.text("label"),
+        thread_ids: grant.thread_ids,
         is_read: params.choice("unread", &[("true", false), ("false", true)])?,
         cursor: params.text("cursor"),
     };

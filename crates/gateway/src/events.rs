@@ -13,6 +13,7 @@ use axum::{
     },
     routing::get,
 };
+use contract::Grant;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::Value;
@@ -21,10 +22,11 @@ use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::Caller,
+    caller::{Allowed, Caller},
     documentation::Errors,
     event_cursor::Place,
     gateway::{Gateway, Stop},
+    inboxes,
     params::Params,
     problem::{Problem, ProblemBody},
     selection::{Selection, Types},
@@ -53,13 +55,36 @@ pub(crate) fn routes() -> Router<Gateway> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EventPage {
     /// Oldest first; each with the `cursor` behind it.
-    #[schema(value_type = Vec<contract::Event>)]
+    #[schema(value_type = Vec<ShownEvent>)]
     data: Vec<Value>,
     /// Goes on behind all of them. Newer than the last event's where nothing of what came later fits, so
     /// that it stays good for longer.
     cursor: String,
     /// There is more now: ask again at once.
     has_more: bool,
+}
+
+/// Something that happened.
+#[derive(ToSchema)]
+#[schema(as = ReadEvent, rename_all = "camelCase")]
+#[expect(dead_code, reason = "a description: events are passed on as they are stored")]
+struct ShownEvent {
+    /// The same for every copy of one occurrence.
+    #[schema(example = "evt_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c")]
+    event_id: String,
+    /// What happened.
+    #[schema(example = "email.received")]
+    event: String,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    account_id: String,
+    /// Empty if it is about no inbox.
+    inbox_id: String,
+    /// What it happened to, as REST shows it; an email without its body.
+    #[schema(value_type = Object)]
+    data: Value,
+    /// Goes on behind this event.
+    cursor: String,
 }
 
 /// What reading events touches.
@@ -109,11 +134,12 @@ impl FromRef<Gateway> for Events {
 )]
 pub(crate) async fn events(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     params: Params,
     headers: HeaderMap,
     State(events): State<Events>,
 ) -> Result<Response, Problem> {
-    let wanted = events.selection(&account.id, &params).await?;
+    let wanted = events.selection(&account.id, grant, &params).await?;
     let is_stream = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -149,16 +175,18 @@ impl Events {
     pub(crate) async fn selection(
         &self,
         account_id: &str,
+        grant: Grant,
         params: &Params,
     ) -> Result<Selection, Problem> {
         let types = Types::parse(params.text("types").as_deref())?;
         let inbox = params.text("inbox");
         if let Some(inbox_id) = &inbox
-            && self.reader.inbox(account_id, inbox_id).await?.is_none()
+            && (!grant.sees_inbox(inbox_id)
+                || self.reader.inbox(account_id, inbox_id).await?.is_none())
         {
-            return Err(Problem::not_found(format!("you have no inbox {inbox_id:?}")));
+            return Err(inboxes::unknown(inbox_id));
         }
-        Ok(Selection::new(account_id.to_owned(), inbox, types))
+        Ok(Selection::new(account_id.to_owned(), inbox, types, grant))
     }
 }
 

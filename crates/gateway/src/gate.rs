@@ -19,6 +19,7 @@ use crate::{
     caller::{self, Admitted, KnownToken},
     emails,
     gateway::Gateway,
+    inboxes,
     operations::{self, About, Needs, Operation},
     params::Params,
     problem::Problem,
@@ -126,7 +127,7 @@ impl Gate {
         let named = |name: &str| params.iter().find(|(it, _)| *it == name).map(|(_, it)| it);
         let inbox_id = named("inboxId");
         if let Some(inbox_id) = inbox_id.filter(|it| !grant.sees_inbox(it)) {
-            return Err(Problem::not_found(format!("you have no inbox {inbox_id:?}")));
+            return Err(inboxes::unknown(inbox_id));
         }
         match operation.about {
             About::Choice => Ok(()),

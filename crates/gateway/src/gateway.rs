@@ -33,7 +33,7 @@ use crate::{
     tail::Tail,
     threads,
     tier::Tiers,
-    unsubscribe, uploads, verdicts,
+    tokens, unsubscribe, uploads, verdicts,
     waiters::Waiters,
     webhooks::{self, Targets},
     websocket, work,
@@ -180,6 +180,7 @@ impl Gateway {
             .merge(leases::routes())
             .merge(work::routes())
             .merge(suppressions::routes())
+            .merge(tokens::routes())
             .merge(unsubscribe::routes())
             .merge(uploads::routes())
             .merge(verdicts::routes())

@@ -36,6 +36,12 @@ impl Happening {
         Place { stream, sequence: self.sequence }.encode()
     }
 
+    /// The thread of the email that it is about.
+    pub(crate) fn thread_id(&self) -> Option<String> {
+        let event: Value = serde_json::from_slice(&self.payload).ok()?;
+        event["data"]["threadId"].as_str().map(str::to_owned)
+    }
+
     /// As it is told over HTTP: as on NATS, with its cursor.
     pub(crate) fn event(&self, stream: i64) -> Value {
         let mut event = self.fields();

@@ -9,6 +9,7 @@ use axum::{
     extract::State,
     routing::{get, patch, post},
 };
+use contract::Grant;
 use serde::{Deserialize, Serialize};
 use store::{
     Change, Changed, EmailFilter, MAX_LABEL, MAX_LABELS, MAX_LABELS_OF_EMAIL, Reader, Writer,
@@ -16,8 +17,14 @@ use store::{
 use utoipa::ToSchema;
 
 use crate::{
-    caller::Caller, documentation::Errors, emails, gateway::Gateway, inboxes, octets::Octets,
-    params::Segments, problem::Problem,
+    caller::{Allowed, Caller},
+    documentation::Errors,
+    emails,
+    gateway::Gateway,
+    inboxes,
+    octets::Octets,
+    params::Segments,
+    problem::Problem,
 };
 
 /// Emails that one request changes.
@@ -146,6 +153,7 @@ pub(crate) async fn update(
 )]
 pub(crate) async fn batch(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     State(reader): State<Reader>,
     State(writer): State<Writer>,
     body: Octets,
@@ -154,13 +162,16 @@ pub(crate) async fn batch(
     let change = change(read, add_labels, remove_labels)?;
     let (ids, cursor) = match (ids, filter) {
         (Some(ids), None) => (named(ids)?, None),
-        (None, Some(filter)) => found(&reader, &account.id, filter).await?,
+        (None, Some(filter)) => found(&reader, &account.id, &grant, filter).await?,
         _ => return Err(Problem::invalid_request("give either ids or filter")),
     };
     let mut result = BatchResult { updated: Vec::new(), failed: Vec::new(), cursor };
     for id in ids {
         let changed = async {
-            emails::find(&reader, &account.id, &id).await?;
+            let email = emails::find(&reader, &account.id, &id).await?;
+            if !grant.sees(&email.inbox_id, email.thread_id.as_deref()) {
+                return Err(emails::unknown_to_account(&id));
+            }
             outcome(writer.change(&account.id, &id, &change).await?, &id)
         };
         match changed.await {
@@ -190,8 +201,12 @@ fn named(ids: Vec<String>) -> Result<Vec<String>, Problem> {
 async fn found(
     reader: &Reader,
     account_id: &str,
+    grant: &Grant,
     filter: BatchFilter,
 ) -> Result<(Vec<String>, Option<String>), Problem> {
+    if !grant.sees_inbox(&filter.inbox_id) {
+        return Err(inboxes::unknown(&filter.inbox_id));
+    }
     let inbox = inboxes::active(reader, account_id, &filter.inbox_id).await?;
     let direction = match filter.direction.as_deref() {
         None => None,
@@ -210,6 +225,7 @@ async fn found(
         label: filter.label,
         is_read: filter.unread.map(|it| !it),
         cursor: filter.cursor,
+        thread_ids: grant.thread_ids.clone(),
         ..EmailFilter::default()
     };
     let page = reader.emails(account_id, &inbox.id, &filter).await?;

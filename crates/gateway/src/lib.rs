@@ -24,6 +24,7 @@ mod extraction;
 mod finish;
 mod gate;
 mod gateway;
+mod grants;
 mod happening;
 mod holds;
 mod inboxes;
@@ -68,6 +69,7 @@ mod threads;
 mod tier;
 mod time;
 pub mod token;
+mod tokens;
 mod unsubscribe;
 mod uploads;
 mod verdicts;
@@ -85,7 +87,9 @@ use service::Process;
 use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
-pub use crate::{config::Config, nats::AgentLogins};
+pub use crate::{
+    config::Config, documentation::description, grants::operators_grant, nats::AgentLogins,
+};
 use crate::{
     domain_check::Checker,
     gateway::{Gateway, Parts},

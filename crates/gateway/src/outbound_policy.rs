@@ -23,6 +23,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 /// What is left out, or null, is what the account says, or else the default.
 #[derive(Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schema(as = OutboundRules)]
 pub(crate) struct Rules {
     /// Keys, tokens, private keys, passwords, card numbers.
     secrets: Option<Action>,
@@ -33,6 +34,8 @@ pub(crate) struct Rules {
     /// From this score on.
     #[schema(minimum = 0, maximum = 1)]
     injection_threshold: Option<f64>,
+    /// Mail of which something could not be searched, such as an attachment with a password.
+    not_scanned: Option<Action>,
     /// "always": every mail is held.
     approval: Option<Approval>,
     /// How long a mail waits for a decision.
@@ -42,6 +45,7 @@ pub(crate) struct Rules {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = OutboundAction)]
 enum Action {
     /// The mail waits for a decision.
     Hold,
@@ -54,12 +58,14 @@ enum Action {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = OutboundApproval)]
 enum Approval {
     Always,
     Never,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = OutboundPolicy)]
 pub(crate) struct Policy {
     /// What was said here.
     rules: Rules,
@@ -98,6 +104,7 @@ impl From<OutboundRules> for Rules {
             information_flow: it.information_flow.map(Action::from),
             injection: it.injection.map(Action::from),
             injection_threshold: it.injection_threshold,
+            not_scanned: it.not_scanned.map(Action::from),
             approval: it.approval.map(approval),
             expires_after_seconds: it.expires_after_seconds,
         }
@@ -111,6 +118,7 @@ impl From<OutboundPolicy> for Rules {
             information_flow: Some(it.information_flow.into()),
             injection: Some(it.injection.into()),
             injection_threshold: Some(it.injection_threshold),
+            not_scanned: Some(it.not_scanned.into()),
             approval: Some(approval(it.approval)),
             expires_after_seconds: Some(it.expires_after_seconds),
         }
@@ -131,6 +139,7 @@ impl Rules {
             information_flow: self.information_flow.map(Measure::from),
             injection: self.injection.map(Measure::from),
             injection_threshold: self.injection_threshold,
+            not_scanned: self.not_scanned.map(Measure::from),
             approval: self.approval.map(|it| it == Approval::Always),
             expires_after_seconds: self.expires_after_seconds,
         })

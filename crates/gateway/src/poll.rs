@@ -15,7 +15,7 @@ use store::{ArrivalFilter, Reader};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::Caller,
+    caller::{Allowed, Caller},
     documentation::Errors,
     gateway::{Gateway, Stop},
     inboxes,
@@ -90,6 +90,7 @@ impl FromRef<Gateway> for Poller {
 )]
 pub(crate) async fn poll(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     Segments(inbox_id): Segments<String>,
     params: Params,
     State(poller): State<Poller>,
@@ -99,6 +100,7 @@ pub(crate) async fn poll(
         since: params.moment("since")?.unwrap_or_else(now_micros),
         from: params.text("from"),
         subject: params.text("subject"),
+        thread_ids: grant.thread_ids,
     };
     let window = Duration::from_secs(window);
     let data = poller.wait(&account.id, &inbox_id, &filter, window).await?;

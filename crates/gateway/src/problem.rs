@@ -74,7 +74,12 @@ impl Problem {
 
     /// The account may, its token may not.
     pub(crate) fn insufficient_scope(message: impl fmt::Display) -> Problem {
-        Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", message)
+        Problem::new(StatusCode::FORBIDDEN, store::INSUFFICIENT_SCOPE, message)
+    }
+
+    /// It may work later, `retry_after` seconds from now if that is known.
+    pub(crate) fn later(self, retry_after: Option<u64>) -> Problem {
+        Problem { retry_after, ..self }
     }
 
     /// Also for what belongs to another account.
@@ -200,6 +205,12 @@ impl From<contract::Rejection> for Problem {
         match rejection.code.as_str() {
             "insufficient_tier" => Problem::insufficient_tier(rejection.message),
             store::LEASE_LOST => Problem::conflict(rejection.code, rejection.message),
+            store::INSUFFICIENT_SCOPE | store::TOKEN_RECIPIENT | store::TOKEN_REVOKED => {
+                Problem::new(StatusCode::FORBIDDEN, rejection.code, rejection.message)
+            }
+            store::TOKEN_LIMIT => {
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, rejection.code, rejection.message)
+            }
             store::RATE_LIMITED => {
                 Problem::rate_limited(rejection.message, seconds_to_midnight(now_micros()))
             }
@@ -245,11 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn only_a_missing_tier_is_403() {
+    fn what_account_or_token_may_not_is_403() {
         let rejection =
             |code: &str| contract::Rejection { code: code.to_owned(), message: "no".to_owned() };
         let tier = Problem::from(rejection("insufficient_tier"));
         assert_eq!(tier.status.as_u16(), 403);
+        for code in ["insufficient_scope", "token_recipient", "token_revoked"] {
+            let of_token = Problem::from(rejection(code));
+            assert_eq!((of_token.status.as_u16(), &*of_token.code), (403, code));
+        }
+        assert_eq!(Problem::from(rejection("token_limit")).status.as_u16(), 429);
         let recipient = Problem::from(rejection("invalid_recipient"));
         assert_eq!((recipient.status.as_u16(), &*recipient.code), (422, "invalid_recipient"));
         let limited = Problem::from(rejection("rate_limited"));

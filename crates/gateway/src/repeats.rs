@@ -38,8 +38,8 @@ pub(crate) struct Answer(u64);
 
 impl Repeats {
     pub(crate) fn question(&self, account: &str, inbox: &str, filter: &ArrivalFilter) -> Question {
-        let ArrivalFilter { since, from, subject } = filter;
-        Question(self.state.hash_one((account, inbox, since, from, subject)))
+        let ArrivalFilter { since, from, subject, thread_ids } = filter;
+        Question(self.state.hash_one((account, inbox, since, from, subject, thread_ids)))
     }
 
     pub(crate) fn answer(&self, emails: &[Email]) -> Answer {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn filter(since: i64, from: Option<&str>) -> ArrivalFilter {
-        ArrivalFilter { since, from: from.map(str::to_owned), subject: None }
+        ArrivalFilter { since, from: from.map(str::to_owned), ..ArrivalFilter::default() }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use store::{Inbox, Reader};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::Caller,
+    caller::Admitted,
     documentation::Errors,
     emails,
     gateway::Gateway,
@@ -110,14 +110,14 @@ struct Original {
     responses((status = 200, description = "Accepted", body = Answer), Errors)
 )]
 pub(crate) async fn reply(
-    caller: Caller,
+    admitted: Admitted,
     Segments(email_id): Segments<String>,
     key: IdempotencyKey,
     State(submitter): State<Submitter>,
     body: Octets,
 ) -> Result<Json<Answer>, Problem> {
     let more = body.json::<Reply>()?;
-    submit(caller, &email_id, key, &submitter, |original| answer(original, more, false)).await
+    submit(admitted, &email_id, key, &submitter, |original| answer(original, more, false)).await
 }
 
 /// Answer an email to everybody
@@ -134,14 +134,14 @@ pub(crate) async fn reply(
     responses((status = 200, description = "Accepted", body = Answer), Errors)
 )]
 pub(crate) async fn reply_all(
-    caller: Caller,
+    admitted: Admitted,
     Segments(email_id): Segments<String>,
     key: IdempotencyKey,
     State(submitter): State<Submitter>,
     body: Octets,
 ) -> Result<Json<Answer>, Problem> {
     let more = body.json::<Reply>()?;
-    submit(caller, &email_id, key, &submitter, |original| answer(original, more, true)).await
+    submit(admitted, &email_id, key, &submitter, |original| answer(original, more, true)).await
 }
 
 /// Pass an email on
@@ -158,26 +158,26 @@ pub(crate) async fn reply_all(
     responses((status = 200, description = "Accepted", body = Answer), Errors)
 )]
 pub(crate) async fn forward(
-    caller: Caller,
+    admitted: Admitted,
     Segments(email_id): Segments<String>,
     key: IdempotencyKey,
     State(submitter): State<Submitter>,
     body: Octets,
 ) -> Result<Json<Answer>, Problem> {
     let more = body.json::<Forward>()?;
-    submit(caller, &email_id, key, &submitter, |original| passed_on(original, more)).await
+    submit(admitted, &email_id, key, &submitter, |original| passed_on(original, more)).await
 }
 
 async fn submit(
-    Caller(account): Caller,
+    Admitted { bearer, .. }: Admitted,
     email_id: &str,
     IdempotencyKey(key): IdempotencyKey,
     submitter: &Submitter,
     make: impl FnOnce(Original) -> Result<SendRequest, Problem> + Send + 'static,
 ) -> Result<Json<Answer>, Problem> {
-    submitter.check_tier(&account)?;
+    submitter.check_tier(&bearer.account)?;
     let reader = submitter.reader();
-    let inbox = reader.inbox_of_email(&account.id, email_id).await?;
+    let inbox = reader.inbox_of_email(&bearer.account.id, email_id).await?;
     let inbox = inbox.ok_or_else(|| emails::unknown_to_account(email_id))?;
     let (email, octets) = read(reader, &inbox, email_id).await?;
     let original_inbox = inbox.clone();
@@ -199,7 +199,7 @@ async fn submit(
     });
     let (request, octets) = made.await.map_err(Problem::internal)??;
     submitter.check_lease_is_on(email_id, &inbox, &request).await?;
-    submitter.send(&account, &inbox, key, &request, octets.into()).await
+    submitter.send(&bearer, &inbox, key, &request, octets.into()).await
 }
 
 /// An email and its content.

@@ -7,7 +7,11 @@ use store::{Reader, SearchQuery};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::Caller, documentation::Errors, gateway::Gateway, inboxes, params::Params,
+    caller::{Allowed, Caller},
+    documentation::Errors,
+    gateway::Gateway,
+    inboxes,
+    params::Params,
     problem::Problem,
 };
 
@@ -54,12 +58,15 @@ struct Pagination {
 )]
 pub(crate) async fn search(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     params: Params,
     State(reader): State<Reader>,
 ) -> Result<Json<Found>, Problem> {
     let query = SearchQuery {
         words: params.text("q").unwrap_or_default(),
         inbox_id: params.text("inboxId"),
+        inbox_ids: grant.inbox_ids,
+        thread_ids: grant.thread_ids,
         direction: params.direction()?,
         from: params.text("from"),
         since: params.moment("since")?,

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use contract::{EVENT_TYPES, EventSubject, event_subject};
+use contract::{EVENT_TYPES, EventSubject, Grant, event_subject};
 
-use crate::problem::Problem;
+use crate::{happening::Happening, problem::Problem};
 
 /// With more filters than this, a reader takes all of the account's events and picks them out.
 const MOST_FILTERS: usize = 32;
@@ -16,6 +16,8 @@ pub(crate) struct Selection {
     /// Inboxes that were subscribed to; those of all if `None`.
     subscribed: Option<HashSet<String>>,
     types: Types,
+    /// Of the token: what it does not see, it does not hear of.
+    grant: Grant,
 }
 
 /// Names of events; "email.*" stands for all that begin with "email.". Every one if there are none.
@@ -49,8 +51,18 @@ fn fits(wanted: &str, event: &str) -> bool {
 }
 
 impl Selection {
-    pub(crate) fn new(account_id: String, inbox_id: Option<String>, types: Types) -> Selection {
-        Selection { account_id, inbox_id, subscribed: None, types }
+    pub(crate) fn new(
+        account_id: String,
+        inbox_id: Option<String>,
+        types: Types,
+        grant: Grant,
+    ) -> Selection {
+        Selection { account_id, inbox_id, subscribed: None, types, grant }
+    }
+
+    /// Whether the token sees the inbox, or something in it.
+    pub(crate) fn sees_inbox(&self, inbox_id: &str) -> bool {
+        self.grant.sees_inbox(inbox_id)
     }
 
     /// From then on only events of inboxes that were subscribed to, and of the account itself.
@@ -67,7 +79,17 @@ impl Selection {
         self.subscribed.as_ref().map_or(0, HashSet::len)
     }
 
-    pub(crate) fn wants(&self, event: &EventSubject) -> bool {
+    pub(crate) fn wants(&self, happening: &Happening) -> bool {
+        let of_seen_thread = || {
+            let thread_id = happening.thread_id();
+            self.grant.sees(&happening.subject.inbox_id, thread_id.as_deref())
+        };
+        self.wants_subject(&happening.subject)
+            && self.grant.sees_inbox(&happening.subject.inbox_id)
+            && (self.grant.thread_ids.is_none() || of_seen_thread())
+    }
+
+    fn wants_subject(&self, event: &EventSubject) -> bool {
         event.account_id == self.account_id
             && self.inbox_id.as_ref().is_none_or(|it| *it == event.inbox_id)
             && self.types.want(&event.event)
@@ -91,15 +113,44 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
+    use bus::Logged;
+
     use super::*;
 
-    fn event(subject: &str) -> EventSubject {
-        EventSubject::parse(&format!("mail.v1.event.{subject}")).expect("a subject")
+    fn event(subject: &str) -> Happening {
+        in_thread(subject, "thd_1")
+    }
+
+    fn in_thread(subject: &str, thread_id: &str) -> Happening {
+        let payload = format!(r#"{{"data":{{"threadId":"{thread_id}"}}}}"#).into();
+        let subject = format!("mail.v1.event.{subject}");
+        Happening::of(Logged { sequence: 1, subject, payload }).expect("an event")
+    }
+
+    fn ids(ids: &[&str]) -> Option<Vec<String>> {
+        Some(ids.iter().map(|it| (*it).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_token_hears_of_what_it_sees() {
+        let of = |grant: Grant| Selection::new("acct_1".to_owned(), None, Types::default(), grant);
+        let inbox = of(Grant { inbox_ids: ids(&["ibx_1"]), ..Grant::default() });
+        assert!(inbox.wants(&event("acct_1.ibx_1.email.received")));
+        assert!(inbox.wants(&event("acct_1.ibx_1.inbox.warned")));
+        assert!(!inbox.wants(&event("acct_1.ibx_2.email.received")));
+        assert!(!inbox.wants(&event("acct_1.ibx_2.inbox.created")));
+        assert!(!inbox.wants(&event("acct_1.-.domain.verified")));
+        let grant =
+            Grant { inbox_ids: ids(&["ibx_1"]), thread_ids: ids(&["thd_1"]), ..Grant::default() };
+        let thread = of(grant);
+        assert!(thread.wants(&event("acct_1.ibx_1.email.received")));
+        assert!(!thread.wants(&in_thread("acct_1.ibx_1.email.received", "thd_2")));
+        assert!(!thread.wants(&in_thread("acct_1.ibx_1.inbox.warned", "")));
     }
 
     fn selection(inbox: Option<&str>, types: &str) -> Selection {
         let types = Types::parse(Some(types)).expect("types");
-        Selection::new("acct_1".to_owned(), inbox.map(str::to_owned), types)
+        Selection::new("acct_1".to_owned(), inbox.map(str::to_owned), types, Grant::default())
     }
 
     #[test]

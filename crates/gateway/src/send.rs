@@ -13,13 +13,13 @@ use bytes::Bytes;
 use contract::{HoldReason, Rejection, SendRequest, submission_id};
 use mail::{Address, Timing};
 use serde::Serialize;
-use store::{Account, Inbox, LedgerEntry, Reader, request_digest};
+use store::{Account, Bearer, Inbox, LedgerEntry, Reader, Token, request_digest};
 use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    caller::Caller,
+    caller::Admitted,
     documentation::Errors,
     gateway::Gateway,
     octets::{Octets, json},
@@ -123,18 +123,18 @@ impl FromRef<Gateway> for Submitter {
     responses((status = 200, description = "Accepted", body = Answer), Errors)
 )]
 pub(crate) async fn send(
-    Caller(account): Caller,
+    Admitted { bearer, .. }: Admitted,
     IdempotencyKey(key): IdempotencyKey,
     State(submitter): State<Submitter>,
     body: Octets,
 ) -> Result<Json<Answer>, Problem> {
-    submitter.check_tier(&account)?;
+    submitter.check_tier(&bearer.account)?;
     let octets = body.octets.clone();
     // Large ones take long to decode: not on the threads that serve everybody.
     let request = tokio::task::spawn_blocking(move || read(&octets)).await;
     let request = request.map_err(Problem::internal)??;
-    let inbox = submitter.inbox(&account, &request.from).await?;
-    submitter.send(&account, &inbox, key, &request, body.octets.clone()).await
+    let inbox = submitter.inbox(&bearer, &request.from).await?;
+    submitter.send(&bearer, &inbox, key, &request, body.octets.clone()).await
 }
 
 fn read(octets: &[u8]) -> Result<Request, Problem> {
@@ -201,12 +201,13 @@ impl Submitter {
     /// Hands a request on, as JSON, unless its key was used before.
     pub(crate) async fn send(
         &self,
-        account: &Account,
+        bearer: &Bearer,
         inbox: &Inbox,
         key: Option<String>,
         request: &Request,
         octets: Bytes,
     ) -> Result<Json<Answer>, Problem> {
+        let Bearer { account, token } = bearer;
         // A lease is good for one mail, so it is a key.
         let key = key.or_else(|| request.lease_id.clone());
         let key = key.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
@@ -219,25 +220,27 @@ impl Submitter {
             return Err(refusal.into());
         }
         self.check_thread(inbox, &request.thread_id).await?;
+        self.check_token(token, inbox, request).await?;
         self.prechecks.check(inbox, &request.wishes).await?;
         self.check_day(account).await?;
         if request.validate_only {
-            return self.rehearse(account, inbox, &key, request, octets).await;
+            return self.rehearse(token, inbox, &key, request, octets).await;
         }
-        self.submit(account, inbox, &key, request, octets).await
+        self.submit(token, inbox, &key, request, octets).await
     }
 
     /// What would hold the mail, only the scanner and the ledger know.
     async fn rehearse(
         &self,
-        account: &Account,
+        token: &Token,
         inbox: &Inbox,
         key: &str,
         request: &Request,
         octets: Bytes,
     ) -> Result<Json<Answer>, Problem> {
         let mut rehearsal = self.waiters.rehearse(&submission_id(&inbox.id, key));
-        self.bus.submit(&account.id, &inbox.id, key, octets).await?;
+        let token_id = held_to(token);
+        self.bus.submit(&token.account_id, &inbox.id, token_id, key, octets).await?;
         let said = timeout(REHEARSAL_WAIT, rehearsal.said()).await.ok().flatten();
         let said = said.ok_or_else(|| {
             Problem::unavailable("the request is well-formed, but it was not checked in time")
@@ -249,7 +252,7 @@ impl Submitter {
         Ok(Json(Answer::Valid(Valid { held_because, ..request.valid() })))
     }
 
-    async fn inbox(&self, account: &Account, from: &str) -> Result<Inbox, Problem> {
+    async fn inbox(&self, bearer: &Bearer, from: &str) -> Result<Inbox, Problem> {
         let address: Address = from.parse().map_err(|err| {
             Problem::unprocessable(
                 "invalid_sender",
@@ -258,7 +261,8 @@ impl Submitter {
         })?;
         let inbox = self.reader.inbox_by_address(&address.canonical()).await?;
         inbox
-            .filter(|it| it.account_id == account.id)
+            .filter(|it| it.account_id == bearer.account.id)
+            .filter(|it| bearer.token.grant.sees_inbox(&it.id))
             .ok_or_else(|| Problem::not_found(format!("from: you have no inbox {from:?}")))
     }
 
@@ -267,6 +271,35 @@ impl Submitter {
             return Ok(());
         }
         Err(threads::unknown(thread_id))
+    }
+
+    /// What the ledger asks of a token, as far as it can be said at once.
+    async fn check_token(
+        &self,
+        token: &Token,
+        inbox: &Inbox,
+        request: &Request,
+    ) -> Result<(), Problem> {
+        let grant = &token.grant;
+        if grant.sends_freely() {
+            return Ok(());
+        }
+        let (thread_id, inbox_id) = (&request.thread_id, &inbox.id);
+        if !thread_id.is_empty()
+            && let Some(present) = self.reader.present_thread(inbox_id, thread_id).await?
+            && !grant.sees(inbox_id, Some(&present))
+        {
+            return Err(threads::unknown(thread_id));
+        }
+        if let Some(stranger) = request.recipients.iter().find(|it| !grant.limits.allow(it)) {
+            let message = format!("your token may not send to {stranger:?}");
+            return Err(Rejection { code: store::TOKEN_RECIPIENT.to_owned(), message }.into());
+        }
+        let Some((rejection, free_at)) = self.reader.over_limit(token).await? else {
+            return Ok(());
+        };
+        let wait = free_at.map(|it| (it - now_micros()).max(0).unsigned_abs() / 1_000_000 + 1);
+        Err(Problem::from(rejection).later(wait))
     }
 
     async fn check_day(&self, account: &Account) -> Result<(), Problem> {
@@ -280,7 +313,7 @@ impl Submitter {
 
     async fn submit(
         &self,
-        account: &Account,
+        token: &Token,
         inbox: &Inbox,
         key: &str,
         request: &Request,
@@ -288,8 +321,11 @@ impl Submitter {
     ) -> Result<Json<Answer>, Problem> {
         let id = submission_id(&inbox.id, key);
         let mut waiter = self.waiters.register(&id);
-        self.bus.submit(&account.id, &inbox.id, key, octets).await?;
-        let end = Instant::now() + LEDGER_WAIT;
+        let token_id = held_to(token);
+        self.bus.submit(&token.account_id, &inbox.id, token_id, key, octets).await?;
+        // What the ledger says of the token is to be heard in the answer, if that is possible at all.
+        let patience = if token_id.is_some() { REHEARSAL_WAIT } else { LEDGER_WAIT };
+        let end = Instant::now() + patience;
         loop {
             let is_over = timeout_at(end, waiter.woken()).await.is_err();
             // First: what is accepted under a lease is in the ledger when the lease has ended.
@@ -355,6 +391,11 @@ impl Submitter {
 /// What was entered came under the lease of this request.
 fn is_under_its_lease(entry: Option<&LedgerEntry>, request: &Request) -> bool {
     entry.is_some_and(|it| it.lease_id == request.lease_id)
+}
+
+/// The token that the ledger has to ask, named in the subject.
+fn held_to(token: &Token) -> Option<&str> {
+    Some(token.id()).filter(|_| !token.grant.sends_freely())
 }
 
 /// `digest` is that of the request that is answered.

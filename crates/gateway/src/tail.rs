@@ -130,7 +130,7 @@ impl Tail {
         let read_to = if page.has_more { read_to } else { read_to.max(known) };
         let events = page.events.into_iter().filter_map(Happening::of).map(Arc::new);
         Ok(Step {
-            events: events.filter(|it| wanted.wants(&it.subject)).collect(),
+            events: events.filter(|it| wanted.wants(it)).collect(),
             place: Place { sequence: read_to, ..place },
             has_more: page.has_more || read_to > place.sequence,
         })
@@ -145,7 +145,7 @@ impl Tail {
             return Remembered::From(recent.from);
         }
         let begin = recent.events.partition_point(|it| it.sequence <= place.sequence);
-        let fitting = recent.events.range(begin..).filter(|it| wanted.wants(&it.subject));
+        let fitting = recent.events.range(begin..).filter(|it| wanted.wants(it));
         let events: Vec<Arc<Happening>> = fitting.take(most).cloned().collect();
         let has_more = events.len() == most;
         let reached = match events.last() {

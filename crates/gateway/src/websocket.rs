@@ -112,7 +112,7 @@ async fn connect(
         Problem::invalid_request(format!("this path takes WebSockets (RFC 6455) only: {err}"))
     })?;
     let account_id = bearer.account.id.clone();
-    let wanted = door.events.selection(&account_id, &params).await?;
+    let wanted = door.events.selection(&account_id, bearer.token.grant.clone(), &params).await?;
     let waiter = door.events.tail.wait_for(&account_id);
     let place = door.events.tail.place(params.text("after").as_deref()).await?;
     let slot = door.sockets.slot().ok_or_else(|| {
@@ -251,8 +251,9 @@ impl Session {
         let Ok(own) = self.events.reader.inboxes(&self.account_id).await else {
             return Err(Some(Close::Unavailable));
         };
-        let (known, unknown): (Vec<String>, Vec<String>) =
-            inbox_ids.into_iter().partition(|it| own.iter().any(|own| own.id == *it));
+        let (known, unknown): (Vec<String>, Vec<String>) = inbox_ids
+            .into_iter()
+            .partition(|it| self.wanted.sees_inbox(it) && own.iter().any(|own| own.id == *it));
         self.wanted.subscribe(known.iter().cloned());
         if !unknown.is_empty() {
             let message = format!("you have no inbox {}", unknown.join(", "));

@@ -1,6 +1,7 @@
 //! Logging in on a submission port.
 
-use bus::Resolution;
+use bus::{KnownToken, Resolution};
+use contract::{Grant, Right};
 use data_encoding::BASE64;
 use mail::Address;
 use tokio::{
@@ -32,6 +33,14 @@ pub(crate) struct Login {
     pub(crate) account_id: String,
     /// It is looked at again for each mail: it may be revoked meanwhile.
     pub(crate) token_hash: String,
+    pub(crate) grant: Grant,
+}
+
+impl Login {
+    /// Only a token that may send, whatever thread it is, has anything to do here.
+    fn may_submit(grant: &Grant) -> bool {
+        grant.allows(Right::Send) && grant.thread_ids.is_none()
+    }
 }
 
 impl Session {
@@ -148,14 +157,21 @@ impl Session {
             return Err(reply::BAD_CREDENTIALS);
         }
         let token_hash = bus::token_hash(password);
-        let owner = self.shared.post.account_of(&token_hash).await;
+        let token = self.shared.post.token(&token_hash).await;
         let inbox = self.shared.post.resolve(&address).await;
-        match (owner, inbox) {
-            (None, _) | (_, None) => Err(reply::AUTH_UNAVAILABLE),
-            (Some(Some(owner)), Some(Resolution::Inbox { account_id, .. }))
-                if owner == account_id =>
-            {
-                Ok(Login { account_id, token_hash })
+        let (token, inbox) = match (token, inbox) {
+            (None, _) | (_, None) => return Err(reply::AUTH_UNAVAILABLE),
+            (Some(token), Some(inbox)) => (token, inbox),
+        };
+        match (token, inbox) {
+            (
+                Some(KnownToken { account_id: owner, grant }),
+                Resolution::Inbox { account_id, inbox_id },
+            ) if owner == account_id && grant.sees_inbox(&inbox_id) => {
+                if !Login::may_submit(&grant) {
+                    return Err(reply::TOKEN_MAY_NOT_SEND);
+                }
+                Ok(Login { account_id, token_hash, grant })
             }
             _ => Err(reply::BAD_CREDENTIALS),
         }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::{Bus, Claims, Directory, PublishError, Resolution};
+use bus::{Bus, Claims, Directory, KnownToken, PublishError, Resolution};
 use bytes::Bytes;
 use contract::{Content, MailReceived, content::Place};
 use mail::Address;
+use time::OffsetDateTime;
 use tokio::time::timeout;
 
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
@@ -53,14 +54,15 @@ impl Post {
         }
     }
 
-    /// Whose token has this hash, if it is anybody's; `None` if that cannot be known now.
-    pub(crate) async fn account_of(&self, token_hash: &str) -> Option<Option<String>> {
+    /// Whose token has this hash, if it is anybody's and has not expired; `None` if that cannot be known
+    /// now.
+    pub(crate) async fn token(&self, token_hash: &str) -> Option<Option<KnownToken>> {
         if !self.is_open() {
             return None;
         }
-        let lookup = timeout(LOOKUP_PATIENCE, self.directory.account_of_token(token_hash)).await;
+        let lookup = timeout(LOOKUP_PATIENCE, self.directory.token(token_hash)).await;
         match lookup.context("time out").flatten() {
-            Ok(account_id) => Some(account_id),
+            Ok(token) => Some(token.filter(|it| !it.grant.has_expired(now_micros()))),
             Err(err) => {
                 tracing::warn!("token not looked up: {err:#}");
                 None
@@ -73,10 +75,11 @@ impl Post {
         &self,
         account_id: &str,
         inbox_id: &str,
+        token: Option<&str>,
         key: &str,
         request: Bytes,
     ) -> Result<(), Refusal> {
-        let submitted = self.bus.submit(account_id, inbox_id, key, request);
+        let submitted = self.bus.submit(account_id, inbox_id, token, key, request);
         match timeout(CLAIM_PATIENCE + PUBLISH_PATIENCE, submitted).await.context("time out") {
             Ok(Ok(())) => Ok(()),
             Ok(Err(PublishError::Full { .. })) => {
@@ -135,4 +138,8 @@ impl Post {
             tracing::warn!(mail.id = mail_id, "content not removed: {err:#}");
         }
     }
+}
+
+fn now_micros() -> i64 {
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }

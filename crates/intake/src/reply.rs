@@ -38,6 +38,13 @@ pub(crate) const AUTH_UNAVAILABLE: Reply =
 pub(crate) const ENCRYPTION_WANTED: Reply =
     Reply::new(538, "5.7.11", "Encryption required: issue STARTTLS first");
 pub(crate) const TLS_WANTED: Reply = Reply::new(530, "5.7.0", "Issue STARTTLS first");
+pub(crate) const TOKEN_MAY_NOT_SEND: Reply = Reply::new(
+    535,
+    "5.7.8",
+    "Authentication failed: this token has not the right to send, or is for some threads only",
+);
+pub(crate) const NOT_TO_THEM: Reply =
+    Reply::new(550, "5.7.1", "This token may not send to this recipient");
 pub(crate) const AUTH_WANTED: Reply = Reply::new(530, "5.7.0", "Authentication required");
 pub(crate) const TOO_MANY_LOGINS: Reply = Reply::new(421, "4.7.0", "Too many failed logins");
 pub(crate) const NOT_AN_INBOX: Reply =

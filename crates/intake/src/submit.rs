@@ -1,9 +1,9 @@
 //! Mail that is handed in to be sent (RFC 6409): as whom, to whom, and the request it becomes.
 
 use anyhow::Context as _;
-use bus::Resolution;
+use bus::{KnownToken, Resolution};
 use bytes::Bytes;
-use contract::{Envelope, ForwardPath, Peer, submission_id};
+use contract::{Envelope, ForwardPath, Peer, submission_id, token_id};
 use data_encoding::BASE64;
 use mail::{Address, Flaw, Whole};
 use time::OffsetDateTime;
@@ -27,6 +27,8 @@ pub(crate) const MAX_SIZE: usize = mail::MAX_CONTENT - 1024 * 1024;
 pub(crate) struct Author {
     account_id: String,
     inbox_id: String,
+    /// The id of the token, if the ledger has to ask it.
+    token: Option<String>,
     canonical: String,
 }
 
@@ -35,23 +37,34 @@ impl Session {
     pub(crate) async fn author(&mut self, reverse_path: &str) -> Result<Author, Reply> {
         let Some(login) = &self.login else { return Err(reply::AUTH_WANTED) };
         let address: Address = reverse_path.parse().map_err(|_| reply::NOT_AN_INBOX)?;
-        let owner = self.shared.post.account_of(&login.token_hash).await;
-        let owner = owner.ok_or(reply::LOOKUP_FAILED)?;
-        if owner.as_ref() != Some(&login.account_id) {
+        let token = self.shared.post.token(&login.token_hash).await;
+        let token = token.ok_or(reply::LOOKUP_FAILED)?;
+        let is_same =
+            |it: &KnownToken| it.account_id == login.account_id && it.grant == login.grant;
+        if !token.as_ref().is_some_and(is_same) {
             self.login = None;
             return Err(reply::AUTH_WANTED);
         }
         match self.shared.post.resolve(&address).await {
             None => Err(reply::LOOKUP_FAILED),
-            Some(Resolution::Inbox { account_id, inbox_id }) if account_id == login.account_id => {
-                Ok(Author { account_id, inbox_id, canonical: address.canonical() })
+            Some(Resolution::Inbox { account_id, inbox_id })
+                if account_id == login.account_id && login.grant.sees_inbox(&inbox_id) =>
+            {
+                let token = token_id(&login.token_hash).to_owned();
+                let token = Some(token).filter(|_| !login.grant.sends_freely());
+                Ok(Author { account_id, inbox_id, token, canonical: address.canonical() })
             }
             Some(_) => Err(reply::NOT_AN_INBOX),
         }
     }
 
-    /// Anybody may be sent to, but nobody here who does not exist.
+    /// Anybody may be sent to, but nobody here who does not exist, and nobody whom the token may not
+    /// write to.
     pub(crate) async fn addressee(&mut self, address: &Address) -> Reply {
+        let limits = self.login.as_ref().map(|it| &it.grant.limits);
+        if limits.is_some_and(|it| !it.allow(&address.to_string())) {
+            return reply::NOT_TO_THEM;
+        }
         match self.shared.post.resolve(address).await {
             None => return reply::LOOKUP_FAILED,
             Some(Resolution::UnknownRecipient) => return reply::UNKNOWN_RECIPIENT,
@@ -102,7 +115,8 @@ impl Session {
         };
         let Request { key, mail_id, json } = request;
         let post = &self.shared.post;
-        match post.submit(&author.account_id, &author.inbox_id, &key, json).await {
+        let Author { account_id, inbox_id, token, .. } = &author;
+        match post.submit(account_id, inbox_id, token.as_deref(), &key, json).await {
             Ok(()) => {
                 self.shared.metrics.bytes.inc_by(octets);
                 Reply::saying(250, "2.0.0", format!("OK {mail_id}"))

@@ -2,12 +2,12 @@
 
 mod inbox;
 mod nats;
+mod token;
 
 use anyhow::{Context as _, bail, ensure};
 use bus::Server;
 use clap::{Args, Subcommand};
-use gateway::token;
-use store::{NewToken, Store};
+use store::Store;
 use uuid::Uuid;
 
 pub(crate) use self::nats::NatsLogin;
@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Account(Account),
     /// Give accounts further tokens, and take them back.
     #[command(subcommand)]
-    Token(Token),
+    Token(token::Command),
     /// The addresses that nobody can send to.
     #[command(subcommand)]
     Suppressions(Suppressions),
@@ -92,30 +92,6 @@ pub(crate) enum Account {
     },
 }
 
-#[derive(Subcommand)]
-pub(crate) enum Token {
-    /// Make a further token for an account; it is shown this once.
-    Add {
-        account: String,
-        #[command(flatten)]
-        database: Database,
-    },
-    /// Show an account's tokens: their ids, and when they were made.
-    List {
-        account: String,
-        #[command(flatten)]
-        database: Database,
-    },
-    /// Take a token back. The API refuses it at once, SMTP within seconds.
-    Revoke {
-        account: String,
-        /// As `list` shows it.
-        id: String,
-        #[command(flatten)]
-        database: Database,
-    },
-}
-
 /// Runs a command and returns what it has to say.
 pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
     match command {
@@ -130,11 +106,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
         Command::Account(Account::Create { id, tier, database }) => {
             create_account(id, tier, &database).await
         }
-        Command::Token(Token::Add { account, database }) => add_token(&account, &database).await,
-        Command::Token(Token::List { account, database }) => list_tokens(&account, &database).await,
-        Command::Token(Token::Revoke { account, id, database }) => {
-            revoke_token(&account, &id, &database).await
-        }
+        Command::Token(command) => token::run(command).await,
         Command::Suppressions(command) => bounces::suppressions(command).await,
         Command::ReturnPaths(command) => bounces::return_paths(command).await,
         Command::Inbox(command) => inbox::run(command).await,
@@ -173,57 +145,10 @@ async fn create_account(
     let id = id.unwrap_or_else(|| format!("acct_{}", Uuid::now_v7().simple()));
     let is_taken = store.reader.account(&id).await.context("look the account up")?.is_some();
     ensure!(!is_taken, "account {id} exists already: `posthouse token add {id}` gives it a token");
-    let token = token::generate().context("make a token")?;
-    let hash = token::hash(&token);
+    let token = gateway::token::generate().context("make a token")?;
+    let hash = gateway::token::hash(&token);
     store.writer.create_account(&id, tier, &hash).await.context("create the account")?;
     Ok(format!("account {id}\ntoken {token}"))
-}
-
-async fn add_token(id: &str, Database { database }: &Database) -> anyhow::Result<String> {
-    let store = Store::open(database).await.context("open the database")?;
-    let account = store.reader.account(id).await.context("look the account up")?;
-    ensure!(account.is_some(), "there is no account {id}");
-    let token = token::generate().context("make a token")?;
-    store
-        .writer
-        .add_token(&NewToken::whole(&token::hash(&token), id))
-        .await
-        .context("add the token")?;
-    Ok(format!("token {token}"))
-}
-
-/// So much of a token's hash is its id.
-const TOKEN_ID_DIGITS: usize = 12;
-
-async fn list_tokens(account: &str, Database { database }: &Database) -> anyhow::Result<String> {
-    let store = Store::open(database).await.context("open the database")?;
-    let tokens = store.reader.tokens(account).await.context("read the tokens")?;
-    let lines = tokens.iter().map(|it| {
-        let id: String = it.hash.chars().take(TOKEN_ID_DIGITS).collect();
-        format!("{id} made {}", store::rfc3339(it.created_at))
-    });
-    let lines: Vec<String> = lines.collect();
-    ensure!(!lines.is_empty(), "{account} has no tokens");
-    Ok(lines.join("\n"))
-}
-
-async fn revoke_token(
-    account: &str,
-    id: &str,
-    Database { database }: &Database,
-) -> anyhow::Result<String> {
-    ensure!(
-        id.len() >= TOKEN_ID_DIGITS,
-        "{id} is no token's id: `posthouse token list` shows them"
-    );
-    let store = Store::open(database).await.context("open the database")?;
-    let tokens = store.reader.tokens(account).await.context("read the tokens")?;
-    let mut found = tokens.iter().filter(|it| it.hash.starts_with(id));
-    let (Some(token), None) = (found.next(), found.next()) else {
-        bail!("{account} has no token {id}: `posthouse token list {account}` shows those it has");
-    };
-    store.writer.revoke_token(account, &token.hash).await.context("revoke the token")?;
-    Ok(format!("token {id} is revoked"))
 }
 
 /// What stands in a NATS subject as one token, and in a path unescaped.

@@ -1,5 +1,5 @@
 //! Every mail is judged before an agent can see it: `inbound.received` → read, authenticate, score →
-//! `inbound.scanned`. What agents send is judged too: `mail.v1.send.*.*` → `outbound.scanned`.
+//! `inbound.scanned`. What agents send is judged too: `mail.v1.send.>` → `outbound.scanned`.
 //!
 //! Reads content and DNS, and documents in processes of its own; writes nothing but its events. Follows no link and fetches nothing that a
 //! mail names.

@@ -77,9 +77,10 @@ fn executable() -> Option<PathBuf> {
 }
 
 fn start_log(format: LogFormat) {
-    // Of connections that come and go, `bus` tells as much as an operator needs.
+    // Of connections that come and go, `bus` tells as much as an operator needs; of each request of a model,
+    // `rmcp` would tell several lines.
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn,rmcp=error"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

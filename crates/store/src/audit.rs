@@ -1,5 +1,8 @@
 //! Who decided what, and why.
 
+/// Stands for whoever runs the service where a token would stand.
+pub const OPERATOR: &str = "operator";
+
 /// Somebody who decides, and his reason.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Actor {
@@ -16,7 +19,8 @@ pub struct AuditEntry {
     pub inbox_id: Option<String>,
     /// Of a decision on a mail.
     pub email_id: Option<String>,
-    /// "email.released", "email.refused", "policy.changed", "sender.listed", "sender.unlisted".
+    /// "email.released", "email.refused", "policy.changed", "sender.listed", "sender.unlisted",
+    /// "token.created", "token.revoked".
     pub action: String,
     pub actor: Actor,
     /// JSON: what was set, or the entry of the list.

@@ -11,6 +11,7 @@ mod announcement;
 mod audit;
 mod brakes;
 mod breakers;
+mod carried;
 mod continuations;
 mod cursor;
 mod database;
@@ -33,6 +34,7 @@ mod policy;
 mod reader;
 mod screening;
 mod sender_rule;
+mod sight;
 mod sql;
 mod standing;
 mod suppression;
@@ -55,9 +57,10 @@ pub use crate::{
         DAILY_EMAIL_LIMITS, Limit, LimitOverrides, LimitPolicy, Limits, RATE_LIMITED, WarmUp,
     },
     announcement::Announcement,
-    audit::{Actor, AuditEntry, AuditFilter},
+    audit::{Actor, AuditEntry, AuditFilter, OPERATOR},
     brakes::{Brakes, Manner},
     breakers::Breakers,
+    carried::{Earlier, Joiner, Together},
     domain::*,
     error::Error,
     expectation::{
@@ -67,7 +70,7 @@ pub use crate::{
     finding::{Fate, Finding, Found, Sent, Source},
     hold::{
         Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
-        OutboundPolicy, OutboundRules, RulesOf, Scrutiny, item,
+        OutboundPolicy, OutboundRules, RulesOf, Scrutiny,
     },
     labels::{Change, Changed, MAX_LABEL, MAX_LABELS, MAX_LABELS_OF_EMAIL},
     ledger::request_digest,
@@ -81,11 +84,15 @@ pub use crate::{
         screening::{QuarantineFilter, Screened, Settings},
         standings::{StandingChange, Whose},
     },
-    screening::{FLAGS, ScreeningAction, ScreeningPolicy, ScreeningSettings, Threshold},
+    screening::{
+        FLAGS, ScreeningAction, ScreeningPolicy, ScreeningSettings, Threshold, is_silenced,
+    },
     sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},
-    token::{Bearer, NewToken, TOKEN_REVOKED, Token, token_id},
+    token::{
+        Bearer, INSUFFICIENT_SCOPE, NewToken, TOKEN_LIMIT, TOKEN_RECIPIENT, TOKEN_REVOKED, Token,
+    },
     unsubscribe::{ALL_LISTS, Subscription, UNSUBSCRIBED, UnsubscribeTokens, Unsubscription},
     vault::Vault,
     verdict::{

@@ -86,6 +86,8 @@ pub struct EmailFilter {
     pub label: Option<String>,
     /// Only what has been read, or has not.
     pub is_read: Option<bool>,
+    /// Only what is in these threads.
+    pub thread_ids: Option<Vec<String>>,
     pub cursor: Option<String>,
 }
 
@@ -98,6 +100,8 @@ pub struct ArrivalFilter {
     pub from: Option<String>,
     /// The subject must contain this, octet by octet.
     pub subject: Option<String>,
+    /// Only what is in these threads.
+    pub thread_ids: Option<Vec<String>>,
 }
 
 /// Full-text search over an account's emails, newest first.
@@ -106,6 +110,10 @@ pub struct SearchQuery {
     /// Words that must all occur in subject, addresses or body; empty matches everything.
     pub words: String,
     pub inbox_id: Option<String>,
+    /// Only what is in these inboxes.
+    pub inbox_ids: Option<Vec<String>>,
+    /// Only what is in these threads.
+    pub thread_ids: Option<Vec<String>>,
     pub direction: Option<Direction>,
     /// Part of the From address, case-insensitive.
     pub from: Option<String>,
@@ -198,6 +206,8 @@ pub struct Arrival {
     pub octets: Vec<u8>,
     /// The whole text where `scanned.message.text` was cut.
     pub whole_text: Option<String>,
+    /// What its sender wrote, without what he quoted; cut. It is judged together with that of other mails.
+    pub carried: String,
     /// By the email_id of a copy: why no machine may answer it (RFC 3834).
     pub no_auto_reply: BTreeMap<String, String>,
     /// For those who expect something; `None` where nobody waited when the mail was looked at.
@@ -227,6 +237,8 @@ pub struct Submitted {
     pub manner: Manner,
     pub outcome: Outcome,
     pub scrutiny: Scrutiny,
+    /// Hashes of the tokens whose limits it counts for.
+    pub counted_for: Vec<String>,
     /// The lease on the received mail that this one deals with.
     pub lease_id: Option<String>,
 }

@@ -136,6 +136,7 @@ fn submitted(mail_id: &str) -> Submitted {
         manner: Manner::default(),
         outcome: Outcome::Composed(Box::new(composed)),
         scrutiny: store::Scrutiny::default(),
+        counted_for: Vec::new(),
         lease_id: None,
     }
 }

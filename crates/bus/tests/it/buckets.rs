@@ -1,5 +1,5 @@
 use bus::{INLINE_LIMIT, Resolution, UPLOAD_LIMIT, Upload};
-use contract::{SendAttachment, SendRequest, content::Place, topology::POLICIES};
+use contract::{Grant, SendAttachment, SendRequest, content::Place, topology::POLICIES};
 
 use crate::Bench;
 
@@ -63,11 +63,16 @@ async fn what_is_put_into_a_bucket_is_there_for_everybody() {
 async fn the_directory_knows_whose_tokens_are_good() {
     let bench = Bench::new().await;
     let directory = bench.bus.directory();
-    let account = async |token: &str| {
-        directory.account_of_token(&bus::token_hash(token)).await.expect("look up")
-    };
+    let known =
+        async |token: &str| directory.token(&bus::token_hash(token)).await.expect("look up");
+    let account = async |token: &str| known(token).await.map(|it| it.account_id);
     assert_eq!(account("secret").await, None);
-    directory.add_token(&bus::token_hash("secret"), "acct_1").await.expect("add");
+    let (hash, whole) = (bus::token_hash("secret"), Grant::default());
+    let narrow = Grant { inbox_ids: Some(vec!["ibx_1".to_owned()]), ..Grant::default() };
+    directory.add_token(&hash, "acct_1", &narrow).await.expect("add");
+    assert_eq!(known("secret").await.expect("there").grant, narrow);
+    directory.add_token(&hash, "acct_1", &whole).await.expect("change");
+    assert_eq!(known("secret").await.expect("there").grant, whole);
     assert_eq!(account("secret").await.as_deref(), Some("acct_1"));
     assert_eq!(account("secreT").await, None);
     directory.remove_token(&bus::token_hash("secret")).await.expect("remove");

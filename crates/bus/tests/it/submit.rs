@@ -29,9 +29,14 @@ impl Stage for Collector {
 async fn requests_arrive_whatever_their_size_and_whoever_chose_the_same_key() {
     let bench = Bench::new().await;
     let large = INLINE_LIMIT * 8;
-    bench.bus.submit("acct_1", "ibx_1", "key", "{}".into()).await.expect("submit");
-    bench.bus.submit("acct_2", "ibx_2", "key", "{}".into()).await.expect("submit");
-    bench.bus.submit("acct_1", "ibx_1", "big", vec![b' '; large].into()).await.expect("submit");
+    bench.bus.submit("acct_1", "ibx_1", None, "key", "{}".into()).await.expect("submit");
+    bench
+        .bus
+        .submit("acct_2", "ibx_2", Some("0123456789ab"), "key", "{}".into())
+        .await
+        .expect("submit");
+    let octets = vec![b' '; large].into();
+    bench.bus.submit("acct_1", "ibx_1", None, "big", octets).await.expect("submit");
 
     let seen = Arc::new(Mutex::new(Vec::new()));
     let stage = tokio::spawn({
@@ -44,7 +49,10 @@ async fn requests_arrive_whatever_their_size_and_whoever_chose_the_same_key() {
         .lock()
         .expect("lock")
         .iter()
-        .map(|(it, size)| (it.inbox_id.clone(), it.idempotency_key.clone(), *size))
+        .map(|(it, size)| {
+            assert_eq!(it.token.is_some(), it.inbox_id == "ibx_2");
+            (it.inbox_id.clone(), it.idempotency_key.clone(), *size)
+        })
         .collect();
     seen.sort();
     let expected = [("ibx_1", "big", large), ("ibx_1", "key", 2), ("ibx_2", "key", 2)];

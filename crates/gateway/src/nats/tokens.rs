@@ -1,8 +1,8 @@
 //! Tokens, as NATS needs to know them.
 
-use contract::{Grant, Right};
+use contract::{Grant, Right, token_id};
 use nats_login::{Access, LoginName, Reach};
-use store::{Reader, token_id};
+use store::Reader;
 
 use crate::{time::now_micros, token};
 

@@ -38,6 +38,7 @@ async fn held(bench: &Bench, inbox: &Inbox, key: &str) -> String {
         manner: Manner::default(),
         outcome: Outcome::Composed(Box::new(composed)),
         scrutiny: Scrutiny { hold: Some(hold), items: Vec::new() },
+        counted_for: Vec::new(),
         lease_id: None,
     };
     bench.store.writer.enter(&[submitted]).await.unwrap()[0].email.id.clone()

@@ -21,6 +21,7 @@ mod resolve;
 mod rotation;
 mod send;
 mod suppressions;
+mod tokens;
 mod transport;
 mod uploads;
 mod webhooks;

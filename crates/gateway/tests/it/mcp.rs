@@ -188,7 +188,11 @@ async fn an_email_is_answered_and_found_in_its_thread() {
     let inbox = agent.inbox().await;
     let ledger = ledger(&bench, None);
     let id = bench.deliver(&inbox, &content("Lunch", "At noon?", None)).await;
-    let reply = json!({ "emailId": id, "text": "Yes" });
+    // It names the inbox nowhere, so machines are not to answer it.
+    let mut reply = json!({ "emailId": id, "text": "Yes" });
+    let said = refused(&agent, "reply_to_email", reply.clone()).await;
+    assert!(said.starts_with("Error auto_reply_refused (422)."), "{said}");
+    reply["allowAutoReply"] = json!(true);
     let sent = call(&agent, "reply_to_email", reply).await;
     let path = format!("/v1/emails/{}", sent["emailId"].as_str().unwrap());
     eventually(async || agent.get(&path).await.status == 200).await;

@@ -156,6 +156,47 @@ async fn one_token_has_so_many_questions_in_hand() {
     bench.stop().await;
 }
 
+/// Every operation, with every id of somebody else's.
+#[tokio::test]
+async fn a_foreign_id_is_unknown_to_every_operation() {
+    let bench = Bench::with_logins().await;
+    let (agent, other) = (bench.agent().await, bench.agent().await);
+    let (own, foreign) = (agent.inbox().await, other.inbox().await);
+    let email = bench.deliver(&foreign, &content("Secret", "Secret", None)).await;
+    let before = other.get(&foreign.path(&format!("/emails/{email}"))).await.ok();
+    let thread = before["threadId"].as_str().unwrap();
+    let at_nats = AtNats::of(&agent).await;
+    let info = at_nats.client.request("$SRV.INFO.posthouse", "".into()).await.unwrap();
+    let info: Value = serde_json::from_slice(&info.payload).unwrap();
+    let mut asked = 0;
+    for endpoint in info["endpoints"].as_array().unwrap() {
+        let (name, path) = (&endpoint["name"], endpoint["metadata"]["path"].as_str().unwrap());
+        let names: Vec<&str> =
+            path.split('{').skip(1).filter_map(|it| it.split('}').next()).collect();
+        for inbox in [&own.id, &foreign.id] {
+            let value = |name: &str| match name {
+                "inboxId" => inbox.as_str(),
+                "emailId" => &email,
+                "threadId" => thread,
+                _ => "x",
+            };
+            let parameters: Value = names.iter().map(|it| (*it, value(it))).collect();
+            // One's own inbox alone is nobody else's.
+            if names.iter().all(|it| value(it) == own.id || value(it) == "x") {
+                continue;
+            }
+            let answer = at_nats.ask(name.as_str().unwrap(), &parameters).await;
+            let refusal = answer.expect_err(path);
+            // Some look at the body first.
+            assert!(refusal[0] == "404" || refusal[0] == "400", "{name}: {refusal}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 40, "{asked}");
+    assert_eq!(other.get(&foreign.path(&format!("/emails/{email}"))).await.ok(), before);
+    bench.stop().await;
+}
+
 /// As tools for NATS services look for them.
 #[tokio::test]
 async fn the_service_can_be_found() {

@@ -65,6 +65,7 @@ impl Stage for Ledger {
             manner: Manner::default(),
             outcome,
             scrutiny: store::Scrutiny::default(),
+            counted_for: Vec::new(),
             lease_id: Some(request.lease_id.clone()).filter(|it| !it.is_empty()),
         };
         let entered = self.store.writer.enter(&[submitted]).await;

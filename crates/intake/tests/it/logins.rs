@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use contract::{Grant, Right, SendLimits};
 use data_encoding::BASE64;
 
 use crate::{TOKEN, World, client::Client};
@@ -97,7 +98,10 @@ async fn whatever_is_wrong_the_answer_is_the_same() {
     .await;
     let directory = world.bus.directory();
     let other = "lm_sk_live_other";
-    directory.add_token(&bus::token_hash(other), "acct_2").await.expect("add token");
+    directory
+        .add_token(&bus::token_hash(other), "acct_2", &Grant::default())
+        .await
+        .expect("add token");
     let mut client = submitting(&world).await;
     let denied = client.log_in(USER, "lm_sk_live_wrong", "535 5.7.8").await;
     for (username, password) in [
@@ -196,4 +200,40 @@ async fn nobody_logs_in_where_mail_comes_from_the_world() {
     assert!(!offered.contains("AUTH"), "{offered}");
     client.log_in(USER, TOKEN, "502 5.5.1").await;
     client.ask("MAIL FROM:<a@client.example> AUTH=<>\r\n", "555 5.5.4").await;
+}
+
+#[tokio::test]
+async fn a_narrowed_token_submits_what_it_may() {
+    let world = World::new().await;
+    let directory = world.bus.directory();
+    let add = async |token: &str, grant: Grant| {
+        let hash = bus::token_hash(token);
+        directory.add_token(&hash, "acct_1", &grant).await.expect("add token");
+    };
+    let ids = |ids: &[&str]| Some(ids.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+    let rights =
+        |rights: &[Right]| Grant { rights: rights.iter().copied().collect(), ..Grant::default() };
+    add("reader", rights(&[Right::Read, Right::Reply, Right::Admin])).await;
+    add("of a thread", Grant { thread_ids: ids(&["thd_1"]), ..Grant::default() }).await;
+    add("expired", Grant { expires_at: Some(1), ..Grant::default() }).await;
+    add("elsewhere", Grant { inbox_ids: ids(&["ibx_user2"]), ..Grant::default() }).await;
+    let limits =
+        SendLimits { mails: Some(1), recipients: ids(&["far.example"]), ..SendLimits::default() };
+    let narrow = Grant { inbox_ids: ids(&["ibx_user"]), limits, ..rights(&[Right::Send]) };
+    add("narrow", narrow).await;
+
+    let mut client = submitting(&world).await;
+    let told = client.log_in(USER, "reader", "535 5.7.8").await;
+    assert!(told.contains("right to send"), "{told}");
+    client.log_in(USER, "of a thread", "535 5.7.8").await;
+    let mut client = submitting(&world).await;
+    let denied = client.log_in(USER, "elsewhere", "535 5.7.8").await;
+    assert_eq!(client.log_in(USER, "expired", "535 5.7.8").await, denied);
+
+    let mut client = submitting(&world).await;
+    client.log_in(USER, "narrow", "235").await;
+    client.ask("MAIL FROM:<user2@local.example>\r\n", "550 5.7.1").await;
+    client.ask("MAIL FROM:<user@local.example>\r\n", "250").await;
+    client.ask("RCPT TO:<bob@elsewhere.example>\r\n", "550 5.7.1").await;
+    client.ask("RCPT TO:<bob@far.example>\r\n", "250").await;
 }

@@ -21,7 +21,7 @@ use std::{
 
 use bus::{Bus, Claims, Failure, Stage};
 use bytes::Bytes;
-use contract::{Envelope, MailReceived};
+use contract::{Envelope, Grant, MailReceived};
 use intake::{Config, Door, Listeners};
 use local_nats::{LocalNats, Options};
 use service::Process;
@@ -76,7 +76,7 @@ impl World {
             added.expect("add inbox");
         }
         let token = bus::token_hash(TOKEN);
-        directory.add_token(&token, "acct_1").await.expect("add token");
+        directory.add_token(&token, "acct_1", &Grant::default()).await.expect("add token");
         let (sender, mails) = unbounded_channel();
         let scanner = Scanner { claims: bus.claims(), mails: sender };
         let scanner = tokio::spawn({

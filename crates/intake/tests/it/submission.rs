@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::{self, stream};
 use bus::{Bus, Failure, Stage};
-use contract::{SendRequest, Submission, submission_id};
+use contract::{Grant, SendLimits, SendRequest, Submission, submission_id};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinHandle,
@@ -234,4 +234,23 @@ async fn a_mail_that_cannot_be_kept_is_to_come_again() {
     world.nats.kill().await.expect("kill");
     client.ask(&format!("{HEADER}\r\n.\r\n"), "451 4.3.0").await;
     client.ask("MAIL FROM:<user@local.example>\r\n", "451 4.").await;
+}
+
+#[tokio::test]
+async fn a_request_says_by_its_subject_which_token_the_ledger_has_to_ask() {
+    let world = World::new().await;
+    let mut requests = Requests::of(&world);
+    let content = format!("{HEADER}\r\nHi\r\n");
+    hand_in(&mut logged_in(&world).await, "bob@far.example", &content).await;
+    assert_eq!(requests.next().await.submission.token, None, "nothing to ask of one that may all");
+
+    let hash = bus::token_hash("counted");
+    let limits = SendLimits { mails: Some(1), ..SendLimits::default() };
+    let counted = Grant { limits, ..Grant::default() };
+    world.bus.directory().add_token(&hash, "acct_1", &counted).await.expect("add token");
+    let mut client = Client::submitting(world.intake.submission).await;
+    client.log_in("user@local.example", "counted", "235").await;
+    hand_in(&mut client, "carol@far.example", &content).await;
+    let named = requests.next().await.submission.token;
+    assert_eq!(named.as_deref(), Some(contract::token_id(&hash)));
 }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::outgoing::without_nothing;
 use crate::{
@@ -18,8 +18,10 @@ const PATIENCE: u32 = 25;
 const MOST_PATIENCE: u32 = 25;
 /// Seconds until it expires, unless the model says otherwise.
 const DEADLINE: u32 = 60 * 60;
-/// Of what could be meant, so many are told.
+/// Of what it could be, so many are told.
 const CANDIDATES: usize = 10;
+/// Characters of a link.
+const LINK: usize = 1_000;
 
 #[derive(Clone, Copy, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,9 +58,23 @@ pub(super) struct ExpectationFacts {
     /// The email that came: read_email has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_id: Option<String>,
-    /// The code that came. Its link, or what could be meant, is in `untrusted`.
+    /// The code that came. A link is in `untrusted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    /// Of an ambiguous one: the emails that it could be, each as good as the others. Their codes and links are
+    /// in `untrusted`, by emailId.
+    candidates: Vec<String>,
+    /// The newest email that came from where it was expected and does not count all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passed_over: Option<PassedOver>,
+}
+
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PassedOver {
+    email_id: String,
+    /// older, unauthenticated, automatic, no_code, no_link or handed_out.
+    reason: String,
 }
 
 /// An expectation of the API.
@@ -71,17 +87,28 @@ struct Expectation {
     deadline: String,
     email_id: Option<String>,
     code: Option<String>,
-    /// An address, or an object that has it.
-    link: Value,
-    candidates: Vec<Value>,
+    link: Option<String>,
+    candidates: Vec<Candidate>,
+    passed_over: Option<PassedOver>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Candidate {
+    email_id: String,
+    code: Option<String>,
+    link: Option<String>,
 }
 
 impl From<Expectation> for Reply<ExpectationFacts> {
     fn from(it: Expectation) -> Reply<ExpectationFacts> {
         let mut words = Untrusted::default();
-        words.long_field("Link", &plain(&it.link), 1_000);
-        for candidate in it.candidates.iter().take(CANDIDATES) {
-            words.long_field("Could be meant", &plain(candidate), 1_000);
+        words.long_field("Link", it.link.as_deref().unwrap_or_default(), LINK);
+        let candidates = it.candidates.iter().take(CANDIDATES);
+        for candidate in candidates.clone() {
+            words.heading(&candidate.email_id);
+            words.field("Code", candidate.code.as_deref().unwrap_or_default());
+            words.long_field("Link", candidate.link.as_deref().unwrap_or_default(), LINK);
         }
         let facts = ExpectationFacts {
             expectation_id: it.id,
@@ -90,16 +117,10 @@ impl From<Expectation> for Reply<ExpectationFacts> {
             deadline: it.deadline,
             email_id: it.email_id,
             code: code(it.code.as_deref()),
+            candidates: candidates.map(|it| it.email_id.clone()).collect(),
+            passed_over: it.passed_over,
         };
         Reply { facts, words }
-    }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 
@@ -174,6 +195,8 @@ impl Tool for CancelExpectation {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::fake::Fake;
 
@@ -198,7 +221,7 @@ mod tests {
         matched["emailId"] = json!("eml_1");
         matched["code"] = json!("204117");
         matched["link"] = json!("https://x.test/?t=1");
-        matched["candidates"] = json!(["eml_2", { "emailId": "eml_3" }]);
+        matched["passedOver"] = json!({ "emailId": "eml_0", "reason": "older" });
         api.answer("GET /v1/expectations/exp_1?timeout=25", 200, &matched);
         let reply =
             api.run::<CheckExpectation>(json!({ "expectationId": "exp_1" })).await.expect("came");
@@ -207,10 +230,24 @@ mod tests {
             (Some("eml_1"), Some("204117"))
         );
         let words = reply.words.fenced().expect("random").expect("words");
-        assert!(
-            words.contains("| Link: https://x.test/?t=1\n| Could be meant: eml_2\n"),
-            "{words}"
-        );
+        assert!(words.contains("| Link: https://x.test/?t=1\n"), "{words}");
+        assert_eq!(reply.facts.passed_over.map(|it| it.reason).as_deref(), Some("older"));
+    }
+
+    #[tokio::test]
+    async fn what_it_could_be_is_told() {
+        let api = Fake::default();
+        let mut ambiguous = expectation("ambiguous");
+        ambiguous["candidates"] = json!([
+            { "emailId": "eml_2", "code": "111111" }, { "emailId": "eml_3", "link": "https://x.test/" },
+        ]);
+        api.answer("GET /v1/expectations/exp_1?timeout=0", 200, &ambiguous);
+        let given = json!({ "expectationId": "exp_1", "timeoutSeconds": 0 });
+        let reply = api.run::<CheckExpectation>(given).await.expect("came");
+        assert_eq!(reply.facts.candidates, ["eml_2", "eml_3"]);
+        let words = reply.words.fenced().expect("random").expect("words");
+        let told = "| [eml_2]\n| Code: 111111\n| [eml_3]\n| Link: https://x.test/\n";
+        assert!(words.contains(told), "{words}");
     }
 
     #[tokio::test]

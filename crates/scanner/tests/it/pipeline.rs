@@ -7,6 +7,7 @@ use contract::{
 };
 use futures_util::StreamExt as _;
 use local_nats::{LocalNats, Options};
+use mail::{Mention, MentionKind};
 use prost::Message as _;
 use scanner::Config;
 use service::Process;
@@ -109,6 +110,8 @@ async fn a_mail_is_read_and_judged() {
     assert!(verdict.score >= contract::RISK_THRESHOLD, "{verdict:?}");
     assert!(verdict.flags.contains(&"prompt_injection".to_owned()));
     assert_eq!(scanned.authentication.expect("authentication").dmarc, "none");
+    let sender = Mention::new(MentionKind::Sender, "a@x.test").item();
+    assert!(scanned.mentions.expect("mentions").items.contains(&sender));
     let metrics = bench.metrics();
     assert!(metrics.contains("mail_scan_verdicts_total"), "{metrics}");
     bench.stop().await;
@@ -141,11 +144,15 @@ async fn a_lost_claim_is_parked() {
 async fn a_request_is_checked_and_judged() {
     let bench = Bench::new().await;
     let good = r#"{"to":["a@x.test"],"subject":"Hi","body":{"text":"Lunch?"},"ttlSeconds":60}"#;
-    bench.bus.submit("acct_1", "ibx_1", "key", good.into()).await.expect("submit");
+    bench
+        .bus
+        .submit("acct_1", "ibx_1", Some("0123456789ab"), "key", good.into())
+        .await
+        .expect("submit");
     let scanned = bench.next("OUTBOUND", "outbound.scanned").await;
     let scanned = SubmissionScanned::decode(&*scanned).expect("decode");
     assert_eq!(scanned.mail_id, contract::submission_id("ibx_1", "key"));
-    assert_eq!(scanned.rejection, None);
+    assert_eq!((scanned.rejection, &*scanned.token), (None, "0123456789ab"));
     assert!(scanned.verdict.expect("verdict").score < 0.2);
     assert_eq!(scanned.send_at_micros, 0);
     assert_eq!(scanned.expires_at_micros, scanned.requested_at_micros + 60_000_000);
@@ -158,7 +165,7 @@ async fn a_wrong_request_is_answered() {
     let client = async_nats::connect(&bench.nats.url).await.expect("connect");
     let mut sent = client.subscribe("outbound.scanned").await.expect("subscribe");
     let wrong = r#"{"to":["nobody"],"subject":"Hi","body":{"text":"Lunch?"}}"#;
-    bench.bus.submit("acct_1", "ibx_1", "key", wrong.into()).await.expect("submit");
+    bench.bus.submit("acct_1", "ibx_1", None, "key", wrong.into()).await.expect("submit");
     let message = timeout(SOON, sent.next()).await.expect("in time").expect("message");
     let scanned = SubmissionScanned::decode(message.payload).expect("decode");
     let rejection = scanned.rejection.expect("rejection");

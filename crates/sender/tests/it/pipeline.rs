@@ -160,6 +160,7 @@ impl Bench {
             manner: Manner::default(),
             outcome: Outcome::Composed(Box::new(composed)),
             scrutiny: store::Scrutiny::default(),
+            counted_for: Vec::new(),
             lease_id: None,
         };
         let entered = writer.enter(&[submitted]).await.expect("enter");

@@ -4,6 +4,7 @@ mod arrivals;
 mod directory;
 mod domains;
 mod expectations;
+mod grants;
 mod holds;
 mod leases;
 mod loops;
@@ -12,6 +13,7 @@ mod outbox;
 mod replicas;
 mod reports;
 mod standing;
+mod together;
 mod tokens;
 mod whole;
 
@@ -238,6 +240,7 @@ fn submission(inbox: &Inbox, key: &str, requested_at: i64) -> SubmissionScanned 
     let submission = Submission {
         account_id: inbox.account_id.clone(),
         inbox_id: inbox.id.clone(),
+        token: None,
         idempotency_key: key.to_owned(),
         request: inline(request),
         requested_at_micros: requested_at,

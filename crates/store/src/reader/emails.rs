@@ -7,7 +7,7 @@ use crate::{
     continuations::continuing,
     cursor::Cursor,
     email::{self, ALL_TABLES, COLUMNS, Read, TABLES},
-    labels,
+    labels, sight,
     sql::{self, Bound},
     writer::QUARANTINED,
 };
@@ -32,8 +32,10 @@ impl Reader {
             "SELECT {COLUMNS} FROM {seen} AND e.inbox_id = $1 AND e.account_id = $2 \
              AND (e.created_at, e.id) < ($3, $4) AND e.created_at > $5 \
              AND ($6 = '' OR e.direction = $6) AND ($7 = '' OR {labelled}) \
-             AND ($8 < 0 OR e.is_read = $8) ORDER BY e.created_at DESC, e.id DESC LIMIT $9",
-            labelled = labels::on_email(7)
+             AND ($8 < 0 OR e.is_read = $8) AND {in_threads} \
+             ORDER BY e.created_at DESC, e.id DESC LIMIT $9",
+            labelled = labels::on_email(7),
+            in_threads = self.database.dialect.listed("e.thread_id", 10)
         );
         self.page_of_emails(&statement, filter.limit, |query| {
             query
@@ -46,6 +48,7 @@ impl Reader {
                 .bind(sql::text(filter.label.as_deref().unwrap_or_default()))
                 .bind(filter.is_read.map_or(-1, i64::from))
                 .bind(filter.limit.saturating_add(1))
+                .bind(sight::parameter(filter.thread_ids.as_deref()))
         })
         .await
     }
@@ -86,11 +89,12 @@ impl Reader {
         filter: &ArrivalFilter,
     ) -> Result<Vec<Email>, Error> {
         let position = self.database.dialect.position();
+        let in_threads = self.database.dialect.listed("e.thread_id", 7);
         let statement = format!(
             "SELECT {COLUMNS} FROM {TABLES} WHERE e.inbox_id = $1 AND e.account_id = $2 \
              AND e.direction = 'inbound' AND e.created_at > $3 \
              AND ($4 = 0 OR m.from_address = $5) \
-             AND ($6 = '' OR {position}(m.subject, $6) > 0) \
+             AND ($6 = '' OR {position}(m.subject, $6) > 0) AND {in_threads} \
              ORDER BY e.created_at DESC, e.id DESC LIMIT {MOST_ARRIVALS}"
         );
         let found = self.find_emails(&statement, |query| {
@@ -101,6 +105,7 @@ impl Reader {
                 .bind(i64::from(filter.from.is_some()))
                 .bind(sql::text(filter.from.as_deref().unwrap_or_default()))
                 .bind(sql::text(filter.subject.as_deref().unwrap_or_default()))
+                .bind(sight::parameter(filter.thread_ids.as_deref()))
         });
         Ok(found.await?.into_iter().map(|it| it.email).collect())
     }

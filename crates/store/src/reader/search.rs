@@ -3,7 +3,7 @@ use crate::{
     Direction, Emails, Error, Page, SearchQuery,
     cursor::Cursor,
     email::{COLUMNS, TABLES},
-    sql, words,
+    sight, sql, words,
 };
 
 impl Reader {
@@ -20,6 +20,8 @@ impl Reader {
             Some(_) => dialect.matches(11),
             None => "$11 = ''".to_owned(),
         };
+        let in_inboxes = dialect.listed("e.inbox_id", 12);
+        let in_threads = dialect.listed("e.thread_id", 13);
         let position = dialect.position();
         let statement = format!(
             "SELECT {COLUMNS} FROM {TABLES} WHERE e.account_id = $1 \
@@ -28,6 +30,7 @@ impl Reader {
              AND ($6 = '' OR {position}(lower(m.from_address), $6) > 0) \
              AND e.created_at > $7 AND e.created_at <= $8 \
              AND ($9 < 0 OR m.has_attachments = $9) AND {matches} \
+             AND {in_inboxes} AND {in_threads} \
              ORDER BY e.created_at DESC, e.id DESC LIMIT $10"
         );
         self.page_of_emails(&statement, query.limit, |statement| {
@@ -43,6 +46,8 @@ impl Reader {
                 .bind(query.has_attachments.map_or(-1, i64::from))
                 .bind(query.limit.saturating_add(1))
                 .bind(words.unwrap_or_default())
+                .bind(sight::parameter(query.inbox_ids.as_deref()))
+                .bind(sight::parameter(query.thread_ids.as_deref()))
         })
         .await
     }

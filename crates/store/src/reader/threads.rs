@@ -8,7 +8,7 @@ use crate::{
     sql, threading,
 };
 
-const THREAD: &str =
+pub(super) const THREAD: &str =
     "t.id, t.inbox_id, t.subject, t.email_count, t.last_email_at, t.created_at FROM threads t";
 
 /// The most emails shown of a thread, the newest ones.
@@ -84,7 +84,7 @@ impl Reader {
     }
 
     /// The thread that this one is part of now.
-    async fn merged(&self, inbox_id: &str, thread_id: &str) -> Result<String, Error> {
+    pub(super) async fn merged(&self, inbox_id: &str, thread_id: &str) -> Result<String, Error> {
         let statement =
             "SELECT target FROM thread_redirects WHERE thread_id = $1 AND inbox_id = $2";
         let target: Option<String> = sqlx::query_scalar(statement)
@@ -193,7 +193,7 @@ impl Reader {
     }
 }
 
-fn thread(row: &AnyRow) -> sqlx::Result<Thread> {
+pub(super) fn thread(row: &AnyRow) -> sqlx::Result<Thread> {
     Ok(Thread {
         id: row.try_get("id")?,
         inbox_id: row.try_get("inbox_id")?,

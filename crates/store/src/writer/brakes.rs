@@ -109,6 +109,7 @@ fn turned_down(submitted: &Submitted, rejection: Rejection) -> Submitted {
         manner: submitted.manner.clone(),
         outcome: Outcome::Rejected(Box::new(rejected)),
         scrutiny: Scrutiny::default(),
+        counted_for: Vec::new(),
         lease_id: submitted.lease_id.clone(),
     }
 }

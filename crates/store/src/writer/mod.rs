@@ -4,6 +4,7 @@ mod announcements;
 mod attachment_texts;
 mod audit;
 mod brakes;
+mod carried;
 mod domains;
 mod emails;
 mod expectations;
@@ -27,6 +28,7 @@ mod secrets;
 mod standings;
 mod suppressions;
 mod threads;
+mod token_counts;
 mod tokens;
 mod unsubscriptions;
 mod uploads;
@@ -41,8 +43,9 @@ use sqlx::{Any, Transaction};
 
 pub(crate) use self::outbox::overrides;
 pub(crate) use self::reviews::QUARANTINED;
+pub(crate) use self::token_counts::count;
 pub use self::{reviews::Reviewed, standings::Switched};
-use crate::{Error, LimitPolicy, Policy, ScreeningPolicy, database::Database};
+use crate::{Error, Joiner, LimitPolicy, Policy, ScreeningPolicy, database::Database};
 
 /// Writes. Each call is one transaction, but for purging, which takes its time.
 #[derive(Clone)]
@@ -51,11 +54,18 @@ pub struct Writer {
     policy: Option<Arc<Policy>>,
     limits: Arc<LimitPolicy>,
     screening: Arc<ScreeningPolicy>,
+    joiner: Option<Joiner>,
 }
 
 impl Writer {
     pub(crate) fn new(database: Database) -> Writer {
-        Writer { database, policy: None, limits: Arc::default(), screening: Arc::default() }
+        Writer {
+            database,
+            policy: None,
+            limits: Arc::default(),
+            screening: Arc::default(),
+            joiner: None,
+        }
     }
 
     pub(crate) fn under(self, limits: LimitPolicy) -> Writer {

@@ -11,7 +11,9 @@ use super::{
     guards, holds,
     limits::Days,
     outbox::{self, Decision, Outgoing},
-    threads, work,
+    threads,
+    token_counts::TokenCounts,
+    work,
 };
 use crate::{
     Composed, Direction, Entered, Error, LedgerEntry, Limit, Mentions, Outcome, Rejected,
@@ -103,8 +105,15 @@ impl Writer {
     ) -> Result<(), Error> {
         let account_ids = new.iter().map(|it| it.inbox.account_id.as_str()).collect();
         let mut days = Days::lock(connection, account_ids, now).await?;
+        let counted = new.iter().filter(|it| it.composed().is_some());
+        let counted = counted.flat_map(|it| &it.submitted.counted_for);
+        let mut tokens = TokenCounts::lock(connection, self.database.dialect, counted, now).await?;
         for it in new.iter_mut().filter(|it| it.composed().is_some()) {
-            if let Err(rejection) = days.admit(&it.inbox.account_id, &self.limits) {
+            let counted_for = &it.submitted.counted_for;
+            if let Err(rejection) = tokens.admit(counted_for) {
+                it.refuse(rejection);
+            } else if let Err(rejection) = days.admit(&it.inbox.account_id, &self.limits) {
+                tokens.take_back(counted_for);
                 it.refuse(rejection);
             }
         }
@@ -121,6 +130,7 @@ impl Writer {
                 Decision::Enters { status, held } => (it.email.status, it.held) = (status, held),
                 Decision::Refused(rejection) => {
                     days.take_back(&it.inbox.account_id);
+                    tokens.take_back(&it.submitted.counted_for);
                     it.refuse(rejection);
                 }
             }
@@ -128,6 +138,10 @@ impl Writer {
         drop(decisions);
         days.save(connection).await?;
         insert(connection, self.database.dialect, new, now).await?;
+        let counted = accepted(new).flat_map(|(it, _)| {
+            it.submitted.counted_for.iter().map(|hash| (hash.as_str(), it.email.id.as_str()))
+        });
+        tokens.save(connection, &counted.collect::<Vec<_>>()).await?;
         outbox::insert(connection, &self.limits, entering, &mails, now).await
     }
 }

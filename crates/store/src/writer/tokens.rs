@@ -1,10 +1,13 @@
 //! Tokens: made, used, revoked.
 
-use sqlx::AnyConnection;
+use std::collections::BTreeSet;
 
-use super::{Writer, commit};
+use contract::token_id;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::{Writer, audit, commit};
 use crate::{
-    Error, NewToken,
+    Actor, AuditEntry, Error, NewToken, OPERATOR,
     moment::{SECOND, now},
     sql,
 };
@@ -13,24 +16,100 @@ use crate::{
 const TOUCH_EVERY: i64 = 60 * SECOND;
 
 impl Writer {
+    /// What the operator makes is not counted.
     pub async fn add_token(&self, token: &NewToken) -> Result<(), Error> {
-        let mut transaction = self.database.begin().await?;
-        insert(&mut transaction, token, now()).await?;
-        commit(transaction).await
+        self.make_token(token, i64::MAX, OPERATOR).await.map(drop)
     }
 
-    /// From then on nobody gets in with the token; whether the account had it.
+    /// Makes a token, unless the account has so many that are good. `by` is who does it.
+    pub async fn make_token(&self, token: &NewToken, most: i64, by: &str) -> Result<bool, Error> {
+        let failed = Error::query("count an account's tokens");
+        let now = now();
+        let mut transaction = self.database.begin().await?;
+        let lock = self.database.dialect.lock_rows();
+        let lock = format!("SELECT id FROM accounts WHERE id = $1{lock}");
+        let lock = sqlx::query(AssertSqlSafe(lock)).bind(token.account_id.clone());
+        lock.fetch_optional(&mut *transaction).await.map_err(&failed)?;
+        let statement = "SELECT COUNT(*) FROM tokens WHERE account_id = $1 AND revoked_at IS NULL \
+                         AND (expires_at IS NULL OR expires_at > $2)";
+        let count = sqlx::query_scalar(statement).bind(token.account_id.clone()).bind(now);
+        let count: i64 = count.fetch_one(&mut *transaction).await.map_err(&failed)?;
+        if count >= most {
+            return Ok(false);
+        }
+        insert(&mut transaction, token, now).await?;
+        let entry = entry(&token.account_id, &token.hash, "token.created", by);
+        let details = serde_json::json!({
+            "token": token_id(&token.hash), "label": token.label, "grant": token.grant,
+        });
+        let entry = AuditEntry { details: details.to_string(), ..entry };
+        audit::record(&mut transaction, &entry).await?;
+        commit(transaction).await?;
+        Ok(true)
+    }
+
+    /// By the operator. From then on nobody gets in with the token; whether the account had it.
     pub async fn revoke_token(&self, account_id: &str, token_hash: &str) -> Result<bool, Error> {
-        let statement = "UPDATE tokens SET revoked_at = $3, changed_at = $3 \
-                         WHERE account_id = $1 AND hash = $2 AND revoked_at IS NULL";
-        let revoked = sqlx::query(statement)
-            .bind(account_id.to_owned())
-            .bind(token_hash.to_owned())
-            .bind(now())
-            .execute(&self.database.write)
-            .await
-            .map_err(Error::query("revoke a token"))?;
-        Ok(revoked.rows_affected() > 0)
+        let revoked = self.revoke_tokens(account_id, token_hash, false, OPERATOR).await?;
+        Ok(!revoked.is_empty())
+    }
+
+    /// From then on nobody gets in with the token, nor, if `with_made`, with those that were made with it,
+    /// and with those in turn. Returns the hashes of all that it ended: none if the account has no such
+    /// token, or it is revoked already.
+    pub async fn revoke_tokens(
+        &self,
+        account_id: &str,
+        token_hash: &str,
+        with_made: bool,
+        by: &str,
+    ) -> Result<Vec<String>, Error> {
+        let failed = Error::query("revoke a token");
+        let now = now();
+        let mut transaction = self.database.begin().await?;
+        let mut revoked = Vec::new();
+        let mut to_do = vec![token_hash.to_owned()];
+        let mut seen = BTreeSet::new();
+        while let Some(hash) = to_do.pop() {
+            if !seen.insert(hash.clone()) {
+                continue;
+            }
+            if with_made {
+                let made = "SELECT hash FROM tokens WHERE account_id = $1 AND made_with = $2";
+                let made = sqlx::query_scalar(made).bind(account_id.to_owned()).bind(hash.clone());
+                to_do.extend(made.fetch_all(&mut *transaction).await.map_err(&failed)?);
+            }
+            let statement = "UPDATE tokens SET revoked_at = $3, changed_at = $3 \
+                             WHERE account_id = $1 AND hash = $2 AND revoked_at IS NULL";
+            let ended = sqlx::query(statement).bind(account_id.to_owned()).bind(hash.clone());
+            let ended = ended.bind(now).execute(&mut *transaction).await.map_err(&failed)?;
+            if ended.rows_affected() > 0 {
+                let entry = entry(account_id, &hash, "token.revoked", by);
+                audit::record(&mut transaction, &entry).await?;
+                revoked.push(hash);
+            }
+        }
+        commit(transaction).await?;
+        Ok(revoked)
+    }
+
+    /// Forgets tokens that have been worth nothing since before that moment, those last with which others
+    /// were made: what these send counts for them. Their names stay in the audit. Returns how many there
+    /// were.
+    pub async fn forget_tokens(&self, before: i64) -> Result<u64, Error> {
+        let failed = Error::query("forget tokens");
+        let mut transaction = self.database.begin().await?;
+        let over =
+            "(revoked_at < $1 OR expires_at < $1) AND hash NOT IN (SELECT made_with FROM tokens)";
+        let counts = format!(
+            "DELETE FROM token_mails WHERE token_hash IN (SELECT hash FROM tokens WHERE {over})"
+        );
+        let counts = sqlx::query(AssertSqlSafe(counts)).bind(before);
+        counts.execute(&mut *transaction).await.map_err(&failed)?;
+        let tokens = sqlx::query(AssertSqlSafe(format!("DELETE FROM tokens WHERE {over}")));
+        let tokens = tokens.bind(before).execute(&mut *transaction).await.map_err(&failed)?;
+        commit(transaction).await?;
+        Ok(tokens.rows_affected())
     }
 
     /// Notes that the account did something now, with this token. Writes at most once a minute for each.
@@ -60,6 +139,16 @@ impl Writer {
             touched.execute(&mut *transaction).await.map_err(&failed)?;
         }
         commit(transaction).await
+    }
+}
+
+fn entry(account_id: &str, token_hash: &str, action: &str, by: &str) -> AuditEntry {
+    AuditEntry {
+        account_id: account_id.to_owned(),
+        action: action.to_owned(),
+        actor: Actor { id: by.to_owned(), reason: String::new() },
+        details: serde_json::json!({ "token": token_id(token_hash) }).to_string(),
+        ..AuditEntry::default()
     }
 }
 

@@ -1,16 +1,20 @@
 use std::time::Duration;
 
-use store::{NewToken, Usage};
+use store::{Error, NewToken, Store, Usage};
 
 use crate::fixture::{
     account, inbox, inbox_of, mail, now, on_both, rejection, store_one, submission,
 };
 
+async fn add(store: &Store, hash: &str) -> Result<(), Error> {
+    store.writer.add_token(&NewToken::whole(hash, "acct_1")).await
+}
+
 #[tokio::test]
 async fn finds_an_account_by_any_of_its_tokens() {
     on_both(async |store| {
         let created = store.writer.create_account("acct_1", 2, "hash 1").await?;
-        store.writer.add_token(&NewToken::whole("hash 2", "acct_1")).await?;
+        add(&store, "hash 2").await?;
         for hash in ["hash 1", "hash 2"] {
             let found = store.reader.bearer(hash).await?.map(|it| it.account);
             assert_eq!(found.as_ref(), Some(&created));
@@ -27,11 +31,13 @@ async fn a_revoked_token_is_worth_nothing() {
     on_both(async |store| {
         account(&store, "acct_1").await?;
         let began = now();
-        store.writer.add_token(&NewToken::whole("hash 1", "acct_1")).await?;
-        store.writer.add_token(&NewToken::whole("hash 2", "acct_1")).await?;
-        assert!(!store.writer.revoke_token("acct_2", "hash 1").await?, "another's");
-        assert!(store.writer.revoke_token("acct_1", "hash 1").await?);
-        assert!(!store.writer.revoke_token("acct_1", "hash 1").await?, "already");
+        add(&store, "hash 1").await?;
+        add(&store, "hash 2").await?;
+        let revoke = async |account: &str| store.writer.revoke_token(account, "hash 1").await;
+        assert!(!revoke("acct_2").await?, "another's");
+        assert!(revoke("acct_1").await?);
+        assert!(!revoke("acct_1").await?, "already");
+        assert_eq!(store.reader.revoked_since(began).await?, ["hash 1"]);
         assert_eq!(store.reader.bearer("hash 1").await?, None);
         assert!(store.reader.bearer("hash 2").await?.is_some());
         let left = store.reader.tokens("acct_1").await?;

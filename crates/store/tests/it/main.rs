@@ -3,6 +3,7 @@
 mod accounts;
 mod announcements;
 mod brakes;
+mod carried;
 mod concurrency;
 mod corpus;
 mod domains;
@@ -28,6 +29,7 @@ mod search;
 mod standings;
 mod suppressions;
 mod threads;
+mod tokens;
 mod verdicts;
 mod webhooks;
 mod work;
