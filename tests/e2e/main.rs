@@ -39,6 +39,7 @@ mod subjects;
 mod submission;
 mod survives_kill;
 mod survives_kill_outbound;
+mod tokens;
 mod together;
 mod unsubscribe;
 mod uploads;
