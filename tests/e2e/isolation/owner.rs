@@ -177,6 +177,7 @@ impl Owner {
             ("ruleId", "/v1/outbound-allow", json!({ "recipient": "bob@example.net" }), "id"),
             ("tokenId", "/v1/tokens", json!({ "rights": ["read"] }), "id"),
             ("webhookId", "/v1/webhooks", json!({ "url": "http://127.0.0.1:9/" }), "id"),
+            ("tokenId", "/v1/tokens", json!({ "label": SECRET, "rights": ["read"] }), "id"),
         ] {
             let made = self.agent.post(path, &body).await?.success();
             let made = made.with_context(|| format!("make a {kind}"))?;
@@ -259,6 +260,7 @@ impl Owner {
             "outbound-allow",
             "webhooks",
             "suppressions",
+            "tokens",
             "holds",
             "quarantine",
             "labels",
