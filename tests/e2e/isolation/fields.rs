@@ -179,20 +179,6 @@ fn setting(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
         case("createToken", "threadIds", thread, Met::Refused, of_threads),
         case("createWebhook", "inboxId", inbox, Met::Refused, webhook),
         case(
-            "createToken",
-            "inboxIds",
-            id("inboxId"),
-            Met::Refused,
-            Box::new(|id| json!({ "inboxIds": [id] })),
-        ),
-        case(
-            "createToken",
-            "threadIds",
-            id("threadId"),
-            Met::Refused,
-            Box::new(|id| json!({ "rights": ["read"], "threadIds": [id] })),
-        ),
-        case(
             "redeliverEvent",
             "eventId",
             &owner.event_id,
