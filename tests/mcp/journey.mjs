@@ -201,7 +201,7 @@ async function errors(client, inbox) {
   assert.match(unknown, /^Error not_found \(404\)\. .*list_emails.* Request req_/);
   assert.match(await refused(client, "read_email", { emailId: "../x" }), /^Error invalid_argument\. Nothing was done/);
   const to = { inboxId: inbox.inboxId, to: ["not an address"], subject: "s", text: "t" };
-  assert.match(await refused(client, "send_email", to), /^Error invalid_recipient \(422\)[^]*\n\| The service says: /);
+  assert.match(await refused(client, "send_email", to), /^Error invalid_request \(422\)[^]*\n\| The service says: /);
   await assert.rejects(client.callTool({ name: "no_such_tool", arguments: {} }));
 }
 

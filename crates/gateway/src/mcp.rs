@@ -35,8 +35,6 @@ const MOST: usize = 4 * 1024 * 1024;
 const PASSED_ON: [HeaderName; 3] =
     [header::AUTHORIZATION, header::HOST, HeaderName::from_static("x-forwarded-proto")];
 
-const RETRY_AFTER: HeaderName = header::RETRY_AFTER;
-
 /// `api` is what the tools ask.
 pub(crate) fn routes(api: Router, public_url: &PublicUrl) -> Router<Gateway> {
     let door = Door {
@@ -122,7 +120,7 @@ impl Api for Inside {
         request.headers_mut().insert(header::CONTENT_TYPE, json);
 
         let Ok(response) = self.api.clone().oneshot(request).await;
-        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after = response.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|it| it.to_str().ok()?.parse().ok());
         let status = response.status().as_u16();
         let (octets, is_cut) = read(response.into_body(), call.most).await?;

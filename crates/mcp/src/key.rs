@@ -21,7 +21,7 @@ use crate::{
 pub(crate) const WINDOW: u64 = 60 * 60;
 
 /// A mail that was refused or called back does not count; so many of them, one after another.
-const MOST_DEAD: u32 = 5;
+const MOST_DEAD: u32 = 10;
 
 /// A key, and whether a mail of this key is known already.
 #[derive(Debug, PartialEq)]

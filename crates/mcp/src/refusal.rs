@@ -146,7 +146,7 @@ fn advice(status: u16, code: &str, retry_after: Option<u64>) -> String {
             "Machines must not answer this email, so nothing was sent. Do not answer it, unless a person \
              has decided on this answer: then give allowAutoReply=true."
         }
-        (422, "suppressed" | "recipient_suppressed") => {
+        (422, "recipient_suppressed" | "unsubscribed") => {
             "A recipient gets no more mail: earlier mail bounced or was complained of. Leave him out, and \
              do not try other ways to reach him."
         }

@@ -48,6 +48,7 @@ fn plain(mut schema: Schema) -> JsonObject {
 fn tidy(schema: &mut Schema) {
     schema.remove("title");
     schema.remove("default");
+    schema.remove("writeOnly");
     if schema.get("format").is_some_and(|it| it != "date-time") {
         schema.remove("format");
     }

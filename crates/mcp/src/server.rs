@@ -1,6 +1,6 @@
 //! The tools as a server of the protocol. It keeps nothing between two requests.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -73,7 +73,8 @@ impl<A: Api> ServerHandler for Server<A> {
     ) -> Result<CallToolResponse, ErrorData> {
         let CallToolRequestParams { name, arguments, .. } = request;
         let Some(entry) = self.tools.entry(&name) else {
-            return Err(ErrorData::invalid_params(unknown(), None));
+            let message = "there is no tool of this name: tools/list has all of them";
+            return Err(ErrorData::invalid_params(message, None));
         };
         let running = (entry.run)(self.api.clone(), arguments.unwrap_or_default());
         let result = tokio::select! {
@@ -82,10 +83,6 @@ impl<A: Api> ServerHandler for Server<A> {
         };
         Ok(result.into())
     }
-}
-
-fn unknown() -> Cow<'static, str> {
-    "there is no tool of this name: tools/list has all of them".into()
 }
 
 #[cfg(test)]

@@ -91,9 +91,8 @@ async fn one_that_may_only_answer_writes_to_nobody_else() {
             offer: None,
         }
     };
-    let stored =
-        bench.store.writer.store(&[received(1, &inbox), received(2, &inbox), received(3, &other)]);
-    let stored = stored.await.expect("store");
+    let arrivals = [received(1, &inbox), received(2, &inbox), received(3, &other)];
+    let stored = bench.store.writer.store(&arrivals).await.expect("store");
     let threads: Vec<String> =
         stored.iter().map(|it| it[0].email.thread_id.clone().expect("a thread")).collect();
     add(

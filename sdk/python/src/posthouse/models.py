@@ -758,7 +758,7 @@ class HoldReason(Model):
     """
     kind: str = ""
     """
-    secret, canary, information_flow, injection or approval.
+    secret, canary, information_flow, injection, not_scanned or approval.
     """
     part: str = ""
     """
@@ -977,6 +977,7 @@ class OutboundRules(Model):
     """
     From this score on.
     """
+    not_scanned: Annotated[OutboundAction | None, Field(alias="notScanned")] = None
     secrets: OutboundAction | None = None
 
 
@@ -1260,7 +1261,7 @@ class Rule(Model):
     """
     kind: str | None = None
     """
-    "secret", "information_flow", "injection" or "approval"; null for all of them.
+    "secret", "information_flow", "injection", "not_scanned" or "approval"; null for all of them.
     """
     note: str
     recipient: Annotated[str, Field(examples=["example.net"])]

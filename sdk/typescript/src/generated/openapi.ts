@@ -2693,7 +2693,7 @@ export interface components {
              */
             explanation?: string;
             /**
-             * @description secret, canary, information_flow, injection or approval.
+             * @description secret, canary, information_flow, injection, not_scanned or approval.
              * @default
              */
             kind?: string;
@@ -2895,6 +2895,8 @@ export interface components {
              * @default null
              */
             injectionThreshold?: number | null;
+            /** @default null */
+            notScanned?: components["schemas"]["OutboundAction"] | null;
             /** @default null */
             secrets?: components["schemas"]["OutboundAction"] | null;
         };
@@ -3203,7 +3205,7 @@ export interface components {
             id: string;
             /** @description Null for all inboxes of the account. */
             inboxId?: string | null;
-            /** @description "secret", "information_flow", "injection" or "approval"; null for all of them. */
+            /** @description "secret", "information_flow", "injection", "not_scanned" or "approval"; null for all of them. */
             kind?: string | null;
             note: string;
             /**
