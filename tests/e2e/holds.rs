@@ -74,7 +74,7 @@ async fn a_secret_waits_by_every_door_and_goes_as_it_was_approved() -> anyhow::R
     let hold = &event["data"]["hold"];
     assert_eq!(event["data"]["heldReason"], "approval", "{event}");
     assert_eq!(hold["reasons"][0]["detail"], "posthouse_token", "{event}");
-    assert!(!hold.to_string().contains(&agent.token), "no reason repeats it");
+    assert!(!event.to_string().contains(&agent.token), "no reason and no preview repeats it");
     assert_eq!(agent.send(&by_rest, Some("rest")).await?.success()?["status"], "held");
     let mut dry = by_rest.clone();
     dry["validateOnly"] = json!(true);
@@ -95,6 +95,10 @@ async fn a_secret_waits_by_every_door_and_goes_as_it_was_approved() -> anyhow::R
 
     let mut holds = waiting(&agent).await?;
     assert_eq!(holds.len(), 3, "{holds:?}");
+    assert!(!json!(holds).to_string().contains(&agent.token), "{holds:?}");
+    let path = format!("/v1/emails/{}", id(&holds[0])?);
+    let whole = agent.get(&path).await?.success()?;
+    assert!(whole["body"].to_string().contains(&agent.token), "who decides sees it: {whole}");
     let declined = id(&holds.remove(0))?;
     assert_eq!(decide(&stranger, &declined, "approve", json!({})).await?.0, 404);
     assert_eq!(decide(&stranger, &declined, "decline", json!({})).await?.0, 404);
@@ -152,6 +156,7 @@ async fn what_nobody_approves_expires_and_a_canary_is_always_held() -> anyhow::R
     let leak = saying(&inbox, "bob@elsewhere.example", "Leak", &format!("See {encoded}"));
     assert_eq!(agent.send(&leak, None).await?.success()?["status"], "held");
     let held = waiting(&agent).await?;
+    assert!(!json!(held).to_string().contains(&encoded), "nor its code: {held:?}");
     let reason = &held[0]["hold"]["reasons"][0];
     assert_eq!((&reason["kind"], &reason["detail"]), (&json!("canary"), &json!("wiki")));
     assert_eq!(agent.get("/v1/canaries").await?.success()?["data"][0]["hits"], 1);

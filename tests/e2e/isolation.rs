@@ -139,6 +139,7 @@ async fn a_foreign_id_is_unknown_at_every_other_door() -> anyhow::Result<()> {
     doors::web_socket(&owner, &stranger).await?;
     doors::submission(&cluster, &owner, &stranger).await?;
     doors::nats(&cluster, &owner, &stranger).await?;
+    doors::tools(&owner, &stranger).await?;
     doors::own_events_only(&owner, &stranger).await?;
     owner.changed_nothing(&before).await?;
     cluster.stop().await

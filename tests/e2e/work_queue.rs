@@ -382,7 +382,7 @@ async fn no_thread_was_in_two_hands(agent: &Agent, notes: &Notes) -> anyhow::Res
         threads.entry(text(lease, "threadId")).or_default().push(lease);
     }
     for leases in threads.values_mut() {
-        leases.sort_by_key(|it| text(it, "claimedAt"));
+        leases.sort_by_key(|it| (text(it, "claimedAt"), text(it, "endedAt")));
         for pair in leases.windows(2) {
             ensure!(text(pair[0], "endedAt") <= text(pair[1], "claimedAt"), "{pair:?}");
             ensure!(!text(pair[0], "endedAt").is_empty(), "{pair:?}");

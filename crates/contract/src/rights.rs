@@ -122,6 +122,17 @@ impl SendLimits {
         self.per_seconds.map_or(i64::MIN, |it| now_micros - i64::from(it) * 1_000_000)
     }
 
+    /// Whether it is at most as many mails, in at least as long a time.
+    fn count_within(&self, other: &SendLimits) -> bool {
+        let Some(most) = other.mails else { return true };
+        let is_as_long = match (self.per_seconds, other.per_seconds) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(of)) => own >= of,
+        };
+        is_as_long && self.mails.is_some_and(|it| it <= most)
+    }
+
     /// Whether mail may go to this address.
     pub fn allow(&self, address: &str) -> bool {
         let address = address.to_lowercase();
@@ -226,6 +237,8 @@ impl Grant {
             Some("expiresAt")
         } else if other.limits.recipients.is_some() && !recipients() {
             Some("limits.recipients")
+        } else if !self.limits.count_within(&other.limits) {
+            Some("limits.mails")
         } else {
             None
         }
@@ -365,6 +378,21 @@ mod tests {
         check(Grant { expires_at: None, ..child.clone() }, "expiresAt");
         check(Grant { limits: of(&["c.test"]), ..child.clone() }, "limits.recipients");
         check(Grant { limits: SendLimits::default(), ..child.clone() }, "limits.recipients");
+        let of = |mails, per_seconds| Grant {
+            limits: SendLimits { mails, per_seconds, ..SendLimits::default() },
+            ..Grant::default()
+        };
+        for (own, hour) in [
+            (of(Some(2), None), None),
+            (of(Some(2), Some(3600)), None),
+            (of(Some(1), Some(7200)), None),
+            (of(Some(3), Some(7200)), Some("limits.mails")),
+            (of(Some(2), Some(60)), Some("limits.mails")),
+            (of(None, None), Some("limits.mails")),
+        ] {
+            assert_eq!(own.exceeds(&of(Some(2), Some(3600))), hour, "{own:?}");
+        }
+        assert_eq!(of(Some(2), Some(3600)).exceeds(&of(Some(2), None)), Some("limits.mails"));
         let of_thread = Grant { thread_ids: ids(&["thd_1"]), ..parent.clone() };
         assert_eq!(parent.exceeds(&of_thread), Some("threadIds"));
         let reader = Grant { rights: rights("read"), ..parent.clone() };

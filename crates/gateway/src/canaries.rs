@@ -83,6 +83,7 @@ pub(crate) struct NewCanary {
 /// What it looks like.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CanaryKind)]
 pub(crate) enum Kind {
     /// A key of a service for models.
     #[default]

@@ -203,7 +203,34 @@ pub(crate) async fn describe() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
     use super::*;
+
+    /// Of two schemas with one name OpenAPI has one, and what refers to the other lies.
+    #[test]
+    fn every_schema_has_a_name_of_its_own() {
+        let mut names = BTreeSet::new();
+        for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("src") {
+            let path = file.expect("a file").path();
+            let Ok(source) = fs::read_to_string(&path) else { continue };
+            for derived in source.split("ToSchema)]\n").skip(1) {
+                let text = derived.split('{').next().unwrap_or_default();
+                let renamed = text.split("schema(as = ").nth(1);
+                let name = match renamed.and_then(|it| it.split([',', ')']).next()) {
+                    Some(name) => name,
+                    None => {
+                        let words: Vec<&str> = text.split_whitespace().collect();
+                        let kind = words.iter().position(|it| matches!(*it, "struct" | "enum"));
+                        kind.and_then(|at| words.get(at + 1)).expect("a name")
+                    }
+                };
+                let name = name.split('<').next().unwrap_or(name).to_owned();
+                assert!(names.insert(name.clone()), "{name} of {} is there twice", path.display());
+            }
+        }
+        assert!(names.len() > 50, "{names:?}");
+    }
 
     /// What the SDKs are made of. Operations that came since are no mistake; `api` has them untyped.
     #[test]

@@ -78,6 +78,7 @@ pub(crate) struct ExpectRequest {
 
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ExpectedKind)]
 enum Kind {
     /// An answer that no machine gives.
     Reply,

@@ -23,7 +23,8 @@ use crate::{
 };
 
 /// The kinds of reasons that can be allowed.
-pub(crate) const KINDS: [&str; 4] = ["secret", "information_flow", "injection", "approval"];
+pub(crate) const KINDS: [&str; 5] =
+    ["secret", "information_flow", "injection", "not_scanned", "approval"];
 
 const MAX_NOTE: usize = 1_000;
 
@@ -43,7 +44,7 @@ pub(crate) struct Rule {
     /// An address or a domain.
     #[schema(example = "example.net")]
     recipient: String,
-    /// "secret", "information_flow", "injection" or "approval"; null for all of them.
+    /// "secret", "information_flow", "injection", "not_scanned" or "approval"; null for all of them.
     kind: Option<String>,
     note: String,
     #[schema(format = DateTime)]

@@ -34,6 +34,8 @@ pub(crate) struct Rules {
     /// From this score on.
     #[schema(minimum = 0, maximum = 1)]
     injection_threshold: Option<f64>,
+    /// Mail of which something could not be searched, such as an attachment with a password.
+    not_scanned: Option<Action>,
     /// "always": every mail is held.
     approval: Option<Approval>,
     /// How long a mail waits for a decision.
@@ -102,6 +104,7 @@ impl From<OutboundRules> for Rules {
             information_flow: it.information_flow.map(Action::from),
             injection: it.injection.map(Action::from),
             injection_threshold: it.injection_threshold,
+            not_scanned: it.not_scanned.map(Action::from),
             approval: it.approval.map(approval),
             expires_after_seconds: it.expires_after_seconds,
         }
@@ -115,6 +118,7 @@ impl From<OutboundPolicy> for Rules {
             information_flow: Some(it.information_flow.into()),
             injection: Some(it.injection.into()),
             injection_threshold: Some(it.injection_threshold),
+            not_scanned: Some(it.not_scanned.into()),
             approval: Some(approval(it.approval)),
             expires_after_seconds: Some(it.expires_after_seconds),
         }
@@ -135,6 +139,7 @@ impl Rules {
             information_flow: self.information_flow.map(Measure::from),
             injection: self.injection.map(Measure::from),
             injection_threshold: self.injection_threshold,
+            not_scanned: self.not_scanned.map(Measure::from),
             approval: self.approval.map(|it| it == Approval::Always),
             expires_after_seconds: self.expires_after_seconds,
         })

@@ -3,10 +3,10 @@ use std::{borrow::Cow, collections::HashSet, ops::Range};
 use crate::{
     Assessment, Flag, Kind, Reason, Sample, VERSION,
     decode::How,
-    detector::{DETECTORS, Finding, Reading},
+    detector::{DETECTORS, Detector, Finding, Reading},
     extract::{Extractor, Place},
     features::Features,
-    model::{Model, Signals},
+    model::{Heard, Model, Signals},
     phishing::phishing,
     view::is_invisible,
 };
@@ -44,27 +44,29 @@ impl Assessor {
 
     pub fn assess(&self, sample: &Sample) -> Assessment {
         let mut reasons = Vec::new();
-        let mut signals = Signals::default();
+        let mut heard = Heard::default();
         let mut loudest: Option<Reason> = None;
         let mut certain = 0.0f64;
         let truncated = self.extractor.read(sample, |place, reading| {
-            let told = found(place, reading);
-            let hard = told.iter().filter(|it| is_hard(it, reading));
-            certain = hard.map(|it| it.weight).fold(certain, f64::max);
+            let features = Features::of(reading);
+            let told = found(place, reading, &features);
+            certain = certain.max(hard(&told, reading));
             reasons.extend(told);
             if reading.kind == Kind::Divergent {
                 return;
             }
-            let (told, window) = self.model.signals(&Features::of(reading));
-            signals = signals.worst(told);
+            let told = self.model.signals(&features);
+            let window = told.loudest.clone();
+            let weight = self.model.judge(&told);
+            heard = std::mem::take(&mut heard).worst(told);
             let Some(range) = window else { return };
-            let weight = self.model.score(self.model.sum(&told));
             if loudest.as_ref().is_none_or(|it| it.weight < weight) {
                 loudest = Some(passage(place, reading, range, weight));
             }
         });
-        signals.rules = Signals::of_rules(together(&mut reasons));
-        let score = self.model.score(self.model.sum(&signals)).max(certain);
+        (heard.all.rules, heard.own.rules) = rules(&mut reasons);
+        let mut reasons: Vec<Reason> = reasons.into_iter().map(|it| it.reason).collect();
+        let score = self.model.judge(&heard).max(certain);
         reasons.extend(loudest.filter(|it| it.weight >= MIN_WEIGHT || score >= RISK).map(|it| {
             // Where the rules say something too, the passage alone says less than the whole.
             let shown = if score >= RISK { MIN_WEIGHT } else { 0.0 };
@@ -81,35 +83,55 @@ impl Assessor {
     }
 }
 
+/// What a rule found.
+pub(crate) struct RuleFinding {
+    pub(crate) reason: Reason,
+    /// It stands in talk about attacks.
+    told: bool,
+}
+
 /// What the rules find in a text.
-pub(crate) fn found(place: &Place, reading: &Reading<'_>) -> Vec<Reason> {
+pub(crate) fn found(place: &Place, reading: &Reading<'_>, features: &Features) -> Vec<RuleFinding> {
     // What diverges was read where it stands.
     let detectors =
         DETECTORS.iter().filter(|it| reading.kind != Kind::Divergent || it.name == "divergent");
-    let found = detectors.flat_map(|detector| {
+    let findings = detectors.flat_map(|detector| {
         let findings = (detector.detect)(reading);
         findings.into_iter().map(move |it| (detector, it))
     });
-    let reasons = found.map(|(detector, finding)| {
-        let Finding { flag, span, explanation, weight } = finding;
-        Reason {
-            detector: detector.name,
-            version: detector.version,
-            flag,
-            part: place.part,
-            kind: place.kind,
-            excerpt: excerpt(reading.raw, &span),
-            span: spot(place, span),
-            explanation,
-            // That an order comes in disguise makes it no more innocent.
-            weight: if place.encoded.is_some() && weight >= MIN_WEIGHT {
-                (weight + 0.1).min(0.95)
-            } else {
-                weight
-            },
-        }
+    let reasons = findings.map(|(detector, finding)| RuleFinding {
+        told: is_told(reading, features, &finding.span),
+        reason: reason(place, reading, detector, finding),
     });
     reasons.collect()
+}
+
+/// Whether what stands there is only told of.
+fn is_told(reading: &Reading<'_>, features: &Features, span: &Range<usize>) -> bool {
+    features.windows.iter().filter(|it| it.told).any(|it| {
+        let origin = reading.view.origin(it.range.clone());
+        origin.start <= span.start && span.end <= origin.end
+    })
+}
+
+fn reason(place: &Place, reading: &Reading<'_>, detector: &Detector, finding: Finding) -> Reason {
+    let Finding { flag, span, explanation, weight } = finding;
+    Reason {
+        detector: detector.name,
+        version: detector.version,
+        flag,
+        part: place.part,
+        kind: place.kind,
+        excerpt: excerpt(reading.raw, &span),
+        span: spot(place, span),
+        explanation,
+        // That an order comes in disguise makes it no more innocent.
+        weight: if place.encoded.is_some() && weight >= MIN_WEIGHT {
+            (weight + 0.1).min(0.95)
+        } else {
+            weight
+        },
+    }
 }
 
 /// The window that the model finds worst.
@@ -134,6 +156,12 @@ fn spot(place: &Place, span: Range<usize>) -> Range<usize> {
     place.start + span.start..place.start + span.end
 }
 
+/// What the hard marks among the findings in a text say.
+pub(crate) fn hard(found: &[RuleFinding], reading: &Reading<'_>) -> f64 {
+    let hard = found.iter().filter(|it| is_hard(&it.reason, reading));
+    hard.map(|it| it.reason.weight).fold(0.0, f64::max)
+}
+
 /// Written by machines for machines: smuggled text, the ends of fences, evident orders in a code.
 fn is_hard(reason: &Reason, reading: &Reading<'_>) -> bool {
     let machine = matches!(reason.flag, Flag::UnicodeSmuggling | Flag::FenceEscape);
@@ -141,13 +169,17 @@ fn is_hard(reason: &Reason, reading: &Reading<'_>) -> bool {
     (machine && reason.weight >= CERTAIN) || (!plain && reason.weight >= EVIDENT)
 }
 
-/// What the rules say together, the weightiest first: reasons of different detectors add up, those of
-/// one do not.
-pub(crate) fn together(reasons: &mut [Reason]) -> f64 {
-    reasons.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    let mut seen = HashSet::new();
-    let counted = reasons.iter().filter(|it| seen.insert(it.detector));
-    1.0 - counted.map(|it| 1.0 - it.weight).product::<f64>()
+/// The log-odds of what the rules say together, with and without what is told of attacks: reasons of
+/// different detectors add up, those of one do not.
+pub(crate) fn rules(found: &mut [RuleFinding]) -> (f32, f32) {
+    found.sort_by(|a, b| b.reason.weight.total_cmp(&a.reason.weight));
+    let together = |own: bool| {
+        let mut seen = HashSet::new();
+        let counted = found.iter().filter(|it| !(own && it.told));
+        let counted = counted.filter(|it| seen.insert(it.reason.detector));
+        1.0 - counted.map(|it| 1.0 - it.reason.weight).product::<f64>()
+    };
+    (Signals::of_rules(together(false)), Signals::of_rules(together(true)))
 }
 
 /// What stands there and a little around it, the invisible made visible.

@@ -2,12 +2,11 @@
 
 use crate::{
     Kind, Sample,
-    assess::{found, together},
+    assess::{found, hard, rules},
     decode::{Decoded, decode},
     detector::Reading,
     features::Features,
     lexicon::Lexicon,
-    model::Signals,
     view::View,
 };
 
@@ -29,8 +28,10 @@ impl Default for Extractor {
 #[derive(Clone, Debug)]
 pub struct Extract {
     pub passages: Vec<Passage>,
-    /// The log-odds of what the rules say.
-    pub rules: f32,
+    /// The log-odds of what the rules say, and of that without what is told of attacks.
+    pub rules: (f32, f32),
+    /// The score that hard marks set by themselves; 0 without any.
+    pub certain: f64,
 }
 
 /// A part of a sample, or what was decoded of it.
@@ -61,15 +62,18 @@ impl Extractor {
     pub fn extract(&self, sample: &Sample) -> Extract {
         let mut passages = Vec::new();
         let mut reasons = Vec::new();
+        let mut certain = 0.0f64;
         self.read(sample, |place, reading| {
-            reasons.extend(found(place, reading));
+            let features = Features::of(reading);
+            let told = found(place, reading, &features);
+            certain = certain.max(hard(&told, reading));
+            reasons.extend(told);
             if reading.kind == Kind::Divergent {
                 return;
             }
-            let features = Features::of(reading);
             passages.push(Passage { text: reading.view.text().to_owned(), features });
         });
-        Extract { passages, rules: Signals::of_rules(together(&mut reasons)) }
+        Extract { passages, rules: rules(&mut reasons), certain }
     }
 
     /// Hands out every text of a sample; whether some was too long to be read whole.

@@ -6,21 +6,16 @@ use std::ops::Range;
 use crate::{
     Kind,
     detector::Reading,
+    grams::grams,
     lexicon::Concept,
+    talk::Talk,
     window::{SCALES, units, windows},
 };
 
-/// Pieces of words are told apart by so many bits of a hash.
-pub const GRAM_BITS: u32 = 18;
-/// Combinations of meanings, likewise.
-pub const CONCEPT_BITS: u32 = 15;
-/// Letters of a piece.
-const PIECE: Range<usize> = 3..6;
-/// Words in a row.
-const ROW: usize = 3;
-/// A longer word is a key, a digest or the like.
-const MAX_WORD: usize = 40;
-
+/// Combinations of meanings are told apart by so many bits of a hash.
+pub const CONCEPT_BITS: u32 = 17;
+/// Octets of a folded text that is more than a word or two.
+const SENTENCE: usize = 40;
 /// Digits of an account's number.
 const MIN_ACCOUNT: usize = 8;
 
@@ -29,14 +24,18 @@ const NOISY: usize = 16;
 /// Signs that stand alone.
 const LONE: usize = 3;
 
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A text as the model sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Features {
     /// Hashes below `1 << GRAM_BITS`.
     pub grams: Vec<u32>,
+    /// Meanings that follow each other, as hashes below `1 << CONCEPT_BITS`.
+    pub rows: Vec<u32>,
     pub windows: Vec<Window>,
+    /// Whole sentences stood in a code.
+    pub disguised: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -45,34 +44,45 @@ pub struct Window {
     pub range: Range<usize>,
     /// Of the features' grams.
     pub grams: Range<usize>,
+    /// Of the features' rows.
+    pub rows: Range<usize>,
     /// Which of the two scales: 0 is a sentence or two.
     pub scale: usize,
     /// A bit for each meaning.
     pub concepts: u64,
+    /// It only tells of attacks.
+    pub told: bool,
 }
 
 impl Features {
     pub(crate) fn of(reading: &Reading<'_>) -> Features {
-        let units = units(&reading.view);
-        let (grams, starts) = grams(reading.view.text(), &units);
-        let concepts = concepts(reading, &units);
+        let all_units = units(&reading.view);
+        let units = &all_units.starts;
+        let (grams, starts) = grams(reading.view.text(), units);
+        let concepts = concepts(reading, units);
+        let (rows, row_starts) = rows(reading, units);
+        let talk = Talk::of(reading);
         let whole = place(reading);
         let mut all = Vec::new();
-        for (scale, size) in SCALES.into_iter().enumerate() {
-            for it in windows(&units, size) {
+        for scale in 0..SCALES.len() {
+            for it in windows(&all_units, scale) {
                 // One that is no longer than that of the lesser scale says nothing new.
                 if scale > 0 && it.len() == 1 && units.len() > 2 {
                     continue;
                 }
+                let range = units[it.start]..units[it.end];
                 all.push(Window {
-                    range: units[it.start]..units[it.end],
+                    told: talk.has(&range),
+                    range,
                     grams: starts[it.start]..starts[it.end],
+                    rows: row_starts[it.start]..row_starts[it.end],
                     scale,
                     concepts: concepts[it].iter().fold(whole, |all, it| all | it),
                 });
             }
         }
-        Features { grams, windows: all }
+        let disguised = reading.decoded.is_some() && reading.view.text().len() >= SENTENCE;
+        Features { grams, rows, windows: all, disguised }
     }
 }
 
@@ -86,10 +96,7 @@ pub fn combinations(concepts: u64, mut each: impl FnMut(u32)) {
         count += 1;
         left &= left - 1;
     }
-    let hash = |a: u8, b: u8, c: u8| {
-        let key = u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16;
-        ((key + 1).wrapping_mul(MULTIPLIER) >> (64 - CONCEPT_BITS)) as u32
-    };
+    let hash = |a: u8, b: u8, c: u8| combination(a, b, c);
     for a in 0..count {
         each(hash(list[a], 255, 255));
         for b in a + 1..count {
@@ -101,11 +108,62 @@ pub fn combinations(concepts: u64, mut each: impl FnMut(u32)) {
     }
 }
 
+fn combination(a: u8, b: u8, c: u8) -> u32 {
+    let key = u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16;
+    ((key + 1).wrapping_mul(MULTIPLIER) >> (64 - CONCEPT_BITS)) as u32
+}
+
+/// Which meaning follows which within a few words, in twos and threes, and how many such rows lie before
+/// each unit: who is spoken to, what is to be done, and with what, in the order in which it is said.
+fn rows(reading: &Reading<'_>, units: &[usize]) -> (Vec<u32>, Vec<usize>) {
+    let text = reading.view.text();
+    let hits = &reading.found.hits;
+    let mut rows = Vec::new();
+    let mut starts = Vec::with_capacity(units.len());
+    let mut before: [Option<(u8, usize)>; 2] = [None, None];
+    for hit in hits {
+        while starts.len() < units.len() && units[starts.len()] <= hit.range.start {
+            starts.push(rows.len());
+        }
+        let start = units[starts.len().saturating_sub(1)];
+        let verb = matches!(
+            hit.concept,
+            Concept::Send | Concept::Deed | Concept::Disclose | Concept::Delete | Concept::Pay
+        );
+        let ordered = verb && opens(text, start, hit.range.start);
+        let own = hit.concept as u8 | if ordered { ORDERED } else { IN_ROW };
+        let near = |it: &(u8, usize)| it.0 != own && hit.range.start <= it.1 + REACH;
+        match (before[0], before[1].filter(near)) {
+            (Some(first), Some(second)) => {
+                rows.push(combination(second.0, own, u8::MAX));
+                if first.1 + REACH >= second.1 {
+                    rows.push(combination(first.0, second.0, own));
+                }
+            }
+            (None, Some(second)) => rows.push(combination(second.0, own, u8::MAX)),
+            _ => (),
+        }
+        if before[1].is_none_or(|it| it.0 != own) {
+            before[0] = before[1];
+        }
+        before[1] = Some((own, hit.range.end));
+    }
+    starts.resize(units.len(), rows.len());
+    (rows, starts)
+}
+
+/// Octets between meanings that belong together.
+const REACH: usize = 60;
+/// Told apart from meanings that stand anywhere in a window.
+const IN_ROW: u8 = 0x80;
+/// A verb that begins its clause.
+const ORDERED: u8 = 0xc0;
+
 /// Bits after those of the lexicon's concepts.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Structure {
-    Url = 34,
+    Url = 36,
     Address,
     Account,
     Place,
@@ -181,7 +239,7 @@ fn concepts(reading: &Reading<'_>, units: &[usize]) -> Vec<u64> {
 }
 
 /// Whether a clause begins here.
-fn opens(text: &str, start: usize, at: usize) -> bool {
+pub(crate) fn opens(text: &str, start: usize, at: usize) -> bool {
     let before = text[..at].trim_end_matches([' ', '"', '\'', '*', '-', '>']);
     at <= start + 2
         || before.ends_with([':', '.', ',', ';', '!', '?', ')', ']'])
@@ -287,11 +345,11 @@ fn signs(piece: &str) -> Signs {
     signs
 }
 
-fn has_scheme(word: &str) -> bool {
+pub(crate) fn has_scheme(word: &str) -> bool {
     word.match_indices(':').any(|it| word[it.0..].starts_with("://"))
 }
 
-fn is_address(word: &str) -> bool {
+pub(crate) fn is_address(word: &str) -> bool {
     word.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
 }
 
@@ -301,165 +359,11 @@ fn is_account(word: &str) -> bool {
     digits >= MIN_ACCOUNT && digits * 2 >= word.len()
 }
 
-/// The hashes of a text, and how many lie before each unit.
-fn grams(text: &str, units: &[usize]) -> (Vec<u32>, Vec<usize>) {
-    let letters = letters(text);
-    let mut grams = Vec::with_capacity(letters.len() * 4);
-    let mut starts = Vec::with_capacity(units.len());
-    let mut rows = Rows::new(&letters);
-    let mut lately = Lately::default();
-    for at in 0..letters.len() {
-        while starts.len() < units.len() && units[starts.len()] <= letters[at].0 as usize {
-            starts.push(grams.len());
-        }
-        rows.at(at, |it| lately.push(it, &mut grams));
-        let mut hash = 0u64;
-        // Where a letter is a word, two are a piece.
-        let least = if letters[at].1 >= '\u{2e80}' { 2 } else { PIECE.start };
-        for (count, (_, it)) in letters[at..].iter().take(PIECE.end - 1).enumerate() {
-            hash = (hash ^ u64::from(*it as u32)).wrapping_mul(MULTIPLIER);
-            hash ^= hash >> 29;
-            if count + 1 >= least {
-                lately.push(index(hash), &mut grams);
-            }
-        }
-    }
-    starts.resize(units.len(), grams.len());
-    (grams, starts)
-}
-
-/// What was said a moment ago says nothing when it is said again: rulers, lists, "ai ai ai".
-#[derive(Default)]
-struct Lately {
-    /// By the lower bits of a gram: the gram, and how many came before it.
-    seen: Vec<(u32, u32)>,
-    count: u32,
-}
-
-impl Lately {
-    const SLOTS: usize = 2048;
-    const SPAN: u32 = 600;
-
-    fn push(&mut self, gram: u32, grams: &mut Vec<u32>) {
-        if self.seen.is_empty() {
-            self.seen = vec![(u32::MAX, 0); Lately::SLOTS];
-        }
-        self.count = self.count.wrapping_add(1);
-        let slot = &mut self.seen[gram as usize % Lately::SLOTS];
-        if slot.0 != gram || self.count.wrapping_sub(slot.1) > Lately::SPAN {
-            grams.push(gram);
-        }
-        *slot = (gram, self.count);
-    }
-}
-
-fn index(hash: u64) -> u32 {
-    (hash.wrapping_mul(MULTIPLIER) >> (64 - GRAM_BITS)) as u32
-}
-
-/// Rows of words.
-struct Rows {
-    /// Where each word begins, and its hash.
-    words: Vec<(usize, u64)>,
-    next: usize,
-}
-
-impl Rows {
-    fn new(letters: &[(u32, char)]) -> Rows {
-        let mut words: Vec<(usize, u64)> = Vec::new();
-        let mut within = false;
-        for (at, (_, it)) in letters.iter().enumerate() {
-            let letter = it.is_alphanumeric() || it.is_control();
-            match (letter, within) {
-                (true, false) => words.push((at, u64::from(*it as u32))),
-                (true, true) => {
-                    if let Some(last) = words.last_mut() {
-                        last.1 = (last.1 ^ u64::from(*it as u32)).wrapping_mul(MULTIPLIER);
-                        last.1 ^= last.1 >> 31;
-                    }
-                }
-                (false, _) => (),
-            }
-            within = letter;
-        }
-        Rows { words, next: 0 }
-    }
-
-    fn at(&mut self, at: usize, mut each: impl FnMut(u32)) {
-        if self.words.get(self.next).is_none_or(|it| it.0 != at) {
-            return;
-        }
-        let mut hash = 1u64;
-        for (_, word) in self.words[self.next..].iter().take(ROW) {
-            hash = (hash.rotate_left(21) ^ word).wrapping_mul(MULTIPLIER);
-            each(index(hash ^ 0x5bd1));
-        }
-        self.next += 1;
-    }
-}
-
-/// The letters with their place. What tells one mail from another and not an attack from a mail is
-/// one sign each: addresses, links, keys, numbers.
-fn letters(text: &str) -> Vec<(u32, char)> {
-    let mut letters = Vec::with_capacity(text.len());
-    let mut at = 0;
-    for word in text.split_inclusive(' ') {
-        let bare = word.trim_end();
-        let sign = if has_scheme(bare) || bare.starts_with("www.") {
-            Some('\u{1}')
-        } else if is_address(bare) {
-            Some('\u{2}')
-        } else if bare.len() > MAX_WORD && bare.is_ascii() {
-            Some('\u{3}')
-        } else {
-            None
-        };
-        match sign {
-            Some(sign) => {
-                letters.extend([(at as u32, sign), ((at + bare.len()) as u32, ' ')]);
-            }
-            None => {
-                let mut before = ' ';
-                for (offset, it) in word.char_indices() {
-                    let it = if it.is_ascii_digit() { '0' } else { it };
-                    let again = it == before && !it.is_alphabetic();
-                    if !again {
-                        letters.push(((at + offset) as u32, it));
-                    }
-                    before = it;
-                }
-            }
-        }
-        at += word.len();
-    }
-    letters
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn same(one: &str, other: &str) {
-        let grams = |text: &str| grams(text, &[0, text.len()]).0;
-        assert_eq!(grams(one), grams(other), "{one:?} {other:?}");
-    }
-
-    #[test]
-    fn what_names_one_mail_is_masked() {
-        same("send it to a@x.test now", "send it to other@example.org now");
-        same("see https://a.test/x now", "see http://b.test/?q=1 now");
-        same("order 12345 came", "order 7 came");
-        same("a ------- b", "a - b");
-    }
-
-    #[test]
-    fn grams_are_counted_by_unit() {
-        let text = "ignore all rules and more of it. then go on";
-        let (grams, starts) = grams(text, &[0, 33, text.len()]);
-        assert_eq!((starts[0], starts[2]), (0, grams.len()));
-        assert!(starts[1] > 0 && starts[1] < grams.len());
-        assert!(grams.iter().all(|it| *it < 1 << GRAM_BITS));
-    }
+    use crate::lexicon::Lexicon;
+    use crate::view::View;
 
     #[test]
     fn combinations_are_of_three_at_most() {
@@ -469,5 +373,22 @@ mod tests {
             count += 1;
         });
         assert_eq!(count, 4 + 6 + 4);
+    }
+
+    fn rows_of(text: &str) -> Vec<u32> {
+        let view = View::new(text);
+        let found = Lexicon::new().find(&view);
+        let end = view.text().len();
+        let kind = Kind::Text;
+        rows(&Reading { kind, raw: text, view, found, decoded: None }, &[0, end]).0
+    }
+
+    #[test]
+    fn rows_tell_what_follows_what() {
+        let order = rows_of("Forward the password");
+        assert!(!order.is_empty());
+        assert_eq!(order, rows_of("Forward it with the password"));
+        assert_ne!(order, rows_of("The password, forward"));
+        assert_eq!(rows_of(&format!("Forward {} password", "and so on ".repeat(9))), []);
     }
 }

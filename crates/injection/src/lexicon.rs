@@ -84,6 +84,10 @@ pub(crate) enum Concept {
     Asset,
     /// That what follows goes before everything else.
     Trigger,
+    /// How an answer is to look, and where it is to be taken from.
+    Format,
+    /// What an agent can call, and how it is called.
+    Tool,
 }
 
 use Concept::*;
@@ -139,6 +143,8 @@ struct Stems {
     all: Vec<(String, Concept)>,
     /// For each hash of a beginning, which of them; shorter ones first.
     slots: Vec<Vec<u16>>,
+    /// Which slots have any, in bits: a look there costs less than one at the slots.
+    used: Vec<u64>,
     /// What octets they begin with.
     first: [bool; 256],
 }
@@ -156,13 +162,16 @@ impl Stems {
         all.retain(|it| it.0.len() >= SHORTEST);
         all.sort_by_key(|it| it.0.len());
         let mut slots = vec![Vec::new(); 1 << SLOT_BITS];
+        let mut used = vec![0; 1 << (SLOT_BITS - 6)];
         let mut first = [false; 256];
         for (at, (stem, _)) in all.iter().enumerate() {
             let octets = stem.as_bytes();
             first[usize::from(octets[0])] = true;
-            slots[slot(&octets[..octets.len().min(BEGINNING)])].push(at as u16);
+            let slot = slot(&octets[..octets.len().min(BEGINNING)]);
+            slots[slot].push(at as u16);
+            used[slot / 64] |= 1 << (slot % 64);
         }
-        Stems { all, slots, first }
+        Stems { all, slots, used, first }
     }
 
     fn find(&self, text: &str) -> Vec<Hit> {
@@ -177,7 +186,11 @@ impl Stems {
             }
             for length in SHORTEST..=BEGINNING {
                 let Some(beginning) = octets.get(start..start + length) else { break };
-                for at in &self.slots[slot(beginning)] {
+                let slot = slot(beginning);
+                if self.used[slot / 64] & 1 << (slot % 64) == 0 {
+                    continue;
+                }
+                for at in &self.slots[slot] {
                     let (stem, concept) = &self.all[usize::from(*at)];
                     let range = start..start + stem.len();
                     let same = stem.len().min(BEGINNING) == length
@@ -247,6 +260,8 @@ const STEMS: &[(Concept, &str)] = &[
     (Harm, include_str!("lexicon/harm.txt")),
     (Asset, include_str!("lexicon/asset.txt")),
     (Trigger, include_str!("lexicon/trigger.txt")),
+    (Format, include_str!("lexicon/format.txt")),
+    (Tool, include_str!("lexicon/tool.txt")),
 ];
 
 #[cfg(test)]

@@ -10,10 +10,12 @@ mod decode;
 mod detector;
 mod extract;
 mod features;
+mod grams;
 mod lexicon;
 mod model;
 mod phishing;
 pub mod secrets;
+mod talk;
 mod view;
 mod window;
 
@@ -21,12 +23,13 @@ use std::ops::Range;
 
 pub use assess::Assessor;
 pub use extract::{Extract, Extractor, Passage};
-pub use features::{CONCEPT_BITS, Features, GRAM_BITS, Window, combinations};
-pub use model::{Model, SIGNALS, Signals, Table};
+pub use features::{CONCEPT_BITS, Features, Window, combinations};
+pub use grams::GRAM_BITS;
+pub use model::{Heard, Model, SIGNALS, Signals, TOLD, Table};
 pub use view::fold;
 
 /// The version of detectors and model as a whole; it changes whenever an assessment may.
-pub const VERSION: &str = "3";
+pub const VERSION: &str = "4";
 
 /// What to assess.
 #[derive(Clone, Debug, Default, PartialEq)]

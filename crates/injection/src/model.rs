@@ -6,15 +6,29 @@
 
 use std::ops::Range;
 
-use crate::features::{CONCEPT_BITS, Features, GRAM_BITS, Window, combinations};
+use crate::{
+    features::{CONCEPT_BITS, Features, MULTIPLIER, combinations},
+    grams::GRAM_BITS,
+};
 
-const MAGIC: &[u8; 8] = b"posthse1";
+const MAGIC: &[u8; 8] = b"posthse2";
 /// What is told of a mail; see `Signals`.
-pub const SIGNALS: usize = 6;
+pub const SIGNALS: usize = 5;
 /// Below it, a window is innocent and its exact place does not matter.
 const FLOOR: f32 = -6.0;
 /// Above it, a window is worse than any mail and it does not matter how much.
 const CEILING: f32 = 10.0;
+/// What the rules say if they say nothing.
+const NO_RULE: f32 = -2.5;
+/// Windows like those of attacks that are counted, and what one counts at most.
+const MAX_BREADTH: f32 = 16.0;
+const MAX_WINDOW: f32 = 4.0;
+/// What it adds to a window that it stood in a code: no person writes sentences so.
+const DISGUISE: f32 = 1.2;
+/// Octets that make a whole window.
+const WINDOW: f32 = 130.0;
+/// What only tells of attacks scores no more: to be looked at, and just no risk.
+pub const TOLD: f64 = 0.45;
 
 /// The weights, each in one octet.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,49 +51,112 @@ pub struct Table {
 /// What the windows and rules say of a mail. More of any makes it more suspicious.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signals {
-    /// The worst window by its pieces of words, of each scale.
-    pub grams: [f32; 2],
+    /// The worst window by its pieces of words.
+    pub grams: f32,
     /// The worst window by its meanings.
-    pub concepts: [f32; 2],
+    pub concepts: f32,
     /// The worst window by both.
     pub both: f32,
+    /// How much of the text is like that.
+    pub breadth: f32,
     /// The log-odds of what the rules say.
     pub rules: f32,
 }
 
+/// What is said of a text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    pub all: Signals,
+    /// Without what is told of attacks.
+    pub own: Signals,
+    /// The octets of the folded text that say it loudest.
+    pub loudest: Option<Range<usize>>,
+}
+
 impl Default for Signals {
     fn default() -> Signals {
-        Signals { grams: [FLOOR; 2], concepts: [FLOOR; 2], both: FLOOR, rules: FLOOR }
+        Signals { grams: FLOOR, concepts: FLOOR, both: FLOOR, breadth: 0.0, rules: NO_RULE }
     }
 }
 
 impl Signals {
     pub fn list(&self) -> [f32; SIGNALS] {
-        let [a, b] = self.grams;
-        let [c, d] = self.concepts;
-        [a, b, c, d, self.both, self.rules]
+        [self.grams, self.concepts, self.both, self.breadth, self.rules]
     }
 
     pub fn worst(self, other: Signals) -> Signals {
-        let max = |a: [f32; 2], b: [f32; 2]| [a[0].max(b[0]), a[1].max(b[1])];
         Signals {
-            grams: max(self.grams, other.grams),
-            concepts: max(self.concepts, other.concepts),
+            grams: self.grams.max(other.grams),
+            concepts: self.concepts.max(other.concepts),
             both: self.both.max(other.both),
+            breadth: self.breadth.max(other.breadth),
             rules: self.rules.max(other.rules),
         }
     }
 
+    /// Takes account of a window whose breadth is its share of the text.
+    fn take(&mut self, window: &Signals) {
+        self.grams = self.grams.max(window.grams);
+        self.concepts = self.concepts.max(window.concepts);
+        self.both = self.both.max(window.both);
+        self.breadth += window.both.clamp(0.0, MAX_WINDOW) * window.breadth;
+    }
+
     pub(crate) fn of_rules(score: f64) -> f32 {
         let score = score.clamp(0.0025, 0.9975);
-        ((score / (1.0 - score)).ln() as f32).max(FLOOR)
+        ((score / (1.0 - score)).ln() as f32).max(NO_RULE)
+    }
+}
+
+/// What the combinations of meanings of some windows add up to: the same ones come often.
+struct Known {
+    slots: Vec<Option<(u64, (i32, usize))>>,
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        Known { slots: vec![None; 256] }
+    }
+}
+
+impl Known {
+    fn get(&mut self, concepts: u64, sum: impl Fn(u64) -> (i32, usize)) -> (i32, usize) {
+        let slot = &mut self.slots[(concepts.wrapping_mul(MULTIPLIER) >> 56) as usize];
+        match slot {
+            Some((of, known)) if *of == concepts => *known,
+            _ => slot.insert((concepts, sum(concepts))).1,
+        }
+    }
+}
+
+impl Heard {
+    pub fn worst(self, other: Heard) -> Heard {
+        let louder = other.all.both > self.all.both;
+        Heard {
+            all: self.all.worst(other.all),
+            own: self.own.worst(other.own),
+            loudest: if louder { other.loudest } else { self.loudest },
+        }
     }
 }
 
 impl Table {
-    fn sum(&self, indices: &[u32]) -> i64 {
-        indices.iter().map(|it| i64::from(self.weights[*it as usize])).sum()
+    /// The log-odds of so many features whose weights add up to this.
+    fn odds(&self, sum: i32, count: usize) -> f32 {
+        self.bias + sum as f32 * self.scale / (count.max(1) as f32).sqrt()
     }
+}
+
+/// Before each feature, the sum of the weights of those before.
+fn running(table: &Table, features: &[u32]) -> Vec<i32> {
+    let mut sum = 0;
+    let mut sums = Vec::with_capacity(features.len() + 1);
+    sums.push(0);
+    for it in features {
+        sum += i32::from(table.weights[*it as usize]);
+        sums.push(sum);
+    }
+    sums
 }
 
 impl Model {
@@ -88,59 +165,60 @@ impl Model {
         Model::from_bytes(include_bytes!("model.bin")).expect("the trainer wrote it")
     }
 
-    /// What the windows of a text say, and which of them says it loudest, by its octets in the folded
-    /// text.
-    pub fn signals(&self, features: &Features) -> (Signals, Option<Range<usize>>) {
-        let mut signals = Signals::default();
-        let mut loudest = None;
-        let mut known = (0u64, self.concepts.bias);
-        let sums = self.running(&features.grams);
-        for window in &features.windows {
-            if window.concepts != known.0 {
-                known = (window.concepts, self.of_concepts(window.concepts));
+    /// What the windows of a text say.
+    pub fn signals(&self, features: &Features) -> Heard {
+        let mut heard = Heard::default();
+        let mut known = Known::default();
+        let sums = running(&self.grams, &features.grams);
+        let rows = running(&self.concepts, &features.rows);
+        let disguise = if features.disguised { DISGUISE } else { 0.0 };
+        let mut windows = features.windows.iter().peekable();
+        while let Some(window) = windows.next() {
+            let (sum, count) = known.get(window.concepts, |it| self.of_combinations(it));
+            let sum_of = |sums: &[i32], range: &Range<usize>| sums[range.end] - sums[range.start];
+            let grams = self.grams.odds(sum_of(&sums, &window.grams), window.grams.len());
+            let sum = sum + sum_of(&rows, &window.rows);
+            let concepts = self.concepts.odds(sum, count + window.rows.len());
+            let (grams, concepts) = (grams.clamp(FLOOR, CEILING), concepts.clamp(FLOOR, CEILING));
+            let both = ((grams + concepts) / 2.0 + disguise).min(CEILING);
+            if both > heard.all.both {
+                heard.loudest = Some(window.range.clone());
             }
-            let grams = self.of_grams(&sums, window);
-            let (grams, concepts) = (grams.clamp(FLOOR, CEILING), known.1.clamp(FLOOR, CEILING));
-            let scale = window.scale;
-            signals.grams[scale] = signals.grams[scale].max(grams);
-            signals.concepts[scale] = signals.concepts[scale].max(concepts);
-            let both = (grams + concepts) / 2.0;
-            if both > signals.both {
-                signals.both = both;
-                loudest = Some(window.range.clone());
+            // What stands in this window and in no later one.
+            let next = windows.peek().filter(|it| it.scale == window.scale);
+            let end = next.map_or(window.range.end, |it| it.range.start);
+            let own = (end - window.range.start) as f32 / WINDOW;
+            let share = if window.scale == 0 { own.min(1.0) } else { 0.0 };
+            let told = Signals { grams, concepts, both, breadth: share, ..Signals::default() };
+            heard.all.take(&told);
+            if !window.told {
+                heard.own.take(&told);
             }
         }
-        (signals, loudest)
-    }
-
-    /// Before each gram, the sum of the weights of those before.
-    fn running(&self, grams: &[u32]) -> Vec<i32> {
-        let mut sum = 0;
-        let mut sums = Vec::with_capacity(grams.len() + 1);
-        sums.push(0);
-        for it in grams {
-            sum += i32::from(self.grams.weights[*it as usize]);
-            sums.push(sum);
+        for it in [&mut heard.all, &mut heard.own] {
+            it.breadth = it.breadth.min(MAX_BREADTH).sqrt();
         }
-        sums
+        heard
     }
 
-    fn of_grams(&self, sums: &[i32], window: &Window) -> f32 {
-        let sum = sums[window.grams.end] - sums[window.grams.start];
-        let count = window.grams.len().max(1) as f32;
-        self.grams.bias + sum as f32 * self.grams.scale / count.sqrt()
-    }
-
-    fn of_concepts(&self, concepts: u64) -> f32 {
-        let mut indices = Vec::with_capacity(64);
-        combinations(concepts, |it| indices.push(it));
-        let count = indices.len().max(1) as f32;
-        self.concepts.bias + self.concepts.sum(&indices) as f32 * self.concepts.scale / count.sqrt()
+    /// The sum of the weights of a window's combinations, and how many they are.
+    fn of_combinations(&self, concepts: u64) -> (i32, usize) {
+        let (mut sum, mut count) = (0, 0);
+        combinations(concepts, |it| {
+            sum += i32::from(self.concepts.weights[it as usize]);
+            count += 1;
+        });
+        (sum, count)
     }
 
     /// What the signals add up to.
     pub fn sum(&self, signals: &Signals) -> f32 {
         signals.list().iter().zip(self.fusion).map(|(it, weight)| it * weight).sum()
+    }
+
+    /// The score of a mail, 0 to 1: what is told of attacks counts up to a bound.
+    pub fn judge(&self, heard: &Heard) -> f64 {
+        self.score(self.sum(&heard.own)).max(self.score(self.sum(&heard.all)).min(TOLD))
     }
 
     /// 0 to 1.
@@ -214,12 +292,14 @@ impl Model {
 mod tests {
     use super::*;
 
+    use crate::features::Window;
+
     fn model() -> Model {
         let table = |bits: u32| Table { weights: vec![1; 1 << bits], scale: 0.5, bias: -1.0 };
         Model {
             grams: table(GRAM_BITS),
             concepts: table(CONCEPT_BITS),
-            fusion: [0.0, 0.25, 0.5, 0.75, 1.0, 2.0],
+            fusion: [0.0, 0.25, 0.5, 0.75, 1.0],
             curve: vec![(-1.0, 0.0), (1.0, 0.5), (2.0, 1.0)],
         }
     }
@@ -239,7 +319,7 @@ mod tests {
             include_bytes!("model.bin").iter().fold(0xcbf2_9ce4_8422_2325_u64, |all, it| {
                 (all ^ u64::from(*it)).wrapping_mul(0x0100_0000_01b3)
             });
-        assert_eq!((crate::VERSION, digest), ("3", 0x6144_263b_91dc_01b7));
+        assert_eq!((crate::VERSION, digest), ("4", 0x684d_9c9b_17a6_7839));
     }
 
     #[test]
@@ -249,19 +329,30 @@ mod tests {
         }
     }
 
+    fn window(grams: Range<usize>, concepts: u64, told: bool) -> Window {
+        Window { range: grams.clone(), grams, rows: 0..0, scale: 0, concepts, told }
+    }
+
     #[test]
     fn the_worst_window_speaks() {
-        let window = |grams: Range<usize>, concepts| Window {
-            range: grams.clone(),
-            grams,
-            scale: 0,
-            concepts,
-        };
-        let features =
-            Features { grams: vec![1; 8], windows: vec![window(0..1, 0), window(0..4, 1)] };
-        let (signals, loudest) = model().signals(&features);
-        assert_eq!(loudest, Some(0..4));
-        assert_eq!(signals.grams, [0.0, FLOOR]);
-        assert_eq!(signals.concepts, [-0.5, FLOOR]);
+        let windows = vec![window(0..1, 0, false), window(0..4, 1, false)];
+        let features = Features { grams: vec![1; 8], windows, ..Features::default() };
+        let heard = model().signals(&features);
+        assert_eq!(heard.loudest, Some(0..4));
+        assert_eq!((heard.all.grams, heard.all.concepts), (0.0, -0.5));
+        assert_eq!(heard.all, heard.own);
+    }
+
+    #[test]
+    fn what_is_told_counts_up_to_a_bound() {
+        let windows = vec![window(0..1, 0, false), window(0..8, 7, true)];
+        let features = Features { grams: vec![1; 8], windows, ..Features::default() };
+        let mut model = model();
+        model.fusion = [0.0, 0.0, 1.0, 0.0, 0.0];
+        model.curve = vec![(-2.0, 0.0), (-0.5, 0.2), (0.0, 0.9)];
+        let heard = model.signals(&features);
+        assert!(heard.own.both < heard.all.both);
+        assert!(model.score(model.sum(&heard.all)) > TOLD);
+        assert_eq!(model.judge(&heard), TOLD);
     }
 }

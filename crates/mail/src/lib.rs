@@ -18,6 +18,7 @@ mod impostor;
 mod likeness;
 mod links;
 mod list;
+mod mentions;
 mod message;
 mod mime;
 mod notification;
@@ -49,9 +50,12 @@ pub use crate::{
     likeness::{Likeness, likeness, registrable},
     links::link_hosts,
     list::{DraftList, UNSUBSCRIBE_URL, automatic, lists_unavailable},
-    message::{Part, parse, part},
+    mentions::{
+        Mention, MentionKind, Naming, canonical, host_owner, is_suspicious, mentions, named_items,
+    },
+    message::{Part, parse, part, preview},
     notification::{Notification, NotifiedAction, NotifiedRecipient, notification},
-    outgoing::outgoing_texts,
+    outgoing::{Outgoing, outgoing_texts},
     report::{Report, ReportAction, ReportKind, ReportedRecipient, report, report_to_return_path},
     return_path::{
         RETURN_PATH_VALIDITY, ReturnPath, ReturnPathError, ReturnPathKeys, is_return_path,

@@ -2,21 +2,23 @@
 
 use std::collections::HashSet;
 
-use crate::surface::{SurfaceKind, surfaces};
+use injection::{Kind, Part};
 
 /// More hosts of one mail are not looked at, nor links beyond this much of its text.
 const MOST_HOSTS: usize = 100;
 const TEXT_LIMIT: usize = 512 * 1024;
 
-/// The hosts that the links of a content lead to, in lower-case A-labels, each once, as they come. Those
+/// The hosts that the links of a mail lead to, in lower-case A-labels, each once, as they come. Those
 /// in plain text count as well; addresses in numbers do not.
-pub fn link_hosts(content: &[u8]) -> Vec<String> {
+pub fn link_hosts(parts: &[Part]) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut hosts = Vec::new();
-    let counts = [SurfaceKind::Link, SurfaceKind::Text, SurfaceKind::Html];
-    for surface in surfaces(content, TEXT_LIMIT).list.iter().filter(|it| counts.contains(&it.kind))
-    {
-        for host in hosts_in(&surface.text) {
+    let mut left = TEXT_LIMIT;
+    let counts = [Kind::Link, Kind::Text, Kind::Html];
+    for part in parts.iter().filter(|it| counts.contains(&it.kind)) {
+        let text = &part.text[..part.text.floor_char_boundary(left)];
+        left -= text.len();
+        for host in hosts_in(text) {
             if hosts.len() == MOST_HOSTS {
                 return hosts;
             }
@@ -53,10 +55,12 @@ fn host(rest: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::surfaces;
+    use injection::Sample;
 
     #[track_caller]
     fn check(content: &str, expected: &[&str]) {
-        assert_eq!(link_hosts(content.as_bytes()), expected);
+        assert_eq!(link_hosts(&Sample::from(surfaces(content.as_bytes(), 10_000)).parts), expected);
     }
 
     #[test]
@@ -83,6 +87,6 @@ mod tests {
     #[test]
     fn many_are_bounded() {
         let text: String = (0..1_000).map(|it| format!("https://h{it}.example/ ")).collect();
-        assert_eq!(link_hosts(format!("\n{text}").as_bytes()).len(), MOST_HOSTS);
+        assert_eq!(link_hosts(&[Part { kind: Kind::Text, text }]).len(), MOST_HOSTS);
     }
 }

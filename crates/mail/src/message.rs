@@ -174,8 +174,8 @@ fn cut(mut text: String, limit: usize) -> String {
     text
 }
 
-/// The first characters on one line.
-fn preview(text: &str) -> String {
+/// The first characters on one line, at most 200.
+pub fn preview(text: &str) -> String {
     let mut preview = String::new();
     let mut left = MAX_PREVIEW;
     for word in text.split_whitespace() {

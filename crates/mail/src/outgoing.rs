@@ -1,51 +1,83 @@
 //! All that a mail tells whoever gets it, as far as it is text: more than a person looks at.
 
 use contract::SendRequest;
+use injection::{Kind, Part, Sample};
 
 use crate::{
     mime::Tree,
-    surface::{Surface, SurfaceKind, Surfaces, request_surfaces, surfaces},
+    surface::{request_surfaces, surfaces},
 };
 
 /// So much of a file tells whether it is text.
 const LOOK: usize = 4_096;
 
-/// What `request_surfaces` has; besides addresses, all header fields, files that are text whatever their
-/// type says, and mails that are attached. `limit` octets of text at most.
-pub fn outgoing_texts(request: &SendRequest, limit: usize) -> Surfaces {
-    let mut collected = request_surfaces(request, limit);
-    let taken: usize = collected.list.iter().map(|it| it.text.len()).sum();
-    let mut left = limit.saturating_sub(taken);
-    let mut add = |kind, text: String| {
-        let end = text.floor_char_boundary(left.min(text.len()));
-        collected.truncated |= end < text.len();
-        left -= end;
-        if end > 0 {
-            collected.list.push(Surface { kind, text: text[..end].to_owned(), attachment: None });
-        }
-    };
+/// The texts of a mail that is to be sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outgoing {
+    /// What `request_surfaces` has, and then the rest.
+    pub parts: Vec<Part>,
+    /// How many of the parts are what `request_surfaces` has.
+    pub said: usize,
+    /// There was more than the limit allowed.
+    pub truncated: bool,
+}
+
+/// All texts of a request; `limit` octets at most.
+pub fn outgoing_texts(request: &SendRequest, limit: usize) -> Outgoing {
+    let surfaces = request_surfaces(request, limit);
+    let truncated = surfaces.truncated;
+    let parts = Sample::from(surfaces).parts;
+    let mut outgoing = Outgoing { said: parts.len(), parts, truncated };
+    outgoing.add_rest(request, limit);
+    outgoing
+}
+
+impl Outgoing {
+    /// Of what was read already.
+    pub fn of(request: &SendRequest, said: Vec<Part>, limit: usize) -> Outgoing {
+        let mut outgoing = Outgoing { said: said.len(), parts: said, truncated: false };
+        outgoing.add_rest(request, limit);
+        outgoing
+    }
+
+    /// Addresses, all header fields, files that are text whatever their type says, and mails that are
+    /// attached.
+    fn add_rest(&mut self, request: &SendRequest, limit: usize) {
+        let taken: usize = self.parts.iter().map(|it| it.text.len()).sum();
+        let mut left = limit.saturating_sub(taken);
+        rest(request, limit, |kind, text| {
+            let end = text.floor_char_boundary(left);
+            self.truncated |= end < text.len();
+            left -= end;
+            if end > 0 {
+                self.parts.push(Part { kind, text: text[..end].to_owned() });
+            }
+        });
+    }
+}
+
+fn rest(request: &SendRequest, limit: usize, mut add: impl FnMut(Kind, String)) {
     let addresses = request.to.iter().chain(&request.cc).chain(&request.bcc);
     let addresses: Vec<&str> = addresses.chain([&request.reply_to]).map(String::as_str).collect();
-    add(SurfaceKind::Name, addresses.join("\n"));
+    add(Kind::Name, addresses.join("\n"));
     if !request.content.is_empty() {
-        add(SurfaceKind::Text, fields(&request.content));
+        add(Kind::Text, fields(&request.content));
         let tree = Tree::read(&request.content);
         for at in tree.leaves() {
             let entity = &tree.entities[at];
             if !entity.is("message/rfc822") && !entity.media_type().starts_with("text/") {
-                text(&entity.octets()).into_iter().for_each(|it| add(SurfaceKind::Attached, it));
+                text(&entity.octets()).into_iter().for_each(|it| add(Kind::Attached, it));
             }
         }
     }
     for it in &request.attachments {
         if it.content_type.starts_with("message/rfc822") {
-            let enclosed = surfaces(&it.content, limit);
-            enclosed.list.into_iter().for_each(|it| add(it.kind, it.text));
+            let enclosed = Sample::from(surfaces(&it.content, limit));
+            enclosed.parts.into_iter().for_each(|it| add(it.kind, it.text));
         } else if !it.content_type.starts_with("text/") {
-            text(&it.content).into_iter().for_each(|it| add(SurfaceKind::Attached, it));
+            text(&it.content).into_iter().for_each(|it| add(Kind::Attached, it));
         }
     }
-    collected
 }
 
 /// The header section, folded lines in one.
@@ -69,7 +101,7 @@ mod tests {
     use super::*;
 
     fn texts(request: &SendRequest) -> Vec<String> {
-        outgoing_texts(request, 10_000).list.into_iter().map(|it| it.text).collect()
+        outgoing_texts(request, 10_000).parts.into_iter().map(|it| it.text).collect()
     }
 
     fn attachment(content_type: &str, content: &[u8]) -> SendAttachment {
@@ -112,6 +144,6 @@ mod tests {
         let request = SendRequest { attachments: vec![file], ..SendRequest::default() };
         let read = outgoing_texts(&request, 52);
         assert!(read.truncated);
-        assert!(read.list.iter().map(|it| it.text.len()).sum::<usize>() <= 52);
+        assert!(read.parts.iter().map(|it| it.text.len()).sum::<usize>() <= 52);
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Source {
 #[derive(Default)]
 pub(crate) struct Opened {
     pub(crate) sources: Vec<Source>,
+    /// So many of them stand in the mail itself; documents follow.
+    pub(crate) own: usize,
     /// What they are called in reasons, one for each attachment.
     pub(crate) names: Vec<String>,
     /// What could not be read.
@@ -147,8 +149,10 @@ impl Opened {
             part: Part { kind: it.kind.into(), text: it.text },
             attachment: it.attachment,
         });
+        let sources: Vec<Source> = sources.collect();
         Opened {
-            sources: sources.collect(),
+            own: sources.len(),
+            sources,
             names: attachments.iter().map(name).collect(),
             truncated,
             ..Opened::default()

@@ -15,7 +15,7 @@ use service::Process;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
-    attachments::{self, Opened, Opener},
+    attachments::{Opened, Opener, part as part_name},
     config::Config,
     metrics::Metrics,
     opinion::{Question, SecondOpinion},
@@ -46,12 +46,35 @@ pub struct Judged {
     pub is_settled: bool,
     /// Texts of attachments by their place in the message.
     pub(crate) texts: Vec<(usize, String)>,
+    /// `None` if it took too long.
+    pub(crate) read: Option<Read>,
+}
+
+/// All that a mail says, kept so that nobody has to take it apart again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) parts: Vec<Part>,
+    /// What reasons call each of them.
+    pub(crate) names: Vec<String>,
+    /// So many stand in the mail itself, the others in its documents.
+    pub(crate) own: usize,
+    /// There is more than the limit allowed.
+    pub(crate) truncated: bool,
+}
+
+impl Read {
+    /// The text of the documents.
+    pub(crate) fn documents(&self) -> String {
+        let texts: Vec<&str> = self.parts[self.own..].iter().map(|it| it.text.as_str()).collect();
+        texts.join("\n")
+    }
 }
 
 /// What the first reader says, and what a second one is to read, if one is to be asked.
 struct First {
     verdict: Verdict,
     question: Option<Question>,
+    read: Read,
 }
 
 /// The scores that a second reader is asked about.
@@ -78,11 +101,11 @@ impl Judge {
     }
 
     /// The verdict on what is to be sent, on which nobody else is asked.
-    pub(crate) async fn verdict(
+    pub(crate) async fn outgoing(
         &self,
         read: impl FnOnce(usize) -> Surfaces + Send + 'static,
-    ) -> anyhow::Result<Verdict> {
-        Ok(self.judged(read, None).await?.verdict)
+    ) -> anyhow::Result<Judged> {
+        self.judged(read, None).await
     }
 
     /// The verdict on what `read` finds, away from the threads that do I/O.
@@ -110,20 +133,20 @@ impl Judge {
             searching = begun.elapsed();
         }
         self.metrics.duration.observe((reading + searching).as_secs_f64());
-        let verdict = match (first, opinion) {
-            (Some(First { verdict, question: Some(question) }), Some(opinion)) => {
+        let (verdict, read) = match (first, opinion) {
+            (Some(First { verdict, question: Some(question), read }), Some(opinion)) => {
                 let (verdict, is_heard) = opinion.join(verdict, question).await;
                 is_settled &= is_heard;
-                verdict
+                (verdict, Some(read))
             }
-            (Some(first), _) => first.verdict,
+            (Some(first), _) => (first.verdict, Some(first.read)),
             (None, _) => {
                 is_settled = false;
-                not_scanned("The search took longer than its time.")
+                (not_scanned("The search took longer than its time."), None)
             }
         };
         self.metrics.verdicts.with_label_values(&[label(&verdict)]).inc();
-        Ok(Judged { verdict, is_settled, texts })
+        Ok(Judged { verdict, is_settled, texts, read })
     }
 
     /// `None` if it takes longer. It is left alone then: what is read is bounded, so it ends.
@@ -144,7 +167,8 @@ pub fn judge(assessor: &Assessor, content: &[u8]) -> Verdict {
 }
 
 fn assess(assessor: &Assessor, opened: Opened, band: Option<Band>) -> First {
-    let Opened { sources, names, gaps, truncated, is_pressed: _, texts: _ } = opened;
+    let Opened { sources, own, names: attachments, gaps, truncated, is_pressed: _, texts: _ } =
+        opened;
     let (parts, places): (Vec<Part>, Vec<Option<usize>>) =
         sources.into_iter().map(|it| (it.part, it.attachment)).unzip();
     let sample = Sample { parts };
@@ -152,9 +176,10 @@ fn assess(assessor: &Assessor, opened: Opened, band: Option<Band>) -> First {
     let partial = truncated || assessment.truncated;
     let suspects: HashSet<usize> = assessment.reasons.iter().map(|it| it.part).collect();
     let called = |kind: Kind, part: usize| {
-        let name = places[part].and_then(|at| names.get(at));
-        name.map_or_else(|| kind.name().to_owned(), |name| attachments::part(kind, name))
+        let name = places[part].and_then(|at| attachments.get(at));
+        name.map_or_else(|| kind.name().to_owned(), |name| part_name(kind, name))
     };
+    let names = sample.parts.iter().enumerate().map(|(at, it)| called(it.kind, at)).collect();
     let mut verdict = told(assessment, |it| called(it.kind, it.part));
     if partial {
         add(&mut verdict, not_scanned("There is more text than is searched."));
@@ -165,7 +190,7 @@ fn assess(assessor: &Assessor, opened: Opened, band: Option<Band>) -> First {
     }
     let is_asked = band.is_some_and(|it| it.contains(&verdict.score));
     let question = is_asked.then(|| Question::of(&sample, &suspects, partial, called));
-    First { verdict, question }
+    First { verdict, question, read: Read { parts: sample.parts, names, own, truncated } }
 }
 
 fn add(verdict: &mut Verdict, more: Verdict) {
@@ -183,6 +208,7 @@ fn told(assessment: Assessment, part: impl Fn(&injection::Reason) -> String) -> 
         flags: assessment.flags.iter().map(|it| it.name().to_owned()).collect(),
         reasons: reasons.map(|it| (part(&it), it)).map(|(part, it)| reason(it, part)).collect(),
         version: assessment.version.to_owned(),
+        ..Verdict::default()
     }
 }
 
@@ -215,6 +241,7 @@ fn not_scanned(explanation: &str) -> Verdict {
             ..Reason::default()
         }],
         version: injection::VERSION.to_owned(),
+        ..Verdict::default()
     }
 }
 
@@ -283,12 +310,13 @@ mod tests {
             _ = waits.recv();
             Surfaces::default()
         };
-        let verdict = judge(Duration::from_millis(10)).verdict(slow).await.expect("judge");
+        let judged = judge(Duration::from_millis(10)).outgoing(slow).await.expect("judge");
         drop(done);
-        assert_eq!(verdict.flags, [NOT_SCANNED]);
+        assert_eq!(judged.verdict.flags, [NOT_SCANNED]);
+        assert!(judged.read.is_none());
         assert_eq!(metrics.verdicts.with_label_values(&[NOT_SCANNED]).get(), 1);
         let patient = judge(Duration::from_secs(60));
-        let quick = patient.verdict(|_| Surfaces::default()).await.expect("judge");
-        assert!(quick.flags.is_empty());
+        let quick = patient.outgoing(|_| Surfaces::default()).await.expect("judge");
+        assert!(quick.verdict.flags.is_empty());
     }
 }

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use contract::{Reason, SendRequest, Verdict};
-use injection::{
-    Part,
-    secrets::{Secret, Secrets},
-};
+use injection::secrets::{Secret, Secrets};
+use mail::Outgoing;
 use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::judge::Read;
 
 /// The octets of text that are searched.
 const MAX_TEXT: usize = 16 * 1024 * 1024;
@@ -29,14 +29,15 @@ pub(crate) struct Leaks {
 }
 
 impl Leaks {
-    /// Adds what is found to a verdict.
+    /// Adds what is found to a verdict. `read` is what was read already, and what documents say.
     pub(crate) async fn note(
         &self,
         request: Arc<SendRequest>,
+        read: Option<Read>,
         verdict: &mut Verdict,
     ) -> anyhow::Result<()> {
         let secrets = Arc::clone(&self.secrets);
-        let search = spawn_blocking(move || search(&secrets, &request, MAX_TEXT));
+        let search = spawn_blocking(move || search(&secrets, &request, read, MAX_TEXT));
         // A search that is over its time is left alone: what it reads is bounded, so it ends.
         let reasons = match timeout(self.budget, search).await {
             Ok(found) => found.context("search for secrets")?,
@@ -53,25 +54,41 @@ impl Leaks {
     }
 }
 
-fn search(secrets: &Secrets, request: &SendRequest, limit: usize) -> Vec<Reason> {
-    let texts = mail::outgoing_texts(request, limit);
-    let parts = texts.list.into_iter().map(|it| Part { kind: it.kind.into(), text: it.text });
-    let parts: Vec<Part> = parts.collect();
+fn search(
+    secrets: &Secrets,
+    request: &SendRequest,
+    read: Option<Read>,
+    limit: usize,
+) -> Vec<Reason> {
+    let Read { mut parts, names, own, truncated } = read.unwrap_or_default();
+    let documents = parts.split_off(own);
+    // The search for orders reads less.
+    let Outgoing { mut parts, truncated, .. } = match own > 0 && !truncated {
+        true => Outgoing::of(request, parts, limit),
+        false => mail::outgoing_texts(request, limit),
+    };
+    let texts = parts.len();
+    parts.extend(documents);
+    let named = |it: &Secret| match it.part.checked_sub(texts) {
+        Some(at) => names.get(own + at).map_or("", String::as_str),
+        None => parts[it.part].kind.name(),
+    };
     let found = secrets.find(&parts).into_iter();
-    let mut reasons: Vec<Reason> = found.map(|it| reason(it, &parts)).collect();
-    if texts.truncated {
+    let mut reasons: Vec<Reason> =
+        found.map(|it| (named(&it).to_owned(), it)).map(|(part, it)| reason(it, part)).collect();
+    if truncated {
         reasons.push(unsearched("There is more text than is searched for secrets."));
     }
     reasons
 }
 
-fn reason(secret: Secret, parts: &[Part]) -> Reason {
+fn reason(secret: Secret, part: String) -> Reason {
     let octets = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
     Reason {
         detector: format!("{DETECTOR}/{}", secret.kind),
         version: injection::VERSION.to_owned(),
         flag: FLAG.to_owned(),
-        part: parts.get(secret.part).map_or("", |it| it.kind.name()).to_owned(),
+        part,
         start: octets(secret.span.start),
         end: octets(secret.span.end),
         excerpt: secret.masked,
@@ -93,6 +110,7 @@ fn unsearched(explanation: &str) -> Reason {
 #[cfg(test)]
 mod tests {
     use contract::SendBody;
+    use injection::{Kind, Part};
 
     use super::*;
 
@@ -105,7 +123,7 @@ mod tests {
         let leaks = Leaks { secrets: Arc::new(Secrets::new()), budget };
         let other = Reason { excerpt: "around".to_owned(), ..Reason::default() };
         let mut verdict = Verdict { score: 0.25, reasons: vec![other], ..Verdict::default() };
-        leaks.note(Arc::new(request(text)), &mut verdict).await.expect("note");
+        leaks.note(Arc::new(request(text)), None, &mut verdict).await.expect("note");
         verdict
     }
 
@@ -127,10 +145,29 @@ mod tests {
         assert_eq!(verdict.reasons[0].excerpt, "around");
     }
 
+    #[test]
+    fn what_was_read_is_searched_once_and_documents_with_it() {
+        let part = |text: &str| Part { kind: Kind::Attached, text: text.to_owned() };
+        let read = Read {
+            parts: vec![part("passphrase: Str0ng&Secret9"), part("password: Tr0ub4dor&3x")],
+            names: vec!["text".to_owned(), "attached:plan.pdf".to_owned()],
+            own: 1,
+            truncated: false,
+        };
+        let of = |read| -> Vec<(String, String)> {
+            let reasons = search(&Secrets::new(), &request("Lunch?"), Some(read), MAX_TEXT);
+            reasons.into_iter().map(|it| (it.detector, it.part)).collect()
+        };
+        let in_document = ("secret/password".to_owned(), "attached:plan.pdf".to_owned());
+        assert_eq!(of(read.clone()).last(), Some(&in_document));
+        // What was read is not all there is, so the request is read.
+        assert_eq!(of(Read { truncated: true, ..read }), [in_document]);
+    }
+
     #[tokio::test]
     async fn what_was_not_searched_is_told() {
         let long = "Nothing to see. ".repeat(60_000);
-        let reasons = search(&Secrets::new(), &request(&long), 1_000);
+        let reasons = search(&Secrets::new(), &request(&long), None, 1_000);
         assert_eq!(reasons.last().map(|it| &*it.detector), Some(UNSEARCHED));
         let verdict = noted(&long, Duration::ZERO).await;
         assert_eq!(verdict.reasons[1].detector, UNSEARCHED);

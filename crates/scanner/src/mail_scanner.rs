@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bus::{Claims, Failure, Stage};
-use contract::{Authentication, MailReceived, MailScanned, Reason, Verdict};
+use contract::{Authentication, MailReceived, MailScanned, Mentions, Reason, Verdict};
+use injection::{Part, Sample};
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -37,18 +38,25 @@ impl Stage for MailScanner {
             .map_err(Failure::Permanent)?;
         let parsed = spawn_blocking({
             let octets = octets.clone();
-            move || (mail::parse(&octets, TEXT_LIMIT), mail::link_hosts(&octets))
+            move || mail::parse(&octets, TEXT_LIMIT)
         });
         let judged = self.judge.mail(octets.clone());
         let envelope = mail.envelope.as_ref();
         let authentication = self.authenticator.authenticate(
             mail.peer.clone().unwrap_or_default(),
             envelope.map(|it| it.reverse_path.clone()).unwrap_or_default(),
-            octets,
+            octets.clone(),
         );
         let (parsed, judged, authentication) = tokio::join!(parsed, judged, authentication);
-        let (mut message, link_hosts) = parsed.context("read the message")?;
-        let Judged { mut verdict, texts, .. } = judged?;
+        let message = parsed.context("read the message")?;
+        let Judged { mut verdict, texts, read, .. } = judged?;
+        let is_suspicious = mail::is_suspicious(&verdict);
+        let naming = spawn_blocking(move || {
+            let parts = read.map_or_else(|| beginning(&octets), |it| it.parts);
+            let items = mail::named_items(&message, &parts, is_suspicious);
+            (message, mail::link_hosts(&parts), items)
+        });
+        let (mut message, link_hosts, items) = naming.await.context("read what the mail names")?;
         attachments::tell(texts, &mut message.attachments);
         if authentication.spoofed {
             flag_spoofed(&mut verdict, &authentication.results);
@@ -56,6 +64,7 @@ impl Stage for MailScanner {
         Ok(MailScanned {
             message: Some(message),
             link_hosts,
+            mentions: Some(Mentions { items }),
             verdict: Some(verdict),
             authentication: Some(authentication.results),
             mail_id: mail.mail_id,
@@ -65,6 +74,11 @@ impl Stage for MailScanner {
             received_at_micros: mail.received_at_micros,
         })
     }
+}
+
+/// What it says, of a mail that took too long to be searched.
+fn beginning(octets: &[u8]) -> Vec<Part> {
+    Sample::from(mail::surfaces(octets, TEXT_LIMIT)).parts
 }
 
 /// That the From domain disowns the mail says nothing of injections, so the score stays.

@@ -7,7 +7,10 @@ use bus::{Claims, Failure, Stage, Uploads};
 use contract::{OnUnknown, Rejection, SendRequest, Submission, SubmissionScanned};
 use mail::Timing;
 
-use crate::{judge::Judge, leaks::Leaks};
+use crate::{
+    judge::{Judge, Judged, Read},
+    leaks::Leaks,
+};
 
 pub(crate) struct SubmissionScanner {
     pub(crate) claims: Claims,
@@ -51,9 +54,14 @@ impl Stage for SubmissionScanner {
                 let shared = Arc::new(request);
                 let request = Arc::clone(&shared);
                 let judged =
-                    self.judge.verdict(move |limit| mail::request_surfaces(&request, limit));
-                let mut verdict = judged.await?;
-                self.leaks.note(shared, &mut verdict).await?;
+                    self.judge.outgoing(move |limit| mail::request_surfaces(&request, limit));
+                let Judged { mut verdict, read, .. } = judged.await?;
+                let documents = read.as_ref().map(Read::documents).unwrap_or_default();
+                self.leaks.note(shared, read, &mut verdict).await?;
+                if !documents.is_empty() {
+                    let key = format!("{}.documents", scanned.mail_id);
+                    verdict.documents = Some(self.claims.put(&key, documents.into()).await?);
+                }
                 scanned.verdict = Some(verdict);
             }
             Err(rejection) => scanned.rejection = Some(rejection),

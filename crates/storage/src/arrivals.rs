@@ -15,6 +15,7 @@ use crate::{
     offers::{self, Offers},
     portions::portions,
     reports::Reports,
+    together,
 };
 
 const STAGE: &str = "storage";
@@ -108,11 +109,12 @@ impl Arrivals {
         };
         let is_cut = mail.message.as_ref().is_some_and(|it| it.text_truncated);
         let whole_text = if is_cut { Some(whole_text(octets.clone()).await?) } else { None };
+        let carried = carried(&mail).await?;
         let no_auto_reply = answerable::refusals(&self.store.reader, &mail, &octets);
         let no_auto_reply = no_auto_reply.await.map_err(failure)?;
         let offer = self.offers.of(&offers::entering(&mail, &octets), expecting).await?;
         let octets = delivered(&mail, &octets);
-        let arrival = Arrival { scanned: mail, octets, whole_text, no_auto_reply, offer };
+        let arrival = Arrival { scanned: mail, octets, whole_text, carried, no_auto_reply, offer };
         Ok(Mail::New(Box::new(arrival)))
     }
 
@@ -177,6 +179,16 @@ fn split(mails: Vec<Mail>) -> (Vec<Arrival>, Vec<Option<Vec<Stored>>>) {
 async fn whole_text(octets: impl AsRef<[u8]> + Send + 'static) -> anyhow::Result<String> {
     let read = move || mail::parse(octets.as_ref(), usize::MAX).text;
     tokio::task::spawn_blocking(read).await.context("read the whole text")
+}
+
+/// What its sender wrote.
+async fn carried(mail: &MailScanned) -> anyhow::Result<String> {
+    let text = mail.message.as_ref().map(|it| it.text.clone()).unwrap_or_default();
+    if text.is_empty() {
+        return Ok(text);
+    }
+    let read = move || together::carried(&text);
+    tokio::task::spawn_blocking(read).await.context("read what its sender wrote")
 }
 
 /// The content below a Return-Path, because this is the final delivery (RFC 5321 section 4.4), and an

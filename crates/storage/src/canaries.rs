@@ -1,33 +1,42 @@
 //! Whether a mail has a canary in it, in any spelling. Pure.
 
 use aho_corasick::AhoCorasick;
-use contract::SendRequest;
-use injection::secrets;
 use store::Canary;
 
-/// The octets of text that are searched.
-const MAX_TEXT: usize = 16 * 1024 * 1024;
+/// Looks for all canaries of an account at once.
+pub(crate) struct Lookout<'a> {
+    canaries: &'a [Canary],
+    automaton: AhoCorasick,
+    hit: Vec<bool>,
+}
 
-/// Those that are in it.
-pub(crate) fn found(canaries: &[Canary], request: &SendRequest) -> Vec<Canary> {
-    if canaries.is_empty() {
-        return Vec::new();
+impl<'a> Lookout<'a> {
+    pub(crate) fn new(canaries: &'a [Canary]) -> Lookout<'a> {
+        let tokens = canaries.iter().map(|it| folded(&it.token));
+        let automaton = AhoCorasick::new(tokens).expect("tokens are few and short");
+        Lookout { canaries, automaton, hit: vec![false; canaries.len()] }
     }
-    let tokens = canaries.iter().map(|it| folded(&it.token));
-    let automaton = AhoCorasick::new(tokens).expect("tokens are few and short");
-    let mut hit = vec![false; canaries.len()];
-    let mut look = |text: &str| {
-        for found in automaton.find_overlapping_iter(&folded(text)) {
-            hit[found.pattern().as_usize()] = true;
+
+    /// There is nothing to look for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.canaries.is_empty()
+    }
+
+    /// At a text as it stands; what was decoded of it is a text of its own.
+    pub(crate) fn look(&mut self, text: &str) {
+        if self.is_idle() {
+            return;
         }
-    };
-    for surface in mail::outgoing_texts(request, MAX_TEXT).list {
-        secrets::readings(&surface.text).iter().for_each(|it| look(it));
+        for found in self.automaton.find_overlapping_iter(&folded(text)) {
+            self.hit[found.pattern().as_usize()] = true;
+        }
     }
-    for attachment in &request.attachments {
-        look(&String::from_utf8_lossy(&attachment.content));
+
+    /// Those that were seen.
+    pub(crate) fn found(self) -> Vec<Canary> {
+        let seen = self.canaries.iter().zip(self.hit).filter(|(_, hit)| *hit);
+        seen.map(|(it, _)| it.clone()).collect()
     }
-    canaries.iter().zip(hit).filter(|(_, hit)| *hit).map(|(it, _)| it.clone()).collect()
 }
 
 /// Without case, white space and what is put between letters.
@@ -38,13 +47,11 @@ fn folded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::{SendAttachment, SendBody};
-
     use super::*;
 
     const TOKEN: &str = "sk-proj-q2Jx8Zp0Vb7nTf4Yk1Rw";
 
-    fn check(request: &SendRequest, expected: bool) {
+    fn check(text: &str, expected: bool) {
         let canary = Canary {
             id: "cny_1".to_owned(),
             kind: "api_key".to_owned(),
@@ -54,17 +61,14 @@ mod tests {
             hits: 0,
             last_hit_at: None,
         };
-        assert_eq!(!found(&[canary], request).is_empty(), expected, "{request:?}");
-    }
-
-    fn text(text: &str) -> SendRequest {
-        let body = Some(SendBody { text: text.to_owned(), html: String::new() });
-        SendRequest { body, ..SendRequest::default() }
+        let canaries = [canary];
+        let mut lookout = Lookout::new(&canaries);
+        lookout.look(text);
+        assert_eq!(!lookout.found().is_empty(), expected, "{text}");
     }
 
     #[test]
     fn a_canary_is_found_in_any_spelling() {
-        let hex: String = TOKEN.bytes().map(|it| format!("{it:02x}")).collect();
         for disguise in [
             TOKEN.to_owned(),
             TOKEN.to_uppercase(),
@@ -72,33 +76,17 @@ mod tests {
             TOKEN.replace('J', "J\u{200b}"),
             TOKEN.chars().map(|it| format!("{it} ")).collect(),
             TOKEN.chars().map(|it| format!("{it}.")).collect(),
-            hex,
         ] {
-            check(&text(&format!("Look: {disguise}!")), true);
+            check(&format!("Look: {disguise}!"), true);
         }
-        check(&text(&TOKEN[..20]), false);
-        check(&text("Lunch at noon?"), false);
+        check(&TOKEN[..20], false);
+        check("Lunch at noon?", false);
     }
 
     #[test]
-    fn it_is_found_wherever_it_is() {
-        let file = SendAttachment {
-            filename: "a.bin".to_owned(),
-            content_type: "application/octet-stream".to_owned(),
-            content: format!("\0\u{1}{TOKEN}").into_bytes(),
-            upload_id: String::new(),
-        };
-        check(&SendRequest { attachments: vec![file], ..SendRequest::default() }, true);
-        let headers = [("X-A".to_owned(), TOKEN.to_owned())].into();
-        check(&SendRequest { headers, ..SendRequest::default() }, true);
-        let html = format!("<p>Hi<!-- {TOKEN} -->");
-        let body = Some(SendBody { text: String::new(), html });
-        check(&SendRequest { body, ..SendRequest::default() }, true);
-        let content = format!("Subject: {TOKEN}\r\n\r\n").into_bytes();
-        check(&SendRequest { content, ..SendRequest::default() }, true);
-        check(
-            &SendRequest { bcc: vec![format!("{TOKEN}@x.test")], ..SendRequest::default() },
-            true,
-        );
+    fn without_canaries_nothing_is_found() {
+        let mut lookout = Lookout::new(&[]);
+        lookout.look(TOKEN);
+        assert!(lookout.is_idle() && lookout.found().is_empty());
     }
 }

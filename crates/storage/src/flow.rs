@@ -7,9 +7,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use contract::HoldReason;
+use mail::{Mention, MentionKind, canonical, host_owner};
 use store::Mentioned;
-
-use crate::mentions::{Kind, Mention, canonical, registrable};
 
 pub(crate) const KIND: &str = "information_flow";
 
@@ -91,7 +90,7 @@ impl Recipient {
     }
 
     fn domain(&self) -> Option<String> {
-        self.address.rsplit_once('@').and_then(|(_, it)| registrable(it))
+        self.address.rsplit_once('@').and_then(|(_, it)| host_owner(it))
     }
 
     fn was_known(&self, at: i64) -> bool {
@@ -102,12 +101,11 @@ impl Recipient {
 impl Flow {
     /// What to ask the database for.
     pub(crate) fn items(recipients: &[String], named: &[Mention]) -> Vec<i64> {
-        let people = recipients
-            .iter()
-            .filter_map(|it| canonical(it))
-            .flat_map(|it| [Mention::new(Kind::Address, &it), Mention::new(Kind::Sender, &it)]);
+        let people = recipients.iter().filter_map(|it| canonical(it)).flat_map(|it| {
+            [Mention::new(MentionKind::Address, &it), Mention::new(MentionKind::Sender, &it)]
+        });
         let mut items: Vec<i64> = people.map(|it| it.item()).collect();
-        items.extend(named.iter().filter(|it| it.kind != Kind::Address).map(Mention::item));
+        items.extend(named.iter().filter(|it| it.kind != MentionKind::Address).map(Mention::item));
         items.sort_unstable();
         items.dedup();
         items
@@ -131,11 +129,11 @@ impl Flow {
         of: impl Fn(&Mention) -> &'a [&'a Mentioned],
     ) -> Option<HoldReason> {
         let address = recipient.canonical();
-        let wrote = of(&Mention::new(Kind::Sender, &address));
+        let wrote = of(&Mention::new(MentionKind::Sender, &address));
         if recipient.is_own || recipient.is_in_thread || wrote.iter().any(|it| self.is_asked(it)) {
             return None;
         }
-        let named = of(&Mention::new(Kind::Address, &address));
+        let named = of(&Mention::new(MentionKind::Address, &address));
         if named.iter().any(|it| !it.suspicious && self.is_asked(it)) {
             return None;
         }
@@ -159,30 +157,30 @@ impl Flow {
         of: impl Fn(&Mention) -> &'a [&'a Mentioned],
     ) -> Option<HoldReason> {
         let mentioned = of(mention);
-        if mention.kind == Kind::Address || mentioned.iter().any(|it| self.is_asked(it)) {
+        if mention.kind == MentionKind::Address || mentioned.iter().any(|it| self.is_asked(it)) {
             return None;
         }
-        if mention.kind == Kind::Domain && self.own_domains.contains(&mention.value) {
+        if mention.kind == MentionKind::Domain && self.own_domains.contains(&mention.value) {
             return None;
         }
         // What several people write is a word of theirs, not a code.
         let untrusted = mentioned.iter().filter(|it| !it.trusted);
         let writers: BTreeSet<&str> = untrusted.map(|it| it.from.as_str()).collect();
-        if mention.kind == Kind::Token && writers.len() > 1 {
+        if mention.kind == MentionKind::Token && writers.len() > 1 {
             return None;
         }
         let source = news(mentioned)?;
-        let home = source.from.rsplit_once('@').and_then(|(_, it)| registrable(it));
+        let home = source.from.rsplit_once('@').and_then(|(_, it)| host_owner(it));
         let others = self
             .recipients
             .iter()
             .filter(|it| !it.is_own && (it.domain() != home || home.is_none()));
-        let is_shared = mention.kind == Kind::Domain && SHARED.contains(&&*mention.value);
+        let is_shared = mention.kind == MentionKind::Domain && SHARED.contains(&&*mention.value);
         let is_reason = |it: &Recipient| {
             // What suspicious mail brings goes to nobody.
             (source.suspicious && !is_shared)
                 || match mention.kind {
-                    Kind::Domain => {
+                    MentionKind::Domain => {
                         !is_shared
                             && !it.is_in_thread
                             && !it.was_known(source.at)
@@ -194,7 +192,7 @@ impl Flow {
         let mut others = others.filter(|it| is_reason(it));
         others.next()?;
         let explanation = match mention.kind {
-            Kind::Token => {
+            MentionKind::Token => {
                 "This first came with a received mail of another thread whose sender is not known \
                  and proven, and goes to somebody who is not, either."
             }
@@ -214,7 +212,7 @@ impl Flow {
         of: &impl Fn(&Mention) -> &'a [&'a Mentioned],
     ) -> bool {
         let address = recipient.canonical();
-        [Kind::Sender, Kind::Address].into_iter().any(|kind| {
+        [MentionKind::Sender, MentionKind::Address].into_iter().any(|kind| {
             of(&Mention::new(kind, &address)).iter().any(|it| {
                 !it.trusted
                     && it.email_id != source.email_id
@@ -243,7 +241,7 @@ fn reason(
     explanation: &'static str,
     source: &Mentioned,
 ) -> HoldReason {
-    let is_secret = detail == Kind::Token.as_str() || detail == Kind::Link.as_str();
+    let is_secret = detail == MentionKind::Token.as_str() || detail == MentionKind::Link.as_str();
     let excerpt = if is_secret { masked(excerpt) } else { excerpt.to_owned() };
     HoldReason {
         kind: KIND.to_owned(),
@@ -271,7 +269,7 @@ mod tests {
         Recipient { address: address.to_owned(), ..Recipient::default() }
     }
 
-    fn mentioned(kind: Kind, value: &str, thread: &str) -> Mentioned {
+    fn mentioned(kind: MentionKind, value: &str, thread: &str) -> Mentioned {
         Mentioned {
             item: Mention::new(kind, value).item(),
             email_id: format!("eml_{thread}"),
@@ -295,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_recipient_that_a_stranger_named_is_a_reason() {
-        let flow = to(EVIL, vec![mentioned(Kind::Address, EVIL, "a")]);
+        let flow = to(EVIL, vec![mentioned(MentionKind::Address, EVIL, "a")]);
         check(&flow, &["recipient"]);
         assert_eq!(flow.reasons()[0].email_id.as_deref(), Some("eml_a"));
         // In another thread all the same.
@@ -304,7 +302,7 @@ mod tests {
 
     #[test]
     fn ordinary_recipients_are_none() {
-        let named = || vec![mentioned(Kind::Address, EVIL, "a")];
+        let named = || vec![mentioned(MentionKind::Address, EVIL, "a")];
         check(&to("carol@y.test", named()), &[]);
         // The thread that named him, as when a customer asks to copy his accountant.
         check(&Flow { threads: vec!["a".to_owned()], ..to(EVIL, named()) }, &[]);
@@ -315,40 +313,44 @@ mod tests {
         let there = Recipient { is_in_thread: true, ..recipient(EVIL) };
         check(&Flow { recipients: vec![there], ..to(EVIL, named()) }, &[]);
         // Somebody trusted named him first.
-        let trusted = Mentioned { trusted: true, at: 50, ..mentioned(Kind::Address, EVIL, "t") };
+        let trusted =
+            Mentioned { trusted: true, at: 50, ..mentioned(MentionKind::Address, EVIL, "t") };
         check(&to(EVIL, [named(), vec![trusted]].concat()), &[]);
     }
 
     #[test]
     fn known_since_the_mail_came_is_not_known() {
         let late = Recipient { known_since: Some(101), ..recipient(EVIL) };
-        let named = vec![mentioned(Kind::Address, EVIL, "a")];
+        let named = vec![mentioned(MentionKind::Address, EVIL, "a")];
         check(&Flow { recipients: vec![late], ..to(EVIL, named) }, &["recipient"]);
     }
 
     #[test]
     fn whom_a_suspicious_mail_names_is_a_reason_in_its_own_thread_but_for_its_sender() {
-        let named =
-            |value: &str| Mentioned { suspicious: true, ..mentioned(Kind::Address, value, "a") };
+        let named = |value: &str| Mentioned {
+            suspicious: true,
+            ..mentioned(MentionKind::Address, value, "a")
+        };
         let threads = vec!["a".to_owned()];
         let flow = Flow { threads: threads.clone(), ..to(EVIL, vec![named(EVIL)]) };
         check(&flow, &["recipient"]);
-        let wrote = mentioned(Kind::Sender, EVIL, "a");
+        let wrote = mentioned(MentionKind::Sender, EVIL, "a");
         check(&Flow { threads, ..to(EVIL, vec![named(EVIL), wrote.clone()]) }, &[]);
         // To himself, but elsewhere.
         check(&to(EVIL, vec![named(EVIL), wrote]), &["recipient"]);
     }
 
-    fn naming(mention: (Kind, &str), flow: Flow) -> Flow {
+    fn naming(mention: (MentionKind, &str), flow: Flow) -> Flow {
         Flow { named: vec![Mention::new(mention.0, mention.1)], ..flow }
     }
 
     #[test]
     fn a_code_of_another_thread_goes_to_no_stranger_who_wrote() {
-        let code = || mentioned(Kind::Token, "482913", "bank");
-        let wrote = mentioned(Kind::Sender, EVIL, "a");
-        let flow =
-            |recipient: &str, mentions| naming((Kind::Token, "482913"), to(recipient, mentions));
+        let code = || mentioned(MentionKind::Token, "482913", "bank");
+        let wrote = mentioned(MentionKind::Sender, EVIL, "a");
+        let flow = |recipient: &str, mentions| {
+            naming((MentionKind::Token, "482913"), to(recipient, mentions))
+        };
         check(&flow(EVIL, vec![code(), wrote.clone()]), &["token"]);
         let in_his_thread = flow(EVIL, vec![code(), wrote.clone()]);
         check(&Flow { threads: vec!["a".to_owned()], ..in_his_thread }, &["token"]);
@@ -362,9 +364,9 @@ mod tests {
 
     #[test]
     fn what_several_write_or_the_inbox_wrote_before_is_no_code() {
-        let code = |thread: &str| mentioned(Kind::Token, "482913", thread);
-        let wrote = mentioned(Kind::Sender, EVIL, "a");
-        let flow = |mentions| naming((Kind::Token, "482913"), to(EVIL, mentions));
+        let code = |thread: &str| mentioned(MentionKind::Token, "482913", thread);
+        let wrote = mentioned(MentionKind::Sender, EVIL, "a");
+        let flow = |mentions| naming((MentionKind::Token, "482913"), to(EVIL, mentions));
         check(&flow(vec![code("bank"), code("shop"), wrote.clone()]), &[]);
         let own = Mentioned { trusted: true, at: 50, from: String::new(), ..code("own") };
         check(&flow(vec![code("bank"), own, wrote]), &[]);
@@ -372,16 +374,16 @@ mod tests {
 
     #[test]
     fn a_code_is_not_shown() {
-        let code = mentioned(Kind::Token, "482913", "bank");
-        let wrote = mentioned(Kind::Sender, EVIL, "a");
-        let flow = naming((Kind::Token, "482913"), to(EVIL, vec![code, wrote]));
+        let code = mentioned(MentionKind::Token, "482913", "bank");
+        let wrote = mentioned(MentionKind::Sender, EVIL, "a");
+        let flow = naming((MentionKind::Token, "482913"), to(EVIL, vec![code, wrote]));
         assert_eq!(flow.reasons()[0].excerpt, "48… (6 characters)");
     }
 
     #[test]
     fn a_strangers_link_goes_to_nobody_new() {
-        let link = || mentioned(Kind::Domain, "shop.test", "a");
-        let flow = || naming((Kind::Domain, "shop.test"), to("new@y.test", vec![link()]));
+        let link = || mentioned(MentionKind::Domain, "shop.test", "a");
+        let flow = || naming((MentionKind::Domain, "shop.test"), to("new@y.test", vec![link()]));
         check(&flow(), &["domain"]);
         check(&Flow { threads: vec!["a".to_owned()], ..flow() }, &[]);
         check(&Flow { own_domains: vec!["shop.test".to_owned()], ..flow() }, &[]);
@@ -398,10 +400,11 @@ mod tests {
             trusted: true,
             at: 50,
             thread_id: String::new(),
-            ..mentioned(Kind::Domain, "shop.test", "own")
+            ..mentioned(MentionKind::Domain, "shop.test", "own")
         };
-        let quoted = mentioned(Kind::Domain, "shop.test", "a");
-        let flow = |mentions| naming((Kind::Domain, "shop.test"), to("new@y.test", mentions));
+        let quoted = mentioned(MentionKind::Domain, "shop.test", "a");
+        let flow =
+            |mentions| naming((MentionKind::Domain, "shop.test"), to("new@y.test", mentions));
         check(&flow(vec![quoted.clone(), written.clone()]), &[]);
         let later = Mentioned { at: 150, ..written };
         check(&flow(vec![quoted, later]), &["domain"]);
@@ -409,7 +412,7 @@ mod tests {
 
     #[test]
     fn pages_that_everybody_links_to_count_as_a_whole() {
-        let site = mentioned(Kind::Domain, "zoom.us", "a");
-        check(&naming((Kind::Domain, "zoom.us"), to("new@y.test", vec![site])), &[]);
+        let site = mentioned(MentionKind::Domain, "zoom.us", "a");
+        check(&naming((MentionKind::Domain, "zoom.us"), to("new@y.test", vec![site])), &[]);
     }
 }

@@ -1,23 +1,28 @@
 //! Whether somebody has to look at a mail before it goes: secrets, canaries, the flow of information,
-//! injections, and whatever an account wants to approve.
+//! injections, what could not be searched, and whatever an account wants to approve.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::Context as _;
 use bus::Failure;
 use contract::{HoldReason, Reason, SendRequest, Verdict};
+use injection::secrets::Secrets;
+use mail::{Mention, MentionKind, canonical, host_owner};
 use store::{Allowance, Canary, Composed, Measure, NewHold, OutboundPolicy, Reader, Scrutiny};
 
 use crate::{
-    canaries, failure,
+    failure,
     flow::{self, Flow, Recipient},
-    mentions::{Kind, MAX_TEXT, Mention, canonical, mentions, registrable},
+    redaction::redact,
     request::Circumstances,
+    words::words,
 };
 
 const SECRET: &str = "secret";
 const CANARY: &str = "canary";
 const INJECTION: &str = "injection";
+/// A kind, and the flag of what the scanner could not search.
+const NOT_SCANNED: &str = "not_scanned";
 const APPROVAL: &str = "approval";
 
 /// The flag of secrets and canaries.
@@ -25,21 +30,18 @@ const LEAK: &str = "outbound_secret";
 
 pub(crate) struct Guard {
     pub(crate) reader: Reader,
+    pub(crate) secrets: Arc<Secrets>,
     /// Those of the operator.
     pub(crate) domains: Vec<String>,
 }
 
-/// What the words of a request say by themselves.
-struct Words {
-    named: BTreeSet<Mention>,
-    canaries: Vec<Canary>,
-}
-
 impl Guard {
-    /// What speaks against a mail. Warnings are added to its verdict.
+    /// What speaks against a mail. Warnings are added to its verdict, and of one that is held is shown what
+    /// may be. `documents` is what was read of those that are attached.
     pub(crate) async fn look(
         &self,
         request: &Arc<SendRequest>,
+        documents: String,
         around: &Circumstances,
         mail: &mut Composed,
     ) -> Result<Scrutiny, Failure> {
@@ -47,7 +49,7 @@ impl Guard {
         let policy = self.reader.outbound_policy(account_id, inbox_id).await.map_err(failure)?;
         let canaries = self.reader.canaries(account_id).await.map_err(failure)?;
         let shared = Arc::clone(request);
-        let read = tokio::task::spawn_blocking(move || words(&shared, &canaries));
+        let read = tokio::task::spawn_blocking(move || words(&shared, &documents, &canaries));
         let words = read.await.context("read what a mail says")?;
         let mut flow = Vec::new();
         if policy.information_flow != Measure::Off {
@@ -60,13 +62,36 @@ impl Guard {
             let allowed = allowed.map_err(failure)?;
             reasons.retain(|it| !is_allowed(it, &mail.forward_paths, &allowed));
         }
+        if !reasons.is_empty() {
+            self.conceal(request, &words.canaries, mail).await?;
+        }
         let hold = (!reasons.is_empty()).then(|| NewHold {
             reasons,
             expires_after: policy.expires_after(),
             canary_ids: words.canaries.into_iter().map(|it| it.id).collect(),
         });
-        let written = words.named.iter().filter(|it| it.kind != Kind::Address);
+        let written = words.named.iter().filter(|it| it.kind != MentionKind::Address);
         Ok(Scrutiny { hold, items: written.map(Mention::item).collect() })
+    }
+
+    /// Has what is shown of a held mail besides itself say nothing of secrets.
+    async fn conceal(
+        &self,
+        request: &Arc<SendRequest>,
+        canaries: &[Canary],
+        mail: &mut Composed,
+    ) -> Result<(), Failure> {
+        if !mail.verdict.flags.iter().any(|it| it == LEAK) {
+            return Ok(());
+        }
+        let (secrets, request) = (Arc::clone(&self.secrets), Arc::clone(request));
+        let (canaries, mut message) = (canaries.to_vec(), std::mem::take(&mut mail.message));
+        let redacted = tokio::task::spawn_blocking(move || {
+            redact(&secrets, &request, &canaries, &mut message);
+            message
+        });
+        mail.message = redacted.await.context("take secrets out of what is shown")?;
+        Ok(())
     }
 
     async fn flow(
@@ -95,7 +120,7 @@ impl Guard {
         }
         let recipients = self.recipients(around, &mail.forward_paths, &people).await?;
         let own_domains = self.domains.iter().chain([&inbox.domain]);
-        let own_domains = own_domains.filter_map(|it| registrable(it)).collect();
+        let own_domains = own_domains.filter_map(|it| host_owner(it)).collect();
         Ok(Flow { recipients, named, mentioned, threads: asked, own_domains }.reasons())
     }
 
@@ -122,16 +147,19 @@ impl Guard {
     }
 }
 
-fn words(request: &SendRequest, canaries: &[Canary]) -> Words {
-    let surfaces = mail::request_surfaces(request, MAX_TEXT);
-    Words { named: mentions(&surfaces.list, true), canaries: canaries::found(canaries, request) }
-}
-
 /// What is found is told with the mail, held or not; what nobody wants to know is taken out.
 fn warn(policy: &OutboundPolicy, canaries: &[Canary], flow: &[HoldReason], verdict: &mut Verdict) {
     if policy.secrets == Measure::Off {
         verdict.flags.retain(|it| it != LEAK);
         verdict.reasons.retain(|it| it.flag != LEAK);
+    }
+    if policy.not_scanned == Measure::Off {
+        verdict.flags.retain(|it| it != NOT_SCANNED);
+        verdict.reasons.retain(|it| it.flag != NOT_SCANNED);
+    }
+    if !canaries.is_empty() {
+        // They show what stands around a passage, which may be the canary.
+        verdict.reasons.iter_mut().filter(|it| it.flag != LEAK).for_each(|it| it.excerpt.clear());
     }
     let said = |reason: &HoldReason, flag: &str| Reason {
         detector: format!("{}/{}", reason.kind, reason.detail),
@@ -169,6 +197,9 @@ fn reasons(
         let explanation = "The mail looks like one that gives orders to an assistant who reads it.";
         reasons.push(plain(INJECTION, explanation));
     }
+    if policy.not_scanned == Measure::Hold {
+        reasons.extend(verdict.reasons.iter().filter(|it| it.flag == NOT_SCANNED).map(unread));
+    }
     if policy.approval {
         reasons.push(plain(APPROVAL, "Every mail of this inbox is to be approved."));
     }
@@ -185,6 +216,10 @@ fn secret(reason: &Reason) -> Option<HoldReason> {
         explanation: reason.explanation.clone(),
         email_id: None,
     })
+}
+
+fn unread(reason: &Reason) -> HoldReason {
+    HoldReason { part: reason.part.clone(), ..plain(NOT_SCANNED, &reason.explanation) }
 }
 
 fn canary(canary: &Canary) -> HoldReason {
@@ -206,7 +241,7 @@ fn is_allowed(reason: &HoldReason, recipients: &[String], allowed: &[Allowance])
     let covered = |address: &str| allowed.iter().any(|it| it.covers(&reason.kind, address));
     match &*reason.kind {
         CANARY => false,
-        flow::KIND if reason.detail == Kind::Address.as_str() => covered(&reason.excerpt),
+        flow::KIND if reason.detail == MentionKind::Address.as_str() => covered(&reason.excerpt),
         _ => recipients.iter().all(|it| covered(it)),
     }
 }
@@ -222,9 +257,18 @@ mod tests {
     fn verdict() -> Verdict {
         Verdict {
             score: 0.9,
-            flags: vec![LEAK.to_owned()],
-            reasons: vec![leak("password"), Reason::default()],
+            flags: vec![LEAK.to_owned(), NOT_SCANNED.to_owned()],
+            reasons: vec![leak("password"), locked(), Reason::default()],
             ..Verdict::default()
+        }
+    }
+
+    fn locked() -> Reason {
+        Reason {
+            detector: "documents".to_owned(),
+            flag: NOT_SCANNED.to_owned(),
+            part: "attached:plan.pdf".to_owned(),
+            ..Reason::default()
         }
     }
 
@@ -266,6 +310,8 @@ mod tests {
         check(lax.clone(), &["canary"]);
         let strict = OutboundPolicy { injection: Measure::Hold, approval: true, ..lax };
         check(strict.clone(), &["canary", "injection", "approval"]);
+        let careful = OutboundPolicy { not_scanned: Measure::Hold, ..strict.clone() };
+        check(careful, &["canary", "injection", "not_scanned", "approval"]);
         check(OutboundPolicy { injection_threshold: 0.95, ..strict }, &["canary", "approval"]);
     }
 
@@ -273,12 +319,24 @@ mod tests {
     fn warnings_are_told_and_what_is_off_is_not() {
         let mut told = verdict();
         warn(&OutboundPolicy::default(), &[a_canary()], &[steered()], &mut told);
-        assert_eq!(told.flags, [LEAK, flow::KIND]);
-        assert_eq!(told.reasons.len(), 4);
+        assert_eq!(told.flags, [LEAK, NOT_SCANNED, flow::KIND]);
+        assert_eq!(told.reasons.len(), 5);
         let off = OutboundPolicy { secrets: Measure::Off, ..OutboundPolicy::default() };
         let mut untold = verdict();
         warn(&off, &[], &[], &mut untold);
+        assert_eq!((&*untold.flags, untold.reasons.len()), (&[NOT_SCANNED.to_owned()][..], 2));
+        let off = OutboundPolicy { not_scanned: Measure::Off, ..off };
+        warn(&off, &[], &[], &mut untold);
         assert_eq!((untold.flags.len(), untold.reasons.len()), (0, 1));
+    }
+
+    #[test]
+    fn around_a_canary_nothing_is_shown() {
+        let mut told = verdict();
+        told.reasons.iter_mut().for_each(|it| it.excerpt = "around".to_owned());
+        warn(&OutboundPolicy::default(), &[a_canary()], &[steered()], &mut told);
+        let excerpts: Vec<&str> = told.reasons.iter().map(|it| &*it.excerpt).collect();
+        assert_eq!(excerpts, ["around", "", "", "", "evil@x.test"], "secrets are masked");
     }
 
     #[test]

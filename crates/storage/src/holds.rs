@@ -37,6 +37,7 @@ impl Holds {
                 self.announce().await?;
                 if purged.is_none_or(|it| it.elapsed() >= PURGE_EVERY) {
                     self.store.writer.purge_mentions().await.context("forget what mail named")?;
+                    self.store.writer.purge_carried().await.context("forget what mail carried")?;
                     purged = Some(Instant::now());
                 }
                 anyhow::Ok(())

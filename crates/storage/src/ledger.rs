@@ -183,6 +183,7 @@ impl Ledger {
         request: SendRequest,
         around: Circumstances,
     ) -> Result<(Manner, Outcome, Scrutiny), Failure> {
+        let documents = self.documents(&judged).await?;
         let lists = Arc::clone(&self.lists);
         let (request, around) = (Arc::new(request), Arc::new(around));
         let shared = (Arc::clone(&request), Arc::clone(&around));
@@ -193,10 +194,21 @@ impl Ledger {
         let decided = tokio::task::spawn_blocking(decide).await;
         let (manner, mut outcome) = decided.context("compose a mail")?;
         let scrutiny = match &mut outcome {
-            Outcome::Composed(mail) => self.guard.look(&request, &around, mail).await?,
+            Outcome::Composed(mail) => self.guard.look(&request, documents, &around, mail).await?,
             Outcome::Rejected(_) => Scrutiny::default(),
         };
         Ok((manner, outcome, scrutiny))
+    }
+
+    /// What the scanner read of the documents that are attached.
+    async fn documents(&self, judged: &SubmissionScanned) -> Result<String, Failure> {
+        let Some(content) = judged.verdict.as_ref().and_then(|it| it.documents.as_ref()) else {
+            return Ok(String::new());
+        };
+        let octets = self.claims.get(content).await?.ok_or_else(|| {
+            Failure::Permanent(anyhow!("what {} has attached is gone", judged.mail_id))
+        })?;
+        Ok(String::from_utf8_lossy(&octets).into_owned())
     }
 
     /// Says what would become of a request.
@@ -334,11 +346,12 @@ impl Ledger {
     }
 
     async fn forget(&self, submission: &SubmissionScanned) {
-        if let Some(request) = &submission.request
-            && let Err(err) = self.claims.remove(request).await
-        {
-            // The bucket lets go of it in time.
-            tracing::debug!("leave a claim behind: {err:#}");
+        let documents = submission.verdict.as_ref().and_then(|it| it.documents.as_ref());
+        for content in submission.request.iter().chain(documents) {
+            if let Err(err) = self.claims.remove(content).await {
+                // The bucket lets go of it in time.
+                tracing::debug!("leave a claim behind: {err:#}");
+            }
         }
     }
 }

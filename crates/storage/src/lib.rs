@@ -25,11 +25,12 @@ mod limits;
 mod lists;
 mod matching;
 mod mentioned;
-mod mentions;
 mod metrics;
+mod named_order;
 mod notices;
 mod offers;
 mod portions;
+mod redaction;
 mod rejudger;
 mod release;
 mod reporter;
@@ -39,13 +40,16 @@ mod resolver;
 mod return_paths;
 mod reviewer;
 mod screening;
+mod together;
 mod tokens;
 mod whole;
+mod words;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bus::{Bus, Failure, Server};
+use injection::{Assessor, secrets::Secrets};
 use service::Process;
 use store::{Policy, Schema, Store, UnsubscribeTokens};
 use tokio::sync::Notify;
@@ -120,7 +124,11 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         lists: Arc::new(lists),
         store: store.clone(),
         domains: config.domains.clone(),
-        guard: Guard { reader: store.reader.clone(), domains: config.domains.clone() },
+        guard: Guard {
+            reader: store.reader.clone(),
+            secrets: Arc::new(Secrets::new()),
+            domains: config.domains.clone(),
+        },
         return_paths: return_paths.clone(),
         limits: limits::policy(&config),
         metrics: metrics.clone(),
@@ -199,6 +207,10 @@ async fn judging(config: &Config, store: Store) -> anyhow::Result<Store> {
     writer.publish_policy().await.context("write what senders are judged by")?;
     let writer = writer.screening_by(config.screening.policy());
     writer.publish_screening().await.context("write what received mail is screened by")?;
+    let assessor = Assessor::new();
+    let writer = writer.joining(Arc::new(move |earlier, text, score| {
+        together::judge(&assessor, earlier, text, score)
+    }));
     Ok(Store { writer, ..store }.under(limits::policy(config)))
 }
 

@@ -119,7 +119,14 @@ fn mail(number: usize, inbox: &Inbox) -> Arrival {
         ..MailScanned::default()
     };
     let octets = format!("Subject: Report {number}\r\n\r\n{text}").into_bytes();
-    Arrival { scanned, octets, whole_text: None, no_auto_reply: BTreeMap::new(), offer: None }
+    Arrival {
+        scanned,
+        octets,
+        whole_text: None,
+        carried: String::new(),
+        no_auto_reply: BTreeMap::new(),
+        offer: None,
+    }
 }
 
 fn text(number: usize) -> String {

@@ -34,6 +34,7 @@ pub struct OutboundRules {
     pub information_flow: Option<Measure>,
     pub injection: Option<Measure>,
     pub injection_threshold: Option<f64>,
+    pub not_scanned: Option<Measure>,
     /// Every mail is held.
     pub approval: Option<bool>,
     pub expires_after_seconds: Option<i64>,
@@ -47,6 +48,8 @@ pub struct OutboundPolicy {
     pub injection: Measure,
     /// 0 to 1: from this score on a mail counts as one.
     pub injection_threshold: f64,
+    /// Mail of which something could not be searched.
+    pub not_scanned: Measure,
     pub approval: bool,
     /// How long a mail waits for a decision.
     pub expires_after_seconds: i64,
@@ -59,6 +62,7 @@ impl Default for OutboundPolicy {
             information_flow: Measure::Hold,
             injection: Measure::Warn,
             injection_threshold: 0.8,
+            not_scanned: Measure::Warn,
             approval: false,
             expires_after_seconds: 72 * 3_600,
         }
@@ -74,6 +78,7 @@ impl OutboundPolicy {
             information_flow: rules.information_flow.unwrap_or(self.information_flow),
             injection: rules.injection.unwrap_or(self.injection),
             injection_threshold: rules.injection_threshold.unwrap_or(self.injection_threshold),
+            not_scanned: rules.not_scanned.unwrap_or(self.not_scanned),
             approval: rules.approval.unwrap_or(self.approval),
             expires_after_seconds: rules
                 .expires_after_seconds
@@ -174,14 +179,6 @@ pub enum Decided {
     Unknown,
 }
 
-/// An item that mail named, as a number that stands for it: the first 64 bits of the SHA-256.
-pub fn item(kind: &str, value: &str) -> i64 {
-    let digest = digest(&SHA256, format!("{kind}:{value}").as_bytes());
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest.as_ref()[..8]);
-    i64::from_be_bytes(first)
-}
-
 /// What received mail named.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mentions {
@@ -189,6 +186,7 @@ pub struct Mentions {
     pub email_id: String,
     pub trusted: bool,
     pub suspicious: bool,
+    /// `mail::Mention::item` of each.
     pub items: Vec<i64>,
 }
 
@@ -244,11 +242,5 @@ mod tests {
         let of_address = allowance("ada@x.test", None);
         assert!(of_address.covers("injection", "ADA@x.test"));
         assert!(!of_address.covers("injection", "bob@x.test"));
-    }
-
-    #[test]
-    fn items_of_different_kinds_differ() {
-        assert_ne!(item("domain", "x.test"), item("link", "x.test"));
-        assert_eq!(item("domain", "x.test"), item("domain", "x.test"));
     }
 }

@@ -11,6 +11,7 @@ mod announcement;
 mod audit;
 mod brakes;
 mod breakers;
+mod carried;
 mod continuations;
 mod cursor;
 mod database;
@@ -59,6 +60,7 @@ pub use crate::{
     audit::{Actor, AuditEntry, AuditFilter, OPERATOR},
     brakes::{Brakes, Manner},
     breakers::Breakers,
+    carried::{Earlier, Joiner, Together},
     domain::*,
     error::Error,
     expectation::{
@@ -68,7 +70,7 @@ pub use crate::{
     finding::{Fate, Finding, Found, Sent, Source},
     hold::{
         Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
-        OutboundPolicy, OutboundRules, RulesOf, Scrutiny, item,
+        OutboundPolicy, OutboundRules, RulesOf, Scrutiny,
     },
     labels::{Change, Changed, MAX_LABEL, MAX_LABELS, MAX_LABELS_OF_EMAIL},
     ledger::request_digest,
@@ -82,7 +84,9 @@ pub use crate::{
         screening::{QuarantineFilter, Screened, Settings},
         standings::{StandingChange, Whose},
     },
-    screening::{FLAGS, ScreeningAction, ScreeningPolicy, ScreeningSettings, Threshold},
+    screening::{
+        FLAGS, ScreeningAction, ScreeningPolicy, ScreeningSettings, Threshold, is_silenced,
+    },
     sender_rule::{SenderList, SenderRule, sender_entry},
     standing::{InboxState, Reason, Standing, Tally},
     suppression::{Evidence, Noted, Scope, Suppression, Weight, email_of},

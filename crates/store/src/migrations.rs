@@ -45,6 +45,7 @@ const SQLITE: &[Script] = &[
     (15, "work", include_str!("../migrations/sqlite/0015_work.sql")),
     (16, "expectations", include_str!("../migrations/sqlite/0016_expectations.sql")),
     (17, "keys", include_str!("../migrations/sqlite/0017_keys.sql")),
+    (18, "carried", include_str!("../migrations/sqlite/0018_carried.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -64,6 +65,7 @@ const POSTGRES: &[Script] = &[
     (15, "work", include_str!("../migrations/postgres/0015_work.sql")),
     (16, "expectations", include_str!("../migrations/postgres/0016_expectations.sql")),
     (17, "keys", include_str!("../migrations/postgres/0017_keys.sql")),
+    (18, "carried", include_str!("../migrations/postgres/0018_carried.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

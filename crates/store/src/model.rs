@@ -206,6 +206,8 @@ pub struct Arrival {
     pub octets: Vec<u8>,
     /// The whole text where `scanned.message.text` was cut.
     pub whole_text: Option<String>,
+    /// What its sender wrote, without what he quoted; cut. It is judged together with that of other mails.
+    pub carried: String,
     /// By the email_id of a copy: why no machine may answer it (RFC 3834).
     pub no_auto_reply: BTreeMap<String, String>,
     /// For those who expect something; `None` where nobody waited when the mail was looked at.

@@ -159,6 +159,11 @@ pub(crate) struct Evidence<'a> {
     pub(crate) listed: Option<(SenderList, &'a str)>,
 }
 
+/// Whether a sender who is allowed is believed in spite of these flags.
+pub fn is_silenced<'a>(mut flags: impl Iterator<Item = &'a str>) -> bool {
+    flags.all(|it| !NEVER_SILENCED.contains(&it))
+}
+
 /// What is done, and by which rules: those of the strictest action.
 pub(crate) fn decide(
     policy: &ScreeningPolicy,
@@ -185,9 +190,7 @@ pub(crate) fn decide(
     }
     match evidence.listed {
         Some((SenderList::Block, entry)) => rules.push((Quarantine, format!("block:{entry}"))),
-        Some((SenderList::Allow, entry))
-            if evidence.flags.iter().all(|it| !NEVER_SILENCED.contains(it)) =>
-        {
+        Some((SenderList::Allow, entry)) if is_silenced(evidence.flags.iter().copied()) => {
             return (Deliver, vec![format!("allow:{entry}")]);
         }
         _ => (),
@@ -207,6 +210,8 @@ pub(crate) struct Screening {
     pub(crate) is_authenticated: bool,
     /// What the inbox itself has against the mail, besides the scanner's verdict.
     pub(crate) reasons: Vec<SecurityReason>,
+    /// The score that it has together with mails before it.
+    pub(crate) raised_to: Option<f64>,
     pub(crate) decision: Option<EmailDecision>,
 }
 
@@ -223,6 +228,8 @@ impl Screening {
             }
         }
         security.reasons.extend(self.reasons.iter().cloned());
+        let score = security.injection_risk_score;
+        security.injection_risk_score = self.raised_to.map_or(score, |it| it.max(score));
         security.action = Some(
             match self.action {
                 ScreeningAction::Deliver => "delivered",

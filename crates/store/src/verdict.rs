@@ -90,7 +90,13 @@ mod tests {
 
     fn verdict(score: f64, flag: &str, version: &str) -> Verdict {
         let reason = Reason { detector: "role".into(), flag: flag.into(), ..Reason::default() };
-        Verdict { score, flags: vec![flag.into()], reasons: vec![reason], version: version.into() }
+        Verdict {
+            score,
+            flags: vec![flag.into()],
+            reasons: vec![reason],
+            version: version.into(),
+            ..Verdict::default()
+        }
     }
 
     fn stored() -> EmailSecurity {

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use injection::{Model, SIGNALS, Signals};
+use injection::{Heard, Model, SIGNALS};
 
 use crate::{
     fuse::Told,
@@ -17,7 +17,9 @@ use crate::{
 /// What weights that saw nothing of its kind say of a mail.
 pub(crate) struct LeftOut {
     pub(crate) mail: usize,
-    pub(crate) signals: Signals,
+    pub(crate) heard: Heard,
+    /// What hard marks say, whatever the weights.
+    pub(crate) certain: f64,
     /// The window that looks worst.
     pub(crate) loudest: String,
 }
@@ -104,30 +106,33 @@ fn one_left_out(mails: &[Mail], groups: &[Option<usize>], group: usize, seed: u6
 }
 
 fn signals(model: &Model, at: usize, mail: &Mail) -> LeftOut {
-    let mut worst = Signals::default();
+    let mut worst = Heard::default();
     let mut loudest = "";
     for passage in &mail.extract.passages {
-        let (signals, window) = model.signals(&passage.features);
-        if let Some(window) = window.filter(|_| signals.both > worst.both) {
+        let heard = model.signals(&passage.features);
+        if let Some(window) = heard.loudest.clone().filter(|_| heard.all.both > worst.all.both) {
             loudest = &passage.text[window];
         }
-        worst = worst.worst(signals);
+        worst = worst.worst(heard);
     }
-    let signals = Signals { rules: mail.extract.rules, ..worst };
-    LeftOut { mail: at, signals, loudest: loudest.to_owned() }
+    (worst.all.rules, worst.own.rules) = mail.extract.rules;
+    let certain = mail.extract.certain;
+    LeftOut { mail: at, heard: worst, certain, loudest: loudest.to_owned() }
 }
 
 pub(crate) fn detail(mails: &[Mail], it: &LeftOut) -> String {
     let line = &mails[it.mail].line;
     let kind = if line.is_attack() { "injection" } else { line.tier.as_deref().unwrap_or("") };
-    format!("{kind}\t{}\t{:.2?}\t{}\n", line.family, it.signals.list(), it.loudest)
+    let Heard { all, own, .. } = &it.heard;
+    let told = all.both > own.both;
+    format!("{kind}\t{}\t{:.2?}\t{told}\t{}\n", line.family, all.list(), it.loudest)
 }
 
 pub(crate) fn told(mails: &[Mail], left_out: &[LeftOut]) -> Vec<Told> {
     let told = left_out.iter().map(|it| {
         let mail = &mails[it.mail];
         Told {
-            signals: it.signals,
+            signals: it.heard.all,
             attack: mail.line.is_attack(),
             mail: mail.line.is_mail(),
             weight: mail.weight,

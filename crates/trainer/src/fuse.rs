@@ -78,6 +78,17 @@ pub(crate) fn curve(told: &[Told], weights: &[f32; SIGNALS]) -> Vec<(f32, f32)> 
     curve
 }
 
+/// The sum that gets this score.
+pub(crate) fn sum_of(curve: &[(f32, f32)], score: f64) -> f32 {
+    let score = score as f32;
+    let above = curve.partition_point(|it| it.1 < score);
+    let (Some(to), Some(from)) = (curve.get(above), above.checked_sub(1).map(|it| curve[it]))
+    else {
+        return curve.last().map_or(f32::MAX, |it| it.0);
+    };
+    from.0 + (to.0 - from.0) * (score - from.1) / (to.1 - from.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,14 +102,22 @@ mod tests {
     fn what_tells_apart_gets_the_weight_and_nothing_goes_below_zero() {
         let told: Vec<Told> = (0..100).map(|it| told(it as f32 / 10.0 - 5.0, it >= 50)).collect();
         let weights = fusion(&told);
-        assert!(weights[4] > 0.2 && weights[5] == 0.0, "{weights:?}");
+        assert!(weights[2] > 0.2 && weights[4] == 0.0, "{weights:?}");
     }
 
     #[test]
     fn half_stands_for_one_in_a_hundred() {
         let told: Vec<Told> = (0..10_000).map(|it| told(it as f32 / 100.0, it >= 9_000)).collect();
-        let curve = curve(&told, &[0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        let curve = curve(&told, &[0.0, 0.0, 1.0, 0.0, 0.0]);
         assert!(curve.windows(2).all(|it| it[0].0 < it[1].0 && it[0].1 < it[1].1), "{curve:?}");
         assert!((curve[3].0 - 89.1).abs() < 0.05, "{curve:?}");
+    }
+
+    #[test]
+    fn a_score_leads_back_to_its_sum() {
+        let curve = [(-1.0, 0.0), (1.0, 0.5), (2.0, 1.0)];
+        for (score, sum) in [(0.25, 0.0), (0.5, 1.0), (0.75, 1.5), (1.0, 2.0)] {
+            assert!((sum_of(&curve, score) - sum).abs() < 1e-6, "{score}");
+        }
     }
 }

@@ -12,6 +12,10 @@ pub(crate) const SOURCE: &str = "generated";
 const ATTACK: &str = include_str!("grammar/attack.txt");
 const MAIL: &str = include_str!("grammar/mail.txt");
 const LANGUAGES: &str = include_str!("grammar/languages.txt");
+const INDIRECT: &str = include_str!("grammar/indirect.txt");
+const TODAY: &str = include_str!("grammar/today.txt");
+const TONGUES: &str = include_str!("grammar/tongues.txt");
+const GRAMMAR: &[&str] = &[ATTACK, INDIRECT, MAIL, TODAY, LANGUAGES, TONGUES];
 
 /// How a paragraph is hidden from a person; {} is the paragraph.
 const HIDDEN: &[&str] = &[
@@ -62,18 +66,23 @@ struct Maker<'a> {
     attacks: Vec<&'a str>,
     mails: Vec<&'a str>,
     languages: Vec<&'a str>,
+    /// Sections of notices in further languages.
+    notices: Vec<&'a str>,
 }
 
 /// So many mails; the same seed always makes the same.
 pub(crate) fn generate(seed: u64, count: usize) -> Vec<Line> {
-    let grammar = Grammar::read(&[ATTACK, MAIL, LANGUAGES]);
+    let grammar = Grammar::read(GRAMMAR);
     let families: Vec<&str> = grammar.names().filter(|it| it.starts_with("family ")).collect();
     let innocent = |it: &&str| it.ends_with(" mail") || it.ends_with(" hard");
     let (mails, attacks): (Vec<&str>, Vec<&str>) = families.into_iter().partition(innocent);
     let languages: BTreeSet<&str> =
         grammar.names().filter_map(|it| it.strip_suffix(" override")).collect();
+    let further = |it: &&str| it.strip_suffix(" notice").is_some_and(|it| !languages.contains(it));
+    let notices = grammar.names().filter(further).collect();
     let languages = languages.into_iter().collect();
-    let mut maker = Maker { grammar, rng: Rng::with_seed(seed), attacks, mails, languages };
+    let rng = Rng::with_seed(seed);
+    let mut maker = Maker { grammar, rng, attacks, mails, languages, notices };
     (0..count).map(|it| if it % 2 == 0 { maker.innocent() } else { maker.attack() }).collect()
 }
 
@@ -145,20 +154,38 @@ impl<'a> Maker<'a> {
             &["call", "order"],
             &["override", "order"],
             &["order", "hush"],
+            &["coax"],
+            &["call", "coax"],
+            &["override", "coax"],
+            &["answer"],
+            &["override", "answer"],
         ]);
-        let pieces = shape.iter().map(|it| self.text(&format!("{lang} {it}")));
-        pieces.collect::<Vec<_>>().join(" ")
+        let pieces: Vec<String> =
+            shape.iter().map(|it| self.text(&format!("{lang} {it}"))).collect();
+        let payload = pieces.join(" ").trim().to_owned();
+        // Not every language has every section.
+        if payload.is_empty() { self.text(&format!("{lang} order")) } else { payload }
     }
 
     fn innocent(&mut self) -> Line {
         let mut line = Line { source: SOURCE.to_owned(), ..Line::default() };
         let tier;
-        if self.rng.u8(..3) == 0 {
+        let kind = self.rng.u8(..24);
+        if kind == 0 {
+            let section = self.notices[self.rng.usize(..self.notices.len())];
+            tier = "mail";
+            line.family = "gen_language_notice".to_owned();
+            line.text = self.text(section);
+            line.subject = self.text(section).chars().take(40).collect();
+        } else if kind < 9 {
             let lang = self.language();
-            let section = self.one(&["chat", "chat", "notice", "notice", "request"]);
-            tier = if section == "request" { "hard" } else { "mail" };
+            let section = self.one(&["chat", "chat", "notice", "notice", "request", "talk"]);
+            tier = if matches!(section, "request" | "talk") { "hard" } else { "mail" };
             line.family = format!("gen_language_{lang}_{section}");
             line.text = self.text(&format!("{lang} {section}"));
+            if line.text.is_empty() {
+                line.text = self.text(&format!("{lang} notice"));
+            }
             for _ in 0..self.rng.u8(..3) {
                 line.text += "\n\n";
                 line.text += &self.text(&format!("{lang} chat"));
@@ -173,15 +200,15 @@ impl<'a> Maker<'a> {
             line.text = self.text(section);
             line.subject = self.subject("en");
         }
-        match self.rng.u8(..10) {
-            0 => line.html = Some(self.innocent_page(&line.text.clone())),
-            3 => line.html = Some(self.newsletter(&line.text.clone())),
+        match self.rng.u8(..20) {
+            0 | 4 => line.html = Some(self.innocent_page(&line.text.clone())),
+            3 | 5 => line.html = Some(self.newsletter(&line.text.clone())),
             1 => {
                 let (name, disguise) = self.one(DISGUISES);
                 line.family = format!("gen_innocent_{name}");
                 line.text = disguise(&line.text, &mut self.rng);
             }
-            2 => {
+            2 | 6 => {
                 let more = self.carrier("en").join("\n\n");
                 line.text = format!("{}\n\n{more}", line.text);
             }
@@ -277,8 +304,8 @@ mod tests {
         let lines = generate(3, 3000);
         let families: BTreeSet<&str> = lines.iter().map(|it| it.family.as_str()).collect();
         assert!(families.len() > 50, "{families:?}");
-        let grammar = Grammar::read(&[ATTACK, MAIL, LANGUAGES]);
-        assert_eq!(grammar.names().filter(|it| it.ends_with(" override")).count(), 25);
+        let grammar = Grammar::read(GRAMMAR);
+        assert_eq!(grammar.names().filter(|it| it.ends_with(" override")).count(), 27);
         assert!(lines.iter().all(|it| it.is_attack() == it.payload.is_some()));
     }
 

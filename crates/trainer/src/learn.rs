@@ -39,27 +39,29 @@ struct Example {
 }
 
 const ROUNDS: usize = 2;
-const EPOCHS: usize = 3;
+/// How often the examples of a round are gone through; those of the first are only a beginning.
+const EPOCHS: [usize; 1 + ROUNDS] = [1, 1, 2];
 /// How much of a weight is lost for its size.
 const GRAM_DECAY: f32 = 1e-4;
 const CONCEPT_DECAY: f32 = 1e-3;
 const GRAM_RATE: f32 = 0.12;
 const CONCEPT_RATE: f32 = 0.05;
 /// Windows that are taken of an innocent mail.
-const RANDOM: usize = 5;
+const RANDOM: usize = 3;
 const WORST: usize = 4;
 /// Folded octets by which a payload is found again.
 const KEY: usize = 48;
 
 pub(crate) fn learn(mails: &[&Mail], seed: u64) -> Weights {
     let mut rng = Rng::with_seed(seed);
+    let mut learner = Learner::new();
     let mut examples = first_examples(mails, &mut rng);
-    let mut weights = fit(mails, &mut examples, &mut rng);
-    for _ in 0..ROUNDS {
-        let mut examples = next_examples(mails, &weights, &mut rng);
-        weights = fit(mails, &mut examples, &mut rng);
+    learner.fit(mails, &mut examples, EPOCHS[0], &mut rng);
+    for epochs in &EPOCHS[1..] {
+        let mut examples = next_examples(mails, &learner.weights(), &mut rng);
+        learner.fit(mails, &mut examples, *epochs, &mut rng);
     }
-    weights
+    learner.weights()
 }
 
 fn windows(mail: &Mail) -> impl Iterator<Item = (u32, u32, &Window)> {
@@ -135,7 +137,11 @@ fn next_examples(mails: &[&Mail], weights: &Weights, rng: &mut Rng) -> Vec<Examp
             .map(|it| {
                 let features = &mail.extract.passages[it.0 as usize].features;
                 let window = &features.windows[it.1 as usize];
-                (weights.grams(&features.grams, window) + weights.concepts(window), it)
+                (
+                    weights.grams(&features.grams, window)
+                        + weights.concepts(&features.rows, window),
+                    it,
+                )
             })
             .collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -157,12 +163,14 @@ impl Weights {
         self.gram_bias + sum / (own.len().max(1) as f32).sqrt()
     }
 
-    pub(crate) fn concepts(&self, window: &Window) -> f32 {
+    pub(crate) fn concepts(&self, rows: &[u32], window: &Window) -> f32 {
         let (mut sum, mut count) = (0.0, 0.0f32);
-        combinations(window.concepts, |it| {
+        let mut add = |it: u32| {
             sum += self.concepts[it as usize];
             count += 1.0;
-        });
+        };
+        rows[window.rows.clone()].iter().for_each(|it| add(*it));
+        combinations(window.concepts, add);
         self.concept_bias + sum / count.max(1.0).sqrt()
     }
 
@@ -182,31 +190,58 @@ fn squeezed(weights: &[f32], bias: f32) -> Table {
     Table { weights: weights.collect(), scale, bias }
 }
 
-fn fit(mails: &[&Mail], examples: &mut [Example], rng: &mut Rng) -> Weights {
-    balance(examples);
-    let mut grams = Descent::new(GRAM_BITS, GRAM_RATE, GRAM_DECAY);
-    let mut concepts = Descent::new(CONCEPT_BITS, CONCEPT_RATE, CONCEPT_DECAY);
-    let mut combined = Vec::new();
-    for _ in 0..EPOCHS {
-        rng.shuffle(examples);
-        for it in examples.iter() {
-            let mail = mails[it.mail as usize];
-            let features = &mail.extract.passages[it.passage as usize].features;
-            let window = &features.windows[it.window as usize];
-            let own = &features.grams[window.grams.clone()];
-            grams.step(own, 1.0 / (own.len().max(1) as f32).sqrt(), it.attack, it.weight);
-            combined.clear();
-            combinations(window.concepts, |it| combined.push(it));
-            let share = 1.0 / (combined.len().max(1) as f32).sqrt();
-            concepts.step(&combined, share, it.attack, it.weight);
+/// Goes on from what it knows with every round of examples.
+struct Learner {
+    grams: Descent,
+    concepts: Descent,
+}
+
+impl Learner {
+    fn new() -> Learner {
+        Learner {
+            grams: Descent::new(GRAM_BITS, GRAM_RATE, GRAM_DECAY),
+            concepts: Descent::new(CONCEPT_BITS, CONCEPT_RATE, CONCEPT_DECAY),
         }
     }
-    Weights {
-        grams: grams.weights,
-        gram_bias: grams.bias,
-        concepts: concepts.weights,
-        concept_bias: concepts.bias,
+
+    fn fit(&mut self, mails: &[&Mail], examples: &mut [Example], epochs: usize, rng: &mut Rng) {
+        balance(examples);
+        let (mut combined, mut kept) = (Vec::new(), Vec::new());
+        for _ in 0..epochs {
+            rng.shuffle(examples);
+            for it in examples.iter() {
+                let mail = mails[it.mail as usize];
+                let features = &mail.extract.passages[it.passage as usize].features;
+                let window = &features.windows[it.window as usize];
+                let own = &features.grams[window.grams.clone()];
+                // Half of the pieces, and each time others, so that no few of them decide alone.
+                let salt = rng.u32(..);
+                kept.clear();
+                kept.extend(own.iter().filter(|it| is_kept(**it, salt)));
+                let share = 2.0 / (own.len().max(1) as f32).sqrt();
+                self.grams.step(&kept, share, it.attack, it.weight);
+                combined.clear();
+                combinations(window.concepts, |it| combined.push(it));
+                combined.extend(&features.rows[window.rows.clone()]);
+                let share = 1.0 / (combined.len().max(1) as f32).sqrt();
+                self.concepts.step(&combined, share, it.attack, it.weight);
+            }
+        }
     }
+
+    fn weights(&self) -> Weights {
+        let own = |it: &Descent| it.weights.iter().map(|it| it[0]).collect();
+        Weights {
+            grams: own(&self.grams),
+            gram_bias: self.grams.bias,
+            concepts: own(&self.concepts),
+            concept_bias: self.concepts.bias,
+        }
+    }
+}
+
+fn is_kept(gram: u32, salt: u32) -> bool {
+    (gram ^ salt).wrapping_mul(0x9e37_79b1).wrapping_mul(0x85eb_ca6b) >> 31 == 0
 }
 
 /// Both labels weigh the same, and an example weighs 1 on average.
@@ -222,8 +257,8 @@ fn balance(examples: &mut [Example]) {
 
 /// Logistic regression by stochastic gradient descent with a rate for each weight (AdaGrad).
 struct Descent {
-    weights: Vec<f32>,
-    squares: Vec<f32>,
+    /// Each with the sum of the squares of its gradients, beside it because both are needed at once.
+    weights: Vec<[f32; 2]>,
     bias: f32,
     bias_squares: f32,
     rate: f32,
@@ -233,8 +268,7 @@ struct Descent {
 impl Descent {
     fn new(bits: u32, rate: f32, decay: f32) -> Descent {
         Descent {
-            weights: vec![0.0; 1 << bits],
-            squares: vec![1e-4; 1 << bits],
+            weights: vec![[0.0, 1e-4]; 1 << bits],
             bias: 0.0,
             bias_squares: 1e-4,
             rate,
@@ -243,15 +277,15 @@ impl Descent {
     }
 
     fn step(&mut self, indices: &[u32], value: f32, attack: bool, weight: f32) {
-        let sum: f32 = indices.iter().map(|it| self.weights[*it as usize]).sum();
+        let sum: f32 = indices.iter().map(|it| self.weights[*it as usize][0]).sum();
         let odds = self.bias + sum * value;
         let target = if attack { 1.0 } else { 0.0 };
         let error = (1.0 / (1.0 + (-odds).exp()) - target) * weight.min(8.0);
         for it in indices {
-            let at = *it as usize;
-            let gradient = error * value + self.decay * self.weights[at];
-            self.squares[at] += gradient * gradient;
-            self.weights[at] -= self.rate * gradient / self.squares[at].sqrt();
+            let [own, squares] = &mut self.weights[*it as usize];
+            let gradient = error * value + self.decay * *own;
+            *squares += gradient * gradient;
+            *own -= self.rate * gradient / squares.sqrt();
         }
         self.bias_squares += error * error;
         self.bias -= self.rate * error / self.bias_squares.sqrt();

@@ -303,7 +303,7 @@ class Journey:
         made = await client.create_token(label="reader", rights=["read"], inbox_ids=[inbox.id])
         async with AsyncPosthouse(made.token, self.base_url) as reader:
             assert (await reader.current_token()).rights == ["read"]
-            with raises(posthouse.InsufficientTierError):
+            with raises(posthouse.InsufficientScopeError):
                 await reader.create_inbox()
         assert any(it.id == made.id for it in await client.tokens())
         await client.delete_token(made.id)

@@ -32,11 +32,19 @@ export class AuthenticationError extends LobsterMailError {
   }
 }
 
-/** 403: the account's tier, or the token, does not allow it. */
+/** 403: the account's tier does not allow it. */
 export class InsufficientTierError extends LobsterMailError {
-  constructor(message: string, requestId?: string) {
-    super(message, "insufficient_tier", 403, requestId);
+  constructor(message: string, requestId?: string, code = "insufficient_tier") {
+    super(message, code, 403, requestId);
     this.name = "InsufficientTierError";
+  }
+}
+
+/** 403: the token may not do it, or not there. */
+export class InsufficientScopeError extends InsufficientTierError {
+  constructor(message: string, requestId?: string) {
+    super(message, requestId, "insufficient_scope");
+    this.name = "InsufficientScopeError";
   }
 }
 
@@ -114,7 +122,10 @@ function classify(status: number, problem: Problem): LobsterMailError {
     case 401:
       return new AuthenticationError(message, requestId);
     case 403:
-      return new InsufficientTierError(message, requestId);
+      // The contract knows no other 403 than that of tiers.
+      return code === "insufficient_scope"
+        ? new InsufficientScopeError(message, requestId)
+        : new InsufficientTierError(message, requestId);
     case 404:
       return new NotFoundError(message, requestId);
     case 410:

@@ -10,6 +10,7 @@ export {
   AddressCollisionError,
   AuthenticationError,
   CursorExpiredError,
+  InsufficientScopeError,
   InsufficientTierError,
   LeaseLostError,
   LobsterMailError,

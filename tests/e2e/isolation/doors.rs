@@ -1,4 +1,4 @@
-//! The doors that OpenAPI does not describe: WebSocket, submission by SMTP, NATS; and what each of them
+//! The doors that OpenAPI does not describe: WebSocket, submission by SMTP, NATS, tools of models; and what each of them
 //! tells of.
 
 use std::time::Duration;
@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use async_nats::{HeaderMap, jetstream};
 use e2e::{Cluster, SOON, Smtp, Tls, eventually};
 use futures_util::{SinkExt as _, StreamExt as _};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::{
@@ -116,6 +117,72 @@ pub(super) async fn nats(
     // What a foreign account could have been told goes to the account that asked.
     ensure!(captured(&cluster.captured(), subject).is_empty());
     Ok(())
+}
+
+/// Every tool for language models that takes an id, with a foreign one.
+pub(super) async fn tools(owner: &Owner, stranger: &Stranger) -> anyhow::Result<()> {
+    let listed = call(stranger, "tools/list", json!({})).await?;
+    let tools = listed["result"]["tools"].as_array().context("tools")?;
+    let mut tried = 0;
+    for tool in tools {
+        let name = tool["name"].as_str().context("name")?;
+        let schema = &tool["inputSchema"];
+        let properties = schema["properties"].as_object().cloned().unwrap_or_default();
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let mut arguments = json!({});
+        let mut is_about_somebody = false;
+        for (property, described) in &properties {
+            let known = owner.ids.get(property.as_str()).map(|it| json!(it[0]));
+            let is_id = property.ends_with("Id") && property != "uploadId";
+            ensure!(known.is_some() || !is_id, "{name}: nothing here to fill {property} with");
+            is_about_somebody |= known.is_some();
+            if let Some(id) = known {
+                arguments[property] = id;
+            } else if required.contains(&json!(property)) {
+                arguments[property] = filler(listed_type(schema, described));
+            }
+        }
+        if !is_about_somebody {
+            continue;
+        }
+        let parameters = json!({ "name": name, "arguments": arguments });
+        let answer = call(stranger, "tools/call", parameters).await?;
+        let is_error = answer["error"].is_object() || answer["result"]["isError"] == true;
+        ensure!(is_error, "{name} {arguments}: {answer}");
+        ensure!(!answer.to_string().contains(SECRET), "{name}: {answer}");
+        tried += 1;
+    }
+    ensure!(tried >= 8, "only {tried} tools");
+    Ok(())
+}
+
+/// The schema that a property has, or refers to.
+fn listed_type<'a>(schema: &'a Value, described: &'a Value) -> &'a Value {
+    let name = described["$ref"].as_str().and_then(|it| it.strip_prefix('#'));
+    name.and_then(|it| schema.pointer(it)).unwrap_or(described)
+}
+
+fn filler(described: &Value) -> Value {
+    let choice = &described["enum"][0];
+    match described["type"].as_str() {
+        _ if !choice.is_null() => choice.clone(),
+        Some("integer" | "number") => json!(1),
+        Some("boolean") => json!(true),
+        Some("array") => json!(["x@example.com"]),
+        Some("object") => json!({}),
+        _ => json!("x"),
+    }
+}
+
+async fn call(stranger: &Stranger, method: &str, params: Value) -> anyhow::Result<Value> {
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let headers = [("Accept", "application/json, text/event-stream")];
+    let (api, token) = (&stranger.agent.api, Some(stranger.agent.token.as_str()));
+    let answer = api.call(Method::POST, "/mcp", token, &headers, Some(&request)).await?;
+    let text = String::from_utf8_lossy(&answer.octets).into_owned();
+    ensure!(answer.status == 200, "{method}: {answer:?}");
+    let data = text.lines().find_map(|it| it.strip_prefix("data:")).unwrap_or(&text);
+    serde_json::from_str(data.trim()).with_context(|| text.clone())
 }
 
 /// Whatever way a stranger asks for events, they are his own.

@@ -25,17 +25,19 @@ enum Met {
     Refused,
     /// Of many, that one is not found.
     Failed,
+    /// Nothing goes under it, exactly as under one that nobody has: it is lost.
+    Lost,
     /// A Message-ID or a cursor is everybody's to name: it leads to nothing of the other's.
     Blind,
 }
 
-/// A field of an operation's body, a body that has an id there, and how that is met.
+/// A field of an operation's body, a body that is in order with an id there, and how a foreign one is met.
 struct Case {
     operation: &'static str,
     field: &'static str,
     foreign: String,
     met: Met,
-    body: Box<dyn Fn(&str) -> Value>,
+    body: String,
 }
 
 pub(super) async fn bodies(
@@ -44,7 +46,8 @@ pub(super) async fn bodies(
     owner: &Owner,
     stranger: &Stranger,
 ) -> anyhow::Result<()> {
-    let cases = cases(owner, stranger);
+    let mut cases = sending(owner, stranger);
+    cases.extend(setting(owner, stranger));
     let mut described = BTreeSet::new();
     for operation in operations {
         let content = &operation.description["requestBody"]["content"]["application/json"];
@@ -97,105 +100,104 @@ fn collect(openapi: &Value, schema: &Value, at: &str, left: usize, fields: &mut 
     }
 }
 
-fn cases(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
-    let id = |kind: &str| owner.ids[kind][0].clone();
-    let from = stranger.inbox.address.clone();
-    let send = move |more: Value| {
-        let mut mail = json!({
-            "from": from, "to": ["x@example.com"], "subject": "x", "body": { "text": "x" },
-            "validateOnly": true,
-        });
-        for (name, value) in more.as_object().into_iter().flatten() {
-            mail[name] = value.clone();
-        }
+/// Where the id goes.
+const HERE: &str = "{id}";
+
+fn case(
+    operation: &'static str,
+    field: &'static str,
+    foreign: &str,
+    met: Met,
+    body: Value,
+) -> Case {
+    Case { operation, field, foreign: foreign.to_owned(), met, body: body.to_string() }
+}
+
+/// What sends mail.
+fn sending(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
+    let id = |kind: &str| owner.ids[kind][0].as_str();
+    let with = |mail: &Value, field: &str, value: Value| {
+        let mut mail = mail.clone();
+        mail["validateOnly"] = json!(true);
+        mail[field] = value;
         mail
     };
-    let with = |name: &'static str| {
-        let send = send.clone();
-        Box::new(move |id: &str| send(json!({ name: id }))) as Box<dyn Fn(&str) -> Value>
-    };
-    let attached = |mail: Value| {
-        Box::new(move |id: &str| {
-            let mut mail = mail.clone();
-            mail["attachments"] = json!([{ "uploadId": id }]);
-            mail
-        }) as Box<dyn Fn(&str) -> Value>
-    };
-    let reply = json!({ "body": { "text": "x" }, "validateOnly": true });
-    let forward = json!({ "to": ["x@example.com"], "validateOnly": true });
-    let case = |operation, field, foreign, met, body| Case { operation, field, foreign, met, body };
-    let upload = "attachments.uploadId";
+    let mail = json!({
+        "from": stranger.inbox.address, "to": ["x@example.com"], "subject": "x",
+        "body": { "text": "x" },
+    });
+    let mut cases = vec![
+        ("threadId", id("threadId"), Met::Refused),
+        ("inReplyTo", owner.message_id.as_str(), Met::Blind),
+        ("forwards", owner.email(), Met::Blind),
+    ]
+    .into_iter()
+    .map(|(field, foreign, met)| {
+        case("sendEmail", field, foreign, met, with(&mail, field, json!(HERE)))
+    })
+    .collect::<Vec<_>>();
+    let reply = json!({ "body": { "text": "x" } });
+    let forward = json!({ "to": ["x@example.com"] });
+    for (operation, mail) in [
+        ("sendEmail", &mail),
+        ("replyToEmail", &reply),
+        ("replyAllToEmail", &reply),
+        ("forwardEmail", &forward),
+    ] {
+        let leased = with(mail, "leaseId", json!(HERE));
+        cases.push(case(operation, "leaseId", id("leaseId"), Met::Lost, leased));
+        let attached = with(mail, "attachments", json!([{ "uploadId": HERE }]));
+        let upload = "attachments.uploadId";
+        cases.push(case(operation, upload, id("uploadId"), Met::Refused, attached));
+    }
+    cases
+}
+
+/// What changes or sets up something.
+fn setting(owner: &Owner, stranger: &Stranger) -> Vec<Case> {
+    let id = |kind: &str| owner.ids[kind][0].as_str();
+    // "9999999999999999 <the owner's email>", as pages of emails end.
+    let place = format!("9999999999999999 {}", owner.email());
+    let place = data_encoding::BASE64URL_NOPAD.encode(place.as_bytes());
+    let filter = json!({ "inboxId": stranger.inbox.id, "cursor": HERE });
+    let (inbox, thread) = (id("inboxId"), id("threadId"));
+    let rule = json!({ "recipient": "x@example.com", "inboxId": HERE });
+    let webhook = json!({ "url": "http://127.0.0.1:9/", "inboxId": HERE });
+    let reply = json!({ "kind": "reply", "inReplyTo": HERE });
+    let batch = |filter: Value| json!({ "filter": filter, "read": true });
+    let of_inbox = batch(json!({ "inboxId": HERE }));
+    let one = json!({ "ids": [HERE], "read": true });
     vec![
-        case("sendEmail", "threadId", id("threadId"), Met::Refused, with("threadId")),
-        case("sendEmail", "inReplyTo", owner.message_id.clone(), Met::Blind, with("inReplyTo")),
-        case("sendEmail", "forwards", owner.email().to_owned(), Met::Blind, with("forwards")),
-        case("sendEmail", upload, id("uploadId"), Met::Refused, attached(send(json!({})))),
-        case("replyToEmail", upload, id("uploadId"), Met::Refused, attached(reply.clone())),
-        case("replyAllToEmail", upload, id("uploadId"), Met::Refused, attached(reply)),
-        case("forwardEmail", upload, id("uploadId"), Met::Refused, attached(forward)),
+        case("updateEmails", "ids", owner.email(), Met::Failed, one),
+        case("updateEmails", "filter.inboxId", inbox, Met::Refused, of_inbox),
+        case("updateEmails", "filter.cursor", &place, Met::Blind, batch(filter)),
+        case("addOutboundAllow", "inboxId", inbox, Met::Refused, rule),
+        case("createToken", "inboxIds", inbox, Met::Refused, json!({ "inboxIds": [HERE] })),
+        case("createToken", "threadIds", thread, Met::Refused, json!({ "threadIds": [HERE] })),
+        case("createWebhook", "inboxId", inbox, Met::Refused, webhook),
         case(
-            "updateEmails",
-            "ids",
-            owner.email().to_owned(),
-            Met::Failed,
-            Box::new(|id| json!({ "ids": [id], "read": true })),
-        ),
-        case(
-            "updateEmails",
-            "filter.inboxId",
+            "createToken",
+            "inboxIds",
             id("inboxId"),
             Met::Refused,
-            Box::new(|id| json!({ "filter": { "inboxId": id }, "read": true })),
+            Box::new(|id| json!({ "inboxIds": [id] })),
         ),
         case(
-            "updateEmails",
-            "filter.cursor",
-            // "9999999999999999 <the owner's email>", as pages of emails end.
-            data_encoding::BASE64URL_NOPAD
-                .encode(format!("9999999999999999 {}", owner.email()).as_bytes()),
-            Met::Blind,
-            {
-                let inbox_id = stranger.inbox.id.clone();
-                Box::new(
-                    move |cursor| json!({ "filter": { "inboxId": inbox_id, "cursor": cursor }, "read": true }),
-                )
-            },
-        ),
-        case(
-            "addOutboundAllow",
-            "inboxId",
-            id("inboxId"),
+            "createToken",
+            "threadIds",
+            id("threadId"),
             Met::Refused,
-            Box::new(|id| json!({ "recipient": "x@example.com", "inboxId": id })),
-        ),
-        case(
-            "createWebhook",
-            "inboxId",
-            id("inboxId"),
-            Met::Refused,
-            Box::new(|id| json!({ "url": "http://127.0.0.1:9/", "inboxId": id })),
+            Box::new(|id| json!({ "rights": ["read"], "threadIds": [id] })),
         ),
         case(
             "redeliverEvent",
             "eventId",
-            owner.event_id.clone(),
+            &owner.event_id,
             Met::Refused,
-            Box::new(|id| json!({ "eventId": id })),
+            json!({ "eventId": HERE }),
         ),
-        case(
-            "redeliverEvent",
-            "cursor",
-            owner.cursor.clone(),
-            Met::Refused,
-            Box::new(|cursor| json!({ "cursor": cursor })),
-        ),
-        case(
-            "expect",
-            "inReplyTo",
-            owner.email().to_owned(),
-            Met::Refused,
-            Box::new(|id| json!({ "kind": "reply", "inReplyTo": id })),
-        ),
+        case("redeliverEvent", "cursor", &owner.cursor, Met::Refused, json!({ "cursor": HERE })),
+        case("expect", "inReplyTo", owner.email(), Met::Refused, reply),
     ]
 }
 
@@ -210,13 +212,17 @@ async fn check(operation: &Operation, case: &Case, stranger: &Stranger) -> anyho
     let path = own_path(operation, stranger);
     let ask = async |id: &str| -> anyhow::Result<Answer> {
         let (method, token) = (operation.method.clone(), Some(stranger.agent.token.as_str()));
-        let body = (case.body)(id);
+        let body: Value = serde_json::from_str(&case.body.replace(HERE, id))?;
         stranger.agent.api.call(method, &path, token, &[], Some(&body)).await
     };
     let (answer, other) = (ask(&case.foreign).await?, ask(&unknown).await?);
     ensure!(shape(&answer)? == shape(&other)?, "{what}: {answer:?}, {other:?}");
     match case.met {
         Met::Refused => ensure!(matches!(answer.status, 404 | 422), "{what}: {answer:?}"),
+        Met::Lost => {
+            let is_lost = shape(&answer)? == (409, json!("lease_lost")) || answer.status == 404;
+            ensure!(is_lost, "{what}: {answer:?}");
+        }
         Met::Failed => {
             let done = answer.success()?;
             ensure!(done["updated"] == json!([]), "{what}: {done}");

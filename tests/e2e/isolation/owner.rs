@@ -175,7 +175,9 @@ impl Owner {
             ("domainId", "/v1/domains", json!({ "domain": "owner.example" }), "id"),
             ("canaryId", "/v1/canaries", json!({ "label": "key" }), "id"),
             ("ruleId", "/v1/outbound-allow", json!({ "recipient": "bob@example.net" }), "id"),
+            ("tokenId", "/v1/tokens", json!({ "rights": ["read"] }), "id"),
             ("webhookId", "/v1/webhooks", json!({ "url": "http://127.0.0.1:9/" }), "id"),
+            ("tokenId", "/v1/tokens", json!({ "label": SECRET, "rights": ["read"] }), "id"),
         ] {
             let made = self.agent.post(path, &body).await?.success();
             let made = made.with_context(|| format!("make a {kind}"))?;
@@ -195,11 +197,15 @@ impl Owner {
         self.has("uploadId", &upload["uploadId"])
     }
 
-    /// An expectation; and the last event.
+    /// An expectation, and a mail that a worker has; and an event.
     async fn waits(&mut self) -> anyhow::Result<()> {
         let path = format!("/v1/inboxes/{}/expect", self.inbox.id);
         let made = self.agent.post(&path, &json!({ "kind": "reply" })).await?.success()?;
         self.has("expectationId", &made["id"])?;
+        let claim = json!({ "worker": "w", "leaseSeconds": 3600 });
+        let claimed =
+            self.agent.post(&path.replace("/expect", "/claim"), &claim).await?.success()?;
+        self.has("leaseId", &claimed["data"][0]["leaseId"])?;
         let events = self.agent.get("/v1/events?after=oldest&timeout=0&limit=100").await?;
         let events = events.success()?;
         let event = events["data"].as_array().and_then(|it| it.first()).context("an event")?;
@@ -223,6 +229,7 @@ impl Owner {
             let is_own = self.ids.values().flatten().any(|it| it == part);
             match part.split_once('_') {
                 Some((prefix, _)) if is_own => format!("{prefix}_{}", "0".repeat(32)),
+                None if is_own => "0".repeat(part.len()),
                 _ => part.to_owned(),
             }
         });
@@ -241,6 +248,8 @@ impl Owner {
             "/senders/block",
             "/senders/allow",
             "/expectations",
+            "/queue",
+            "/set-aside",
         ]
         .map(|it| format!("{inbox}{it}"))
         .to_vec();
@@ -251,9 +260,11 @@ impl Owner {
             "outbound-allow",
             "webhooks",
             "suppressions",
+            "tokens",
             "holds",
             "quarantine",
             "labels",
+            "tokens",
             "senders/allow",
             "policy",
             "outbound-policy",
@@ -278,11 +289,13 @@ impl Owner {
     }
 }
 
-/// Without what changes by itself: domains are looked at again and again.
+/// Without what changes by itself: domains are looked at again and again, tokens are used.
 fn steady(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| !matches!(name.as_str(), "checkedAt" | "dnsRecords"));
+            fields.retain(|name, _| {
+                !matches!(name.as_str(), "checkedAt" | "dnsRecords" | "lastUsedAt")
+            });
             fields.values_mut().for_each(steady);
         }
         Value::Array(items) => items.iter_mut().for_each(steady),

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Parameters of queries that name nothing of anybody's.
-const PLAIN: [&str; 25] = [
+const PLAIN: [&str; 26] = [
     "action",
     "after",
     "cursor",
@@ -26,6 +26,7 @@ const PLAIN: [&str; 25] = [
     "label",
     "limit",
     "list",
+    "made",
     "q",
     "quarantined",
     "scope",
@@ -47,6 +48,9 @@ const NAMING: [(&str, &str); 4] =
 pub(super) fn body(operation: &Operation) -> anyhow::Result<Option<Value>> {
     let text = json!({ "text": "x" });
     let body = match operation.id.as_str() {
+        "ackLease" | "claimEmails" | "extendLease" | "nakLease" | "requeueEmail" | "setQueue" => {
+            json!({})
+        }
         "addInboxSender" => json!({ "sender": "x@example.com" }),
         "approveEmail" | "declineEmail" | "rotateWebhookSecret" => json!({}),
         "expect" => json!({ "kind": "any" }),

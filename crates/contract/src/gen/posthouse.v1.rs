@@ -165,6 +165,10 @@ pub struct Verdict {
     /// The version of the detectors that judged.
     #[prost(string, tag = "4")]
     pub version: ::prost::alloc::string::String,
+    /// Of a mail to be sent: what stands in the documents that are attached, for whoever looks for canaries.
+    /// Absent if none was read.
+    #[prost(message, optional, tag = "5")]
+    pub documents: ::core::option::Option<Content>,
 }
 /// One passage that a detector noticed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -266,6 +270,16 @@ pub struct MailScanned {
     /// The hosts that links lead to, in lower case, each once, as far as they were counted.
     #[prost(string, repeated, tag = "9")]
     pub link_hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Absent if it could not be read in time.
+    #[prost(message, optional, tag = "11")]
+    pub mentions: ::core::option::Option<Mentions>,
+}
+/// What a received mail names: addresses, domains, links, codes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mentions {
+    /// The first 64 bits of the SHA-256 of each.
+    #[prost(sfixed64, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<i64>,
 }
 /// A stored mail, judged anew: what the present detectors say of it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -934,7 +948,7 @@ pub struct Hold {
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HoldReason {
-    /// secret, canary, information_flow, injection or approval.
+    /// secret, canary, information_flow, injection, not_scanned or approval.
     #[prost(string, tag = "1")]
     pub kind: ::prost::alloc::string::String,
     /// Of a secret, what it is; of a canary, its label; of information flow, what flows: recipient, domain,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{Client, Message, Subject};
+use async_nats::{Client, Message, Subject, Subscriber};
 use axum::{
     Router,
     body::Body,
@@ -78,20 +78,22 @@ impl Api {
             let Some(message) = message else { break };
             self.take(message, &work);
         }
-        // Whoever asks from now on is answered by another replica, or hears that nobody is there.
+        // While NATS is away there is nobody to be answered, and nothing of this ends by itself.
+        if timeout(DRAIN, self.finish(messages, &work)).await.is_err() {
+            tracing::warn!("{} questions on NATS were not answered", work.len());
+        }
+    }
+
+    /// Whoever asks from now on is answered by another replica, or hears that nobody is there.
+    async fn finish(&self, mut messages: Subscriber, work: &TaskTracker) {
         if let Err(err) = messages.drain().await {
             tracing::debug!("let go of agents' questions: {err}");
         }
-        let rest = async {
-            while let Some(message) = messages.next().await {
-                self.take(message, &work);
-            }
-            work.close();
-            work.wait().await;
-        };
-        if timeout(DRAIN, rest).await.is_err() {
-            tracing::warn!("{} questions on NATS were not answered", work.len());
+        while let Some(message) = messages.next().await {
+            self.take(message, work);
         }
+        work.close();
+        work.wait().await;
         if let Err(err) = self.client.flush().await {
             tracing::debug!("send the last answers: {err}");
         }

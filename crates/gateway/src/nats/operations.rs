@@ -12,7 +12,8 @@ use super::counts::Counts;
 use crate::{documentation, problem::Problem};
 
 /// Shorter names for what agents do every day.
-const ALIASES: [(&str, &str); 18] = [
+const ALIASES: [(&str, &str); 22] = [
+    ("account.get", "getAccount"),
     ("emails.forward", "forwardEmail"),
     ("emails.get", "getEmail"),
     ("emails.list", "listEmails"),
@@ -24,11 +25,14 @@ const ALIASES: [(&str, &str); 18] = [
     ("emails.update", "updateEmail"),
     ("emails.wait", "waitForEmail"),
     ("events.list", "listEvents"),
+    ("inboxes.claim", "claimEmails"),
     ("inboxes.create", "createInbox"),
     ("inboxes.delete", "deleteInbox"),
     ("inboxes.get", "getInbox"),
     ("inboxes.list", "listInboxes"),
-    ("account.get", "getAccount"),
+    ("leases.ack", "ackLease"),
+    ("leases.extend", "extendLease"),
+    ("leases.nak", "nakLease"),
     ("threads.get", "getThread"),
     ("threads.list", "listThreads"),
 ];

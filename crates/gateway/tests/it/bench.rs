@@ -334,6 +334,7 @@ impl Bench {
             scanned,
             octets: content.as_bytes().to_vec(),
             whole_text: None,
+            carried: String::new(),
             no_auto_reply: no_auto_reply.into_iter().collect(),
             offer: None,
         };

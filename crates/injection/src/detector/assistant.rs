@@ -22,7 +22,16 @@ const SUSPICIOUS: &[(Concept, f64)] = &[
 ];
 
 /// What an ordinary request has too.
-const ORDINARY: &[Concept] = &[Concept::Send, Concept::Disclose, Concept::Deed, Concept::Role];
+const ORDINARY: &[Concept] = &[
+    Concept::Send,
+    Concept::Disclose,
+    Concept::Deed,
+    Concept::Role,
+    Concept::Delete,
+    Concept::Pay,
+    Concept::Access,
+    Concept::Memory,
+];
 
 pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
     let named = reading
@@ -30,6 +39,11 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         .filter(|it| is_addressed(reading, &it.range))
         .map(|it| (&it.range, 0.3));
     let addressed = reading.of(Concept::Address).map(|it| (&it.range, 0.35));
+    // "If a model reads this", "to the AI that handles this mailbox".
+    let read = reading
+        .of(Concept::Reader)
+        .filter(|it| reading.has_near(&it.range, Concept::Assistant, 40));
+    let addressed = addressed.chain(read.map(|it| (&it.range, 0.4)));
     strongest(named.chain(addressed).filter_map(|(range, base)| {
         let suspicious: Vec<_> = SUSPICIOUS
             .iter()

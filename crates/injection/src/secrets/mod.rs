@@ -9,10 +9,12 @@ mod clean;
 mod encoded;
 mod entropy;
 mod keys;
+mod redact;
 mod shapes;
 
 use std::{collections::HashSet, ops::Range};
 
+pub use self::redact::Redactor;
 use self::{assigned::Assigned, cards::Cards, clean::Clean, keys::Keys, shapes::Shapes};
 use crate::{Part, decode};
 

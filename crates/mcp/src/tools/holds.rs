@@ -47,7 +47,7 @@ struct HoldFacts {
     email_id: String,
     inbox_id: String,
     state: String,
-    /// secret, canary, information_flow, injection or approval.
+    /// secret, canary, information_flow, injection, not_scanned or approval.
     reasons: Vec<String>,
     /// Nobody having decided by then, it does not go.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,5 +5,6 @@ mod authentication;
 mod author;
 mod corpora;
 mod hidden;
+mod innocent;
 mod opinion;
 mod pipeline;

@@ -7,6 +7,7 @@ use contract::{
 };
 use futures_util::StreamExt as _;
 use local_nats::{LocalNats, Options};
+use mail::{Mention, MentionKind};
 use prost::Message as _;
 use scanner::Config;
 use service::Process;
@@ -109,6 +110,8 @@ async fn a_mail_is_read_and_judged() {
     assert!(verdict.score >= contract::RISK_THRESHOLD, "{verdict:?}");
     assert!(verdict.flags.contains(&"prompt_injection".to_owned()));
     assert_eq!(scanned.authentication.expect("authentication").dmarc, "none");
+    let sender = Mention::new(MentionKind::Sender, "a@x.test").item();
+    assert!(scanned.mentions.expect("mentions").items.contains(&sender));
     let metrics = bench.metrics();
     assert!(metrics.contains("mail_scan_verdicts_total"), "{metrics}");
     bench.stop().await;

@@ -89,11 +89,11 @@ async fn one_that_may_only_answer_writes_to_nobody_else() {
             whole_text: None,
             no_auto_reply: BTreeMap::new(),
             offer: None,
+            carried: String::new(),
         }
     };
-    let stored =
-        bench.store.writer.store(&[received(1, &inbox), received(2, &inbox), received(3, &other)]);
-    let stored = stored.await.expect("store");
+    let arrivals = [received(1, &inbox), received(2, &inbox), received(3, &other)];
+    let stored = bench.store.writer.store(&arrivals).await.expect("store");
     let threads: Vec<String> =
         stored.iter().map(|it| it[0].email.thread_id.clone().expect("a thread")).collect();
     add(

@@ -1,8 +1,15 @@
 //! Mail that is held before it goes: what holds it, and what ordinary mail is left alone.
 
-use contract::{Event, MailScanned, Mailbox, Message, Reason, SubmissionScanned, Verdict};
+use contract::{
+    Authentication, Event, MailScanned, Mailbox, Mentions, Message, Reason, SubmissionScanned,
+    Verdict,
+};
+use mail::{Mention, MentionKind};
 use serde_json::{Value, json};
-use store::{Canary, Decided, Decision, Inbox, Measure, OutboundRules, RulesOf};
+use store::{
+    Actor, Canary, Decided, Decision, Inbox, Measure, OutboundRules, RulesOf, SenderList,
+    SenderRule,
+};
 
 use crate::{ACCOUNT, Bench, inline, mail, submission};
 
@@ -165,6 +172,100 @@ async fn a_strangers_mail_steers_nothing() {
     code["allowAutoReply"] = json!(true);
     let (_, reasons) = asked(&bench, &asking(&inbox, "3", &code)).await;
     assert_eq!(reasons, ["information_flow token"]);
+    running.stop().await;
+}
+
+/// What the scanner says it names, from somebody whose domain stands for it.
+fn proven(number: usize, inbox: &Inbox, from: &str, named: &str, flag: &str) -> MailScanned {
+    let mailbox = Mailbox { address: from.to_owned(), ..Mailbox::default() };
+    let items = vec![Mention::new(MentionKind::Address, named).item()];
+    MailScanned {
+        message: Some(Message {
+            message_id: format!("{number}@outside"),
+            from: vec![mailbox],
+            ..Message::default()
+        }),
+        authentication: Some(Authentication {
+            author: from.to_owned(),
+            ..Authentication::default()
+        }),
+        verdict: Some(Verdict { flags: vec![flag.to_owned()], ..Verdict::default() }),
+        mentions: Some(Mentions { items }),
+        ..mail(number, &inbox.id)
+    }
+}
+
+#[tokio::test]
+async fn whom_a_list_allows_may_name_recipients_if_he_proves_it() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let rule = SenderRule {
+        account_id: ACCOUNT.to_owned(),
+        inbox_id: None,
+        list: SenderList::Allow,
+        entry: "partner.test".to_owned(),
+        note: String::new(),
+        created_at: 1,
+    };
+    bench.store.writer.list_sender(&rule, &Actor::default()).await.expect("list");
+    let running = bench.start().await;
+    let allowed = proven(1, &inbox, "ann@partner.test", "new@x.test", "phishing_url");
+    let unlisted = proven(2, &inbox, "bob@other.test", "evil@x.test", "phishing_url");
+    let mut unproven = proven(3, &inbox, "ann@partner.test", "spoof@x.test", "phishing_url");
+    unproven.authentication = None;
+    let taken_over = proven(4, &inbox, "ann@partner.test", "fence@x.test", "fence_escape");
+    for (mail, count) in [allowed, unlisted, unproven, taken_over].iter().zip(1..) {
+        bench.deliver(mail, &mail.mail_id.clone()).await;
+        bench.wait_for_events(count).await;
+    }
+    for (recipient, expected) in [
+        ("new@x.test", vec![]),
+        ("evil@x.test", vec!["information_flow recipient"]),
+        ("spoof@x.test", vec!["information_flow recipient"]),
+        ("fence@x.test", vec!["information_flow recipient"]),
+    ] {
+        let request = to(recipient, "Here it is.");
+        let (_, reasons) = asked(&bench, &asking(&inbox, recipient, &request)).await;
+        assert_eq!(reasons, expected, "{recipient}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn documents_are_searched_for_canaries_and_what_nobody_read_is_held_if_wanted() {
+    let bench = Bench::new().await;
+    let inbox = bench.inbox("agent").await;
+    let canary = Canary {
+        id: "cny_1".to_owned(),
+        kind: "api_key".to_owned(),
+        label: "wiki".to_owned(),
+        token: "sk-proj-q2Jx8Zp0Vb7nTf4Yk1Rw".to_owned(),
+        created_at: 0,
+        hits: 0,
+        last_hit_at: None,
+    };
+    bench.store.writer.add_canary(ACCOUNT, &canary).await.expect("add").expect("room");
+    let rules = OutboundRules { not_scanned: Some(Measure::Hold), ..OutboundRules::default() };
+    let of = RulesOf { account_id: ACCOUNT, inbox_id: Some(&inbox.id) };
+    bench.store.writer.set_outbound_rules(of, Some(&rules)).await.expect("set rules");
+    let running = bench.start().await;
+    let claims = bench.bus.claims();
+    // More than fits into an event.
+    let text = format!("{} so it is {}", "A page. ".repeat(40_000), canary.token);
+    let documents = claims.put("documents", text.into()).await.expect("put");
+    let locked = Reason { flag: "not_scanned".to_owned(), ..Reason::default() };
+    let verdict = Verdict {
+        flags: vec!["not_scanned".to_owned()],
+        reasons: vec![locked],
+        documents: Some(documents.clone()),
+        ..Verdict::default()
+    };
+    let mut submission = asking(&inbox, "k", &to("bob@example.net", "See the files."));
+    submission.verdict = Some(verdict);
+    let (events, reasons) = asked(&bench, &submission).await;
+    assert_eq!(events, ["email.queued", "email.held"]);
+    assert_eq!(reasons, ["canary wiki", "not_scanned "]);
+    assert!(claims.get(&documents).await.expect("get").is_none(), "nobody needs it any more");
     running.stop().await;
 }
 

@@ -13,6 +13,7 @@ mod outbox;
 mod replicas;
 mod reports;
 mod standing;
+mod together;
 mod tokens;
 mod whole;
 

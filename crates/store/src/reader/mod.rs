@@ -16,6 +16,7 @@ mod suppressions;
 mod threads;
 mod token_reach;
 mod tokens;
+mod trust;
 mod unsubscriptions;
 mod verdicts;
 pub(crate) mod webhooks;

@@ -9,13 +9,7 @@ use super::{
     Reader,
     threads::{THREAD, thread},
 };
-use crate::{
-    Error, Thread, Token,
-    moment::now,
-    sql, threading,
-    token::over_limit,
-    writer::{QUARANTINED, count},
-};
+use crate::{Error, Thread, Token, moment::now, sql, threading, token::over_limit, writer::count};
 
 /// People are looked for in so many mails of a thread, the newest ones.
 const MOST_MAILS: i64 = 500;
@@ -116,7 +110,7 @@ impl Reader {
         let statement = format!(
             "SELECT m.from_address, m.to_addresses, m.cc_addresses FROM emails e \
              JOIN mails m ON m.id = e.mail_id WHERE e.thread_id = $1 AND e.inbox_id = $2 \
-             AND e.hidden = 0 AND e.status NOT IN ('rejected', '{QUARANTINED}') \
+             AND e.hidden = 0 AND e.status <> 'rejected' \
              ORDER BY e.created_at DESC, e.id DESC LIMIT {MOST_MAILS}"
         );
         let rows = sqlx::query(AssertSqlSafe(statement))

@@ -6,7 +6,9 @@ use contract::{Attachment, Authentication, EmailSecurity, ForwardPath, Message, 
 use sqlx::{AnyConnection, Row as _};
 
 use super::{
-    Writer, attachment_texts, commit,
+    Writer, attachment_texts,
+    carried::{self, Copy},
+    commit,
     emails::{self, EmailRow, Locked},
     expectations::{self, Entering},
     reviews,
@@ -14,7 +16,7 @@ use super::{
     threads,
 };
 use crate::{
-    Arrival, Direction, Error, Stored,
+    Arrival, Direction, Error, Stored, Together,
     continuations::continuing,
     dialect::{Dialect, Indexed},
     email::{self, MailRow},
@@ -47,11 +49,12 @@ impl Writer {
                 if let Entry::Vacant(free) = known.entry(place) {
                     free.insert(path.email_id.clone());
                     let email = row(arrival, path, inbox);
-                    new.push(New { prepared, email, is_authenticated: false });
+                    new.push(New { prepared, email, together: None, is_authenticated: false });
                 }
             }
         }
         emails::spread(new.iter_mut().map(|it| &mut it.email));
+        self.join(&mut transaction, &mut new).await?;
         self.screen(&mut transaction, &mut new).await?;
         let entering = entering(&new);
         insert(&mut transaction, dialect, new).await?;
@@ -78,6 +81,16 @@ impl Writer {
 }
 
 impl Writer {
+    /// Has what is new judged together with what came before it.
+    async fn join(&self, connection: &mut AnyConnection, new: &mut [New<'_>]) -> Result<(), Error> {
+        let Some(joiner) = &self.joiner else { return Ok(()) };
+        let judged = carried::judge(connection, joiner, &copies(new)).await?;
+        for (it, together) in new.iter_mut().zip(judged) {
+            it.together = together;
+        }
+        Ok(())
+    }
+
     /// Has the inboxes' policies decide on what is new.
     async fn screen(
         &self,
@@ -92,6 +105,7 @@ impl Writer {
                 account_id: &it.email.account_id,
                 at: it.email.created_at,
                 score: it.prepared.mail.security.injection_risk_score,
+                together: it.together.as_ref(),
             })
             .collect();
         let screenings = screening::screen(connection, &self.screening, &candidates).await?;
@@ -145,8 +159,26 @@ impl Prepared<'_> {
 struct New<'a> {
     prepared: &'a Prepared<'a>,
     email: EmailRow,
+    together: Option<Together>,
     /// The domain in From stands for it.
     is_authenticated: bool,
+}
+
+fn copies<'a>(new: &'a [New<'_>]) -> Vec<Copy<'a>> {
+    let copy = |it: &'a New<'_>| {
+        let Prepared { arrival, mail, .. } = it.prepared;
+        let message = arrival.scanned.message.as_ref();
+        Copy {
+            email_id: &it.email.id,
+            inbox_id: &it.email.inbox_id,
+            sender: &mail.from_address,
+            keys: message.map(Keys::of).unwrap_or_default(),
+            text: &arrival.carried,
+            score: mail.security.injection_risk_score,
+            at: it.email.created_at,
+        }
+    };
+    new.iter().map(copy).collect()
 }
 
 /// Of inboxes: reports on mail that was sent go nowhere.
@@ -239,6 +271,7 @@ async fn insert(
     attachment_texts::insert(connection, messages.into_iter()).await?;
     emails::insert_contents(connection, &contents).await?;
     emails::insert(connection, &rows).await?;
+    carried::insert(connection, &copies(&new)).await?;
     dialect.index(connection, &indexed).await.map_err(Error::query("index mails"))
 }
 

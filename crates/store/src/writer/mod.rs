@@ -4,6 +4,7 @@ mod announcements;
 mod attachment_texts;
 mod audit;
 mod brakes;
+mod carried;
 mod domains;
 mod emails;
 mod expectations;
@@ -44,7 +45,7 @@ pub(crate) use self::outbox::overrides;
 pub(crate) use self::reviews::QUARANTINED;
 pub(crate) use self::token_counts::count;
 pub use self::{reviews::Reviewed, standings::Switched};
-use crate::{Error, LimitPolicy, Policy, ScreeningPolicy, database::Database};
+use crate::{Error, Joiner, LimitPolicy, Policy, ScreeningPolicy, database::Database};
 
 /// Writes. Each call is one transaction, but for purging, which takes its time.
 #[derive(Clone)]
@@ -53,11 +54,18 @@ pub struct Writer {
     policy: Option<Arc<Policy>>,
     limits: Arc<LimitPolicy>,
     screening: Arc<ScreeningPolicy>,
+    joiner: Option<Joiner>,
 }
 
 impl Writer {
     pub(crate) fn new(database: Database) -> Writer {
-        Writer { database, policy: None, limits: Arc::default(), screening: Arc::default() }
+        Writer {
+            database,
+            policy: None,
+            limits: Arc::default(),
+            screening: Arc::default(),
+            joiner: None,
+        }
     }
 
     pub(crate) fn under(self, limits: LimitPolicy) -> Writer {

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::acquaintances::{self, Familiar, Heard, Pair, pair};
 use crate::{
-    Error, ScreeningPolicy, ScreeningSettings, SenderList, SenderRule,
+    Error, ScreeningPolicy, ScreeningSettings, SenderList, SenderRule, Together,
     screening::{Evidence, Screening, decide},
     sender_rule::{entries_of, foremost},
     sql,
@@ -24,6 +24,8 @@ pub(super) struct Candidate<'a> {
     /// When it would become readable.
     pub(super) at: i64,
     pub(super) score: f64,
+    /// What it says together with mails before it.
+    pub(super) together: Option<&'a Together>,
 }
 
 impl Candidate<'_> {
@@ -124,13 +126,16 @@ fn screening(
         is_unproven: !is_authenticated && it.is_unproven(),
         dmarc: it.scanned.authentication.as_ref().map_or("", |it| &it.dmarc),
     };
-    let reasons = mail::suspicions(&sighting, known.unwrap_or(&nobody));
+    let suspicions = mail::suspicions(&sighting, known.unwrap_or(&nobody));
+    let joined = it.together.map(|it| it.reason.clone());
+    let reasons: Vec<SecurityReason> = suspicions.into_iter().map(reason).chain(joined).collect();
+    let raised_to = it.together.map(|it| it.score);
     let verdict = it.scanned.verdict.iter().flat_map(|it| &it.flags).map(String::as_str);
     let own = reasons.iter().map(|it| it.flag.as_str());
     let flags: BTreeSet<&str> = verdict.chain(own).collect();
     let listed = listed(it, is_authenticated, rules);
     let evidence = Evidence {
-        score: it.score,
+        score: raised_to.map_or(it.score, |raised| raised.max(it.score)),
         flags: flags.into_iter().collect(),
         is_first_contact: before.is_none(),
         is_authenticated,
@@ -142,7 +147,8 @@ fn screening(
         rules,
         is_first_contact: before.is_none(),
         is_authenticated,
-        reasons: reasons.into_iter().map(reason).collect(),
+        reasons,
+        raised_to,
         decision: None,
     }
 }

@@ -93,16 +93,20 @@ impl Writer {
         Ok(revoked)
     }
 
-    /// Forgets tokens that have been worth nothing since before that moment; their names stay in the
-    /// audit. Returns how many there were.
+    /// Forgets tokens that have been worth nothing since before that moment, those last with which others
+    /// were made: what these send counts for them. Their names stay in the audit. Returns how many there
+    /// were.
     pub async fn forget_tokens(&self, before: i64) -> Result<u64, Error> {
         let failed = Error::query("forget tokens");
         let mut transaction = self.database.begin().await?;
-        let over = "SELECT hash FROM tokens WHERE revoked_at < $1 OR expires_at < $1";
-        let counts = format!("DELETE FROM token_mails WHERE token_hash IN ({over})");
+        let over =
+            "(revoked_at < $1 OR expires_at < $1) AND hash NOT IN (SELECT made_with FROM tokens)";
+        let counts = format!(
+            "DELETE FROM token_mails WHERE token_hash IN (SELECT hash FROM tokens WHERE {over})"
+        );
         let counts = sqlx::query(AssertSqlSafe(counts)).bind(before);
         counts.execute(&mut *transaction).await.map_err(&failed)?;
-        let tokens = sqlx::query("DELETE FROM tokens WHERE revoked_at < $1 OR expires_at < $1");
+        let tokens = sqlx::query(AssertSqlSafe(format!("DELETE FROM tokens WHERE {over}")));
         let tokens = tokens.bind(before).execute(&mut *transaction).await.map_err(&failed)?;
         commit(transaction).await?;
         Ok(tokens.rows_affected())

@@ -129,6 +129,7 @@ pub(crate) fn mail(number: u32, inboxes: &[&Inbox]) -> Arrival {
         scanned,
         octets: format!("Octets {number}\0").into_bytes(),
         whole_text: None,
+        carried: String::new(),
         no_auto_reply: BTreeMap::new(),
         offer: None,
     }
@@ -150,6 +151,7 @@ pub(crate) fn verdict() -> Verdict {
         flags: vec!["prompt_injection".to_owned()],
         reasons: vec![Reason { detector: "rules".to_owned(), end: 4, ..Reason::default() }],
         version: "1".to_owned(),
+        ..Verdict::default()
     }
 }
 

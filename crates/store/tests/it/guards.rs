@@ -1,6 +1,7 @@
 //! Policies, allowances, canaries, and what mail named.
 
-use store::{Allowance, Canary, Measure, Mentions, OutboundRules, RulesOf, item};
+use ::mail::{Mention, MentionKind};
+use store::{Allowance, Canary, Measure, Mentions, OutboundRules, RulesOf};
 
 use crate::{
     fixture::{ACCOUNT, account, inbox, mail, now, on_both, submission},
@@ -118,13 +119,13 @@ async fn what_mail_named_is_known_with_its_thread() {
         let arrival = mail(1, &[&ada]);
         let stored = store.writer.store(&[arrival]).await?;
         let email = &stored[0][0].email;
-        let domain = item("domain", "evil.test");
+        let domain = Mention::new(MentionKind::Domain, "evil.test").item();
         let mentions = Mentions {
             inbox_id: ada.id.clone(),
             email_id: email.id.clone(),
             trusted: false,
             suspicious: true,
-            items: vec![domain, item("token", "482913")],
+            items: vec![domain, Mention::new(MentionKind::Token, "482913").item()],
         };
         store.writer.note_mentions(std::slice::from_ref(&mentions)).await?;
         store.writer.note_mentions(&[mentions]).await?;
@@ -132,7 +133,10 @@ async fn what_mail_named_is_known_with_its_thread() {
         written.scrutiny.items = vec![domain];
         store.writer.enter(&[written]).await?;
 
-        let found = store.reader.mentioned(&ada.id, &[domain, item("domain", "x.test")]).await?;
+        let found = store
+            .reader
+            .mentioned(&ada.id, &[domain, Mention::new(MentionKind::Domain, "x.test").item()])
+            .await?;
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].suspicious && !found[0].trusted && found[1].trusted);
         assert_eq!(Some(&found[0].thread_id), email.thread_id.as_ref());

@@ -3,6 +3,7 @@
 mod accounts;
 mod announcements;
 mod brakes;
+mod carried;
 mod concurrency;
 mod corpus;
 mod domains;

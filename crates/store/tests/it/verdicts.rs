@@ -13,6 +13,7 @@ fn judged(mail_id: &str, at: i64, score: f64, version: &str) -> MailRejudged {
         flags: vec!["prompt_injection".to_owned()],
         reasons: vec![Reason { detector: "override".to_owned(), ..Reason::default() }],
         version: version.to_owned(),
+        ..Verdict::default()
     };
     MailRejudged { mail_id: mail_id.to_owned(), verdict: Some(verdict), rejudged_at_micros: at }
 }

@@ -34,7 +34,11 @@ class AuthenticationError(PosthouseError):
 
 
 class InsufficientTierError(PosthouseError):
-    """403: the account's tier, or the token, does not allow it."""
+    """403: the account's tier does not allow it."""
+
+
+class InsufficientScopeError(InsufficientTierError):
+    """403: the token may not do it, or not there."""
 
 
 class NotFoundError(PosthouseError):
@@ -77,6 +81,7 @@ _BY_STATUS: dict[int, type[PosthouseError]] = {
 }
 _BY_CODE: dict[str, type[PosthouseError]] = {
     "address_collision": AddressCollisionError,
+    "insufficient_scope": InsufficientScopeError,
     "lease_lost": LeaseLostError,
 }
 
@@ -90,7 +95,7 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes) -> Posthou
     problem = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
     code = str(problem.get("error", "unknown_error"))
     kind = _BY_STATUS.get(status, PosthouseError)
-    if status == 409:
+    if status in (403, 409):
         kind = _BY_CODE.get(code, kind)
     try:
         retry_after = float(headers["retry-after"])

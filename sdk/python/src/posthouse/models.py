@@ -77,16 +77,17 @@ class AuditEntry(Model):
     )
     action: str
     """
-    "email.released", "email.refused", "policy.changed", "sender.listed" or "sender.unlisted".
+    "email.released", "email.refused", "policy.changed", "sender.listed", "sender.unlisted",
+    "token.created" or "token.revoked".
     """
     at: str
     by: Annotated[str, Field(examples=["9f86d081884c"])]
     """
-    Names the token that was used: the beginning of its SHA-256.
+    Names the token that was used: the beginning of its SHA-256; "operator" for who runs the service.
     """
     details: Any
     """
-    What was set, or which sender on which list.
+    What was set, which sender on which list, or which token and what it may do.
     """
     email_id: Annotated[str | None, Field(alias="emailId")]
     id: Annotated[str, Field(examples=["aud_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])]
@@ -205,6 +206,58 @@ class Cancellation(Model):
     Of the email.
     """
     status: Annotated[str, Field(examples=["cancelled"])]
+
+
+class ClaimRequest(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    lease_seconds: Annotated[int, Field(alias="leaseSeconds", ge=5, le=3600)] = 60
+    """
+    For so long they are nobody else's.
+    """
+    max: Annotated[int, Field(ge=1, le=100)] = 1
+    """
+    So many mails, if there are.
+    """
+    timeout: Annotated[int, Field(ge=0, le=25)] = 0
+    """
+    Seconds to wait for mail.
+    """
+    worker: Annotated[str, Field(max_length=100)] = ""
+    """
+    The worker's own name for itself, for people to see.
+    """
+
+
+class Counts(Model):
+    """
+    Received mails, by what becomes of them among the workers
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    acked: int
+    """
+    Done with.
+    """
+    delayed: int
+    """
+    Given back, and not to be handed out before some moment.
+    """
+    leased: int
+    """
+    In a worker's hands.
+    """
+    ready: int
+    """
+    To be handed out, now or after others of their thread.
+    """
+    set_aside: Annotated[int, Field(alias="setAside")]
+    """
+    Handed out too often.
+    """
 
 
 class Decision(Model):
@@ -390,9 +443,13 @@ class EffectivePolicy(Model):
     model_config = ConfigDict(
         extra="allow",
     )
-    first_contact: Annotated[Literal["deliver", "warn", "quarantine"], Field(alias="firstContact")]
+    first_contact: Annotated[
+        Literal["deliver", "warn", "quarantine"], Field(alias="firstContact")
+    ]
     flags: Flags
-    quarantine_at: Annotated[QuarantineAt | Literal["never"], Field(alias="quarantineAt")]
+    quarantine_at: Annotated[
+        QuarantineAt | Literal["never"], Field(alias="quarantineAt")
+    ]
     unauthenticated: Literal["deliver", "warn", "quarantine"]
     warn_at: Annotated[WarnAt | Literal["never"], Field(alias="warnAt")]
 
@@ -484,6 +541,25 @@ class EvidenceOnRecord(Model):
     strikes: int
     """
     What counts comes to three to suppress.
+    """
+
+
+class ExpectationCandidate(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    code: str | None = None
+    email_id: Annotated[str, Field(alias="emailId")] = ""
+    link: str | None = None
+
+
+class Extension(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    lease_seconds: Annotated[int, Field(alias="leaseSeconds", ge=5, le=3600)] = 60
+    """
+    From now on.
     """
 
 
@@ -682,7 +758,7 @@ class HoldReason(Model):
     """
     kind: str = ""
     """
-    secret, canary, information_flow, injection or approval.
+    secret, canary, information_flow, injection, not_scanned or approval.
     """
     part: str = ""
     """
@@ -767,6 +843,28 @@ class Limits(Model):
     """
 
 
+class LimitsRequest(Model):
+    """
+    How much it may send, and to whom.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    mails: Annotated[int | None, Field(ge=0)] = None
+    """
+    Mails, in any `perSeconds`, or in all without it; at most 10,000.
+    """
+    per_seconds: Annotated[int | None, Field(alias="perSeconds", ge=0)] = None
+    """
+    At most a year.
+    """
+    recipients: list_aliased[str] | None = None
+    """
+    Addresses, or domains without their subdomains; at most 100.
+    """
+
+
 class ListedSender(Model):
     model_config = ConfigDict(
         extra="allow",
@@ -780,6 +878,20 @@ class ListedSender(Model):
     sender: Annotated[str, Field(examples=["alice@example.com"])]
     """
     In lower case, the domain in A-labels.
+    """
+
+
+class Nak(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    delay_seconds: Annotated[int, Field(alias="delaySeconds", ge=0, le=86400)] = 0
+    """
+    The mail is not handed out again before; its thread waits.
+    """
+    reason: Annotated[str, Field(max_length=1000)] = ""
+    """
+    For people: why. Where the mail is set aside, this says so.
     """
 
 
@@ -849,16 +961,23 @@ class OutboundRules(Model):
         extra="allow",
     )
     approval: OutboundApproval | None = None
-    expires_after_seconds: Annotated[int | None, Field(alias="expiresAfterSeconds", ge=1, le=2592000)] = None
+    expires_after_seconds: Annotated[
+        int | None, Field(alias="expiresAfterSeconds", ge=1, le=2592000)
+    ] = None
     """
     How long a mail waits for a decision.
     """
-    information_flow: Annotated[OutboundAction | None, Field(alias="informationFlow")] = None
+    information_flow: Annotated[
+        OutboundAction | None, Field(alias="informationFlow")
+    ] = None
     injection: OutboundAction | None = None
-    injection_threshold: Annotated[float | None, Field(alias="injectionThreshold", ge=0.0, le=1.0)] = None
+    injection_threshold: Annotated[
+        float | None, Field(alias="injectionThreshold", ge=0.0, le=1.0)
+    ] = None
     """
     From this score on.
     """
+    not_scanned: Annotated[OutboundAction | None, Field(alias="notScanned")] = None
     secrets: OutboundAction | None = None
 
 
@@ -888,6 +1007,17 @@ class Pagination(Model):
     has_more: Annotated[bool, Field(alias="hasMore")]
 
 
+class PassedOver(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    email_id: Annotated[str, Field(alias="emailId")] = ""
+    reason: str = ""
+    """
+    older, unauthenticated, automatic, no_code, no_link or handed_out.
+    """
+
+
 class PolicySettings(Model):
     """
     What is null, or left out, is inherited: an inbox's from its account, an account's from the operator.
@@ -896,11 +1026,13 @@ class PolicySettings(Model):
     model_config = ConfigDict(
         extra="allow",
     )
-    first_contact: Annotated[Literal["deliver", "warn", "quarantine"] | None, Field(alias="firstContact")] = (
-        None
-    )
+    first_contact: Annotated[
+        Literal["deliver", "warn", "quarantine"] | None, Field(alias="firstContact")
+    ] = None
     flags: Flags | None = None
-    quarantine_at: Annotated[QuarantineAt | Literal["never"] | None, Field(alias="quarantineAt")] = None
+    quarantine_at: Annotated[
+        QuarantineAt | Literal["never"] | None, Field(alias="quarantineAt")
+    ] = None
     unauthenticated: Literal["deliver", "warn", "quarantine"] | None = None
     warn_at: Annotated[WarnAt | Literal["never"] | None, Field(alias="warnAt")] = None
 
@@ -921,9 +1053,30 @@ class Problem(Model):
     """
     With 410 only: from here on, events are still kept.
     """
-    request_id: Annotated[str, Field(alias="requestId", examples=["req_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])]
+    request_id: Annotated[
+        str, Field(alias="requestId", examples=["req_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])
+    ]
     """
     Names this request in the service's log; the same as in the field `x-request-id`.
+    """
+
+
+class Queue(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    counts: Counts
+    inbox_id: Annotated[str, Field(alias="inboxId")]
+    max_attempts: Annotated[int, Field(alias="maxAttempts")]
+
+
+class QueueSettings(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    max_attempts: Annotated[int, Field(alias="maxAttempts", ge=1, le=1000)] = 5
+    """
+    A mail that was handed out so often, and not acked, is set aside.
     """
 
 
@@ -948,7 +1101,9 @@ class ReadEvent(Model):
     """
     What happened.
     """
-    event_id: Annotated[str, Field(alias="eventId", examples=["evt_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])]
+    event_id: Annotated[
+        str, Field(alias="eventId", examples=["evt_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])
+    ]
     """
     The same for every copy of one occurrence.
     """
@@ -1054,6 +1209,17 @@ class Requested(Model):
     """
 
 
+class Requeue(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[str, Field(examples=["eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])]
+    """
+    Of the email.
+    """
+    state: Annotated[str, Field(examples=["queued"])]
+
+
 class Resolved(Model):
     model_config = ConfigDict(
         extra="allow",
@@ -1095,7 +1261,7 @@ class Rule(Model):
     """
     kind: str | None = None
     """
-    "secret", "information_flow", "injection" or "approval"; null for all of them.
+    "secret", "information_flow", "injection", "not_scanned" or "approval"; null for all of them.
     """
     note: str
     recipient: Annotated[str, Field(examples=["example.net"])]
@@ -1232,7 +1398,9 @@ class SendRequest(Model):
     """
     Answer by machine although the mail answered is one that machines must not answer.
     """
-    attachments: Annotated[list_aliased[SendAttachment], Field(validate_default=True)] = []
+    attachments: Annotated[
+        list_aliased[SendAttachment], Field(validate_default=True)
+    ] = []
     """
     At most 10.
     """
@@ -1268,6 +1436,11 @@ class SendRequest(Model):
     in_reply_to: Annotated[str, Field(alias="inReplyTo")] = ""
     """
     The Message-ID of the mail answered.
+    """
+    lease_id: Annotated[str, Field(alias="leaseId")] = ""
+    """
+    The lease on a received email that this mail deals with: accepting the one acks the other, in one step.
+    If the lease is lost, nothing is sent.
     """
     list: SendList | None = None
     notify: list_aliased[str] = []
@@ -1512,6 +1685,55 @@ class Thresholds(Model):
     complaints: Threshold
 
 
+class TokenLimits(Model):
+    """
+    What it may send; null for no limit.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    mails: Annotated[int | None, Field(ge=0)]
+    per_seconds: Annotated[int | None, Field(alias="perSeconds", ge=0)]
+    recipients: list_aliased[str] | None
+
+
+class TokenRequest(Model):
+    """
+    What is left out is as with the token that asks.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    expires_at: Annotated[str | None, Field(alias="expiresAt")] = None
+    expires_in_seconds: Annotated[int | None, Field(alias="expiresInSeconds", ge=0)] = (
+        None
+    )
+    """
+    Instead of `expiresAt`: from now on, up to a year.
+    """
+    inbox_ids: Annotated[list_aliased[str] | None, Field(alias="inboxIds")] = None
+    """
+    It sees only these inboxes; at most 100.
+    """
+    label: Annotated[str | None, Field(max_length=100)] = None
+    """
+    For people: what it is for.
+    """
+    limits: LimitsRequest | None = None
+    rights: Annotated[list_aliased[str] | None, Field(examples=[["read", "reply"]])] = (
+        None
+    )
+    """
+    Some of "read", "send", "reply", "admin".
+    """
+    thread_ids: Annotated[list_aliased[str] | None, Field(alias="threadIds")] = None
+    """
+    It sees only these threads; at most 100. Not with "admin".
+    """
+
+
 class Update(Model):
     """
     What to change of an email
@@ -1525,7 +1747,9 @@ class Update(Model):
     Each 1 to 64 letters, digits or "-", "_", ".", ":", "/"; an email has at most 20, an account 200.
     """
     read: bool | None = None
-    remove_labels: Annotated[list_aliased[str] | None, Field(alias="removeLabels")] = None
+    remove_labels: Annotated[list_aliased[str] | None, Field(alias="removeLabels")] = (
+        None
+    )
 
 
 class Updated(Model):
@@ -1552,7 +1776,9 @@ class Uploaded(Model):
     In hexadecimal.
     """
     size_bytes: Annotated[int, Field(alias="sizeBytes", ge=0)]
-    upload_id: Annotated[str, Field(alias="uploadId", examples=["upl_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])]
+    upload_id: Annotated[
+        str, Field(alias="uploadId", examples=["upl_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])
+    ]
     """
     For `uploadId` of an attachment.
     """
@@ -1574,7 +1800,9 @@ class Valid(Model):
     model_config = ConfigDict(
         extra="allow",
     )
-    held_because: Annotated[list_aliased[HoldReason] | None, Field(alias="heldBecause")] = None
+    held_because: Annotated[
+        list_aliased[HoldReason] | None, Field(alias="heldBecause")
+    ] = None
     """
     Why it would wait for somebody's approval; absent if it would not.
     """
@@ -1744,7 +1972,9 @@ class Batch(Model):
     At most 100.
     """
     read: bool | None = None
-    remove_labels: Annotated[list_aliased[str] | None, Field(alias="removeLabels")] = None
+    remove_labels: Annotated[list_aliased[str] | None, Field(alias="removeLabels")] = (
+        None
+    )
 
 
 class Canaries(Model):
@@ -1846,6 +2076,110 @@ class EventPage(Model):
     """
 
 
+class ExpectRequest(Model):
+    """
+    What to wait for
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    deadline: str | None = None
+    """
+    RFC 3339; at most 7 days from now. Ten minutes from now without it and without `timeoutSeconds`.
+    """
+    from_domain: Annotated[
+        str | None, Field(alias="fromDomain", examples=["example.com"])
+    ] = None
+    """
+    Only mail whose From is at this domain or below it, and proven to be (DMARC, or an aligned DKIM
+    signature).
+    """
+    in_reply_to: Annotated[
+        str | None,
+        Field(alias="inReplyTo", examples=["eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"]),
+    ] = None
+    """
+    The mail that is to be answered: a Message-ID in angle brackets, or the id of an email of this
+    inbox. Without, `kind` "reply" is any answer to a mail that the inbox has sent.
+    """
+    kind: Kind
+    timeout_seconds: Annotated[
+        int | None, Field(alias="timeoutSeconds", ge=1, le=604800)
+    ] = None
+    """
+    Instead of a deadline.
+    """
+
+
+class Expectation(Model):
+    """
+    What an agent waits for in an inbox, and what came of it: over REST and as the data of expectation.matched,
+    expectation.ambiguous and expectation.expired.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    candidates: Annotated[
+        list_aliased[ExpectationCandidate], Field(validate_default=True)
+    ] = []
+    """
+    Of an ambiguous one: what it could be, each as good as the others.
+    """
+    code: str | None = None
+    """
+    The one-time code of that mail; of kind code only.
+    """
+    created_at: Annotated[str, Field(alias="createdAt")] = ""
+    """
+    RFC 3339, as are all times here.
+    """
+    deadline: str = ""
+    email_id: Annotated[str | None, Field(alias="emailId")] = None
+    """
+    The mail that settled it.
+    """
+    from_domain: Annotated[str | None, Field(alias="fromDomain")] = None
+    """
+    The domain that the mail has to come from, provably.
+    """
+    id: str = ""
+    in_reply_to: Annotated[str | None, Field(alias="inReplyTo")] = None
+    """
+    The Message-ID that the mail has to answer, in angle brackets.
+    """
+    inbox_id: Annotated[str, Field(alias="inboxId")] = ""
+    kind: str = ""
+    """
+    reply, code, link or any.
+    """
+    link: str | None = None
+    """
+    The link of that mail that confirms, logs in, resets or invites; of kind link only.
+    """
+    passed_over: Annotated[PassedOver | None, Field(alias="passedOver")] = None
+    settled_at: Annotated[str | None, Field(alias="settledAt")] = None
+    """
+    When it stopped waiting.
+    """
+    state: str = ""
+    """
+    waiting at first; then once and for all matched, ambiguous, expired or cancelled.
+    """
+
+
+class Expectations(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    cursor: str | None = None
+    """
+    Gives the next page; absent on the last one.
+    """
+    data: list_aliased[Expectation]
+
+
 class Forward(Model):
     """
     Who gets an email passed on, and what is added to it.
@@ -1854,7 +2188,9 @@ class Forward(Model):
     model_config = ConfigDict(
         extra="allow",
     )
-    attachments: Annotated[list_aliased[SendAttachment], Field(validate_default=True)] = []
+    attachments: Annotated[
+        list_aliased[SendAttachment], Field(validate_default=True)
+    ] = []
     automatic: str = ""
     bcc: list_aliased[str] = []
     body: SendBody | None = None
@@ -1866,6 +2202,10 @@ class Forward(Model):
     inline: bool = False
     """
     The original in the text, and its attachments beside it, instead of the whole as one attachment.
+    """
+    lease_id: Annotated[str, Field(alias="leaseId")] = ""
+    """
+    Of the email: passing it on acks it, or does not happen.
     """
     list: SendList | None = None
     notify: list_aliased[str] = []
@@ -1953,7 +2293,9 @@ class Reply(Model):
     """
     Answer although `autoReply` of the email says that machines should not.
     """
-    attachments: Annotated[list_aliased[SendAttachment], Field(validate_default=True)] = []
+    attachments: Annotated[
+        list_aliased[SendAttachment], Field(validate_default=True)
+    ] = []
     automatic: str = ""
     """
     As of a request to send; an answer of a machine without it.
@@ -1965,6 +2307,10 @@ class Reply(Model):
     Besides those who get it anyway.
     """
     headers: dict[str, str] = {}
+    lease_id: Annotated[str, Field(alias="leaseId")] = ""
+    """
+    Of the email: the answer acks it, or does not go out.
+    """
     notify: list_aliased[str] = []
     on_unknown: Annotated[str, Field(alias="onUnknown")] = ""
     reply_to: Annotated[str, Field(alias="replyTo")] = ""
@@ -2007,6 +2353,55 @@ class ThreadDetail(Thread):
     """
 
 
+class Token(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    created_at: Annotated[str, Field(alias="createdAt")]
+    expires_at: Annotated[str | None, Field(alias="expiresAt")]
+    id: Annotated[str, Field(examples=["9f86d081884c"])]
+    """
+    The beginning of its SHA-256, as `decidedBy` and the audit name it.
+    """
+    inbox_ids: Annotated[list_aliased[str] | None, Field(alias="inboxIds")]
+    """
+    Null for all of the account.
+    """
+    is_current: Annotated[bool, Field(alias="isCurrent")]
+    """
+    It is the one that asks.
+    """
+    label: str
+    last_used_at: Annotated[str | None, Field(alias="lastUsedAt")]
+    """
+    To the minute; null if it was not used yet.
+    """
+    limits: TokenLimits
+    made_with: Annotated[str | None, Field(alias="madeWith")]
+    """
+    The token that it was made with; null if signing up or the operator made it.
+    """
+    rights: Annotated[list_aliased[str], Field(examples=[["read", "reply"]])]
+    thread_ids: Annotated[list_aliased[str] | None, Field(alias="threadIds")]
+    """
+    Null for all of its inboxes.
+    """
+    token: Annotated[str | None, Field(examples=["lm_sk_live_…"])] = None
+    """
+    Only in the answer that makes it: shown this once.
+    """
+
+
+class Tokens(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data: list_aliased[Token]
+    """
+    Oldest first.
+    """
+
+
 class Verdicts(Model):
     model_config = ConfigDict(
         extra="allow",
@@ -2017,6 +2412,13 @@ class Verdicts(Model):
     """
 
 
+class CurrentToken(Token):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    account_id: Annotated[str, Field(alias="accountId")]
+
+
 class Email(Model):
     """
     An email as agents see it, over REST and as the data of an event.
@@ -2025,7 +2427,13 @@ class Email(Model):
     model_config = ConfigDict(
         extra="allow",
     )
-    attachments: Annotated[list_aliased[EmailAttachment], Field(validate_default=True)] = []
+    attachments: Annotated[
+        list_aliased[EmailAttachment], Field(validate_default=True)
+    ] = []
+    attempts: Annotated[int | None, Field(ge=0)] = None
+    """
+    Of a mail that workers gave up, in its event and in the list of those: how often it was handed out.
+    """
     auto_reply: Annotated[AutoReply | None, Field(alias="autoReply")] = None
     body: str | None = None
     """
@@ -2065,7 +2473,9 @@ class Email(Model):
     message_id: Annotated[str | None, Field(alias="messageId")] = None
     preview: str | None = None
     received_at: Annotated[str | None, Field(alias="receivedAt")] = None
-    recipients: Annotated[list_aliased[RecipientResult], Field(validate_default=True)] = []
+    recipients: Annotated[
+        list_aliased[RecipientResult], Field(validate_default=True)
+    ] = []
     """
     Of a sent mail: its recipients, in an event those the event is about.
     """
@@ -2078,10 +2488,20 @@ class Email(Model):
     """
     When its request wants it to go, if later than it was asked for.
     """
-    sender_authenticated: Annotated[bool | None, Field(alias="senderAuthenticated")] = None
+    sender_authenticated: Annotated[bool | None, Field(alias="senderAuthenticated")] = (
+        None
+    )
     """
     Of a received mail: the domain of `from` stands for it, by DMARC or by its DKIM signature. Only then
     is it known who wrote.
+    """
+    set_aside_at: Annotated[str | None, Field(alias="setAsideAt")] = None
+    """
+    When it was set aside, RFC 3339.
+    """
+    set_aside_reason: Annotated[str | None, Field(alias="setAsideReason")] = None
+    """
+    Why: what the last worker said, or that it said nothing.
     """
     status: str | None = None
     subject: str = ""
@@ -2196,6 +2616,20 @@ class ReadEmail(Email):
     """
 
 
+class SetAside(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    cursor: str | None = None
+    """
+    Gives the next page; absent on the last one.
+    """
+    data: list_aliased[Email]
+    """
+    Each with `attempts`, `setAsideAt` and `setAsideReason`; `body` is null: it is not loaded.
+    """
+
+
 class Arrivals(Model):
     model_config = ConfigDict(
         extra="allow",
@@ -2203,4 +2637,52 @@ class Arrivals(Model):
     data: list_aliased[Email]
     """
     Oldest first; the first ones with `body`.
+    """
+
+
+class Lease(Model):
+    """
+    That a worker has a mail in hand, or had
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    attempt: int
+    """
+    1 for the first time that the mail is handed out.
+    """
+    claimed_at: Annotated[str, Field(alias="claimedAt")]
+    email: ReadEmail | None = None
+    email_id: Annotated[
+        str, Field(alias="emailId", examples=["eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c"])
+    ]
+    ended_at: Annotated[str | None, Field(alias="endedAt")] = None
+    expires_at: Annotated[str, Field(alias="expiresAt")]
+    inbox_id: Annotated[str, Field(alias="inboxId")]
+    lease_id: Annotated[
+        str, Field(alias="leaseId", examples=["lease_4f6b1c0e9a7d4e2b8c3f5a6d7e8f9a0b"])
+    ]
+    """
+    Proves that the mail is in this worker's hands: keep it to yourself.
+    """
+    reason: str | None = None
+    """
+    What the worker said when it gave the mail back.
+    """
+    state: Annotated[str, Field(examples=["active"])]
+    """
+    "active", or how it ended: "acked", "nacked", "expired", or "revoked" with its inbox.
+    """
+    thread_id: Annotated[str | None, Field(alias="threadId")]
+    worker: str
+
+
+class Leases(Model):
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data: list_aliased[Lease]
+    """
+    The oldest mail first; empty if none came in time.
     """

@@ -64,7 +64,7 @@ export interface paths {
         };
         /**
          * What was decided, newest first
-         * @description On mail in quarantine, on policies and on lists of senders. Nothing here is ever changed or removed.
+         * @description On mail in quarantine, on policies, on lists of senders, on tokens. Nothing here is ever changed or removed.
          */
         get: operations["listAudit"];
         put?: never;
@@ -513,6 +513,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/emails/{emailId}/requeue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have a mail that was set aside tried again
+         * @description As if it had never been handed out, in its place among the mails of its thread. One that is to be handed
+         *     out anyway stays as it is; one that was acked is 409 "already_acked".
+         */
+        post: operations["requeueEmail"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/emails/{emailId}/resolve": {
         parameters: {
             query?: never;
@@ -595,6 +616,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/expectations/{expectationId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An expectation, and what came of it
+         * @description With `timeout`, answered when it is settled, and as it is after that time.
+         */
+        get: operations["getExpectation"];
+        put?: never;
+        post?: never;
+        /**
+         * Stop waiting
+         * @description What is settled stays as it is, and is the answer.
+         */
+        delete: operations["cancelExpectation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/holds": {
         parameters: {
             query?: never;
@@ -655,6 +700,28 @@ export interface paths {
          * @description It takes no more mail, and what is in it cannot be reached. It is gone for good after seven days.
          */
         delete: operations["deleteInbox"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inboxes/{inboxId}/claim": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take mail to work on
+         * @description Each mail is handed out to one worker at a time, under a lease: until that ends, nobody else gets it, nor
+         *     a later mail of its thread. Ack the lease, or answer with it; a mail whose lease expires is handed out
+         *     again. Answered at once, or when there is mail within `timeout`.
+         */
+        post: operations["claimEmails"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -835,6 +902,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/inboxes/{inboxId}/expect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have the service wait for a mail
+         * @description Ends once, as "matched", "ambiguous", "expired" or "cancelled", and the first three are announced as
+         *     events. Mail that was received before the request never counts, and a code or link is handed out once.
+         *     With the same `Idempotency-Key` the request can be repeated: it is one expectation.
+         */
+        post: operations["expect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inboxes/{inboxId}/expectations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was expected in an inbox
+         * @description The newest first; what was settled is kept for 30 days.
+         */
+        get: operations["listExpectations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/inboxes/{inboxId}/outbound-policy": {
         parameters: {
             query?: never;
@@ -871,6 +980,30 @@ export interface paths {
          * @description All of it: what is left out is inherited from the account from now on.
          */
         put: operations["setInboxPolicy"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inboxes/{inboxId}/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How an inbox's work stands
+         * @description All mail that the inbox has received counts, also what came before the first claim.
+         */
+        get: operations["getQueue"];
+        /**
+         * Say when mail is set aside
+         * @description Holds for what is handed out from then on. What is left out is as by default.
+         */
+        put: operations["setQueue"];
         post?: never;
         delete?: never;
         options?: never;
@@ -937,6 +1070,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/inboxes/{inboxId}/set-aside": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The mails that were set aside, newest first */
+        get: operations["listSetAside"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/inboxes/{inboxId}/threads": {
         parameters: {
             query?: never;
@@ -982,6 +1132,89 @@ export interface paths {
         get: operations["listLabels"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{leaseId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A lease
+         * @description What has ended can be looked at for 7 days.
+         */
+        get: operations["getLease"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{leaseId}/ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The mail is done with
+         * @description Nobody gets it again, and the next of its thread may be handed out. Acking again changes nothing; a lease
+         *     that ended otherwise is 409 "lease_lost".
+         */
+        post: operations["ackLease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{leaseId}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep the mail for longer
+         * @description The lease ends `leaseSeconds` from now, unless it is extended again. One that has ended is 409
+         *     "lease_lost".
+         */
+        post: operations["extendLease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{leaseId}/nak": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give the mail back
+         * @description It is handed out again, after `delaySeconds`, to whoever claims; or set aside, if this was its last try.
+         *     Doing so again changes nothing; a lease that ended otherwise is 409 "lease_lost".
+         */
+        post: operations["nakLease"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1191,6 +1424,69 @@ export interface paths {
          *     more. What is suppressed for everybody is not lifted by an account.
          */
         delete: operations["liftSuppression"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The tokens that are good
+         * @description Those that see no more than the one you ask with.
+         */
+        get: operations["listTokens"];
+        put?: never;
+        /**
+         * Make a token
+         * @description One that may as much as the token you ask with, or less. The token is shown in this answer and never
+         *     again. Refused with `insufficient_scope` if it would be allowed more.
+         */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The token that you ask with */
+        get: operations["getCurrentToken"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{tokenId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a token
+         * @description It is worth nothing from then on: over REST at once, elsewhere within two seconds; what is open with it
+         *     is closed.
+         */
+        delete: operations["revokeToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1464,15 +1760,18 @@ export interface components {
             hasMore: boolean;
         };
         AuditEntry: {
-            /** @description "email.released", "email.refused", "policy.changed", "sender.listed" or "sender.unlisted". */
+            /**
+             * @description "email.released", "email.refused", "policy.changed", "sender.listed", "sender.unlisted",
+             *     "token.created" or "token.revoked".
+             */
             action: string;
             at: string;
             /**
-             * @description Names the token that was used: the beginning of its SHA-256.
+             * @description Names the token that was used: the beginning of its SHA-256; "operator" for who runs the service.
              * @example 9f86d081884c
              */
             by: string;
-            /** @description What was set, or which sender on which list. */
+            /** @description What was set, which sender on which list, or which token and what it may do. */
             details: unknown;
             emailId: string | null;
             /** @example aud_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c */
@@ -1564,6 +1863,62 @@ export interface components {
             id: string;
             /** @example cancelled */
             status: string;
+        };
+        ClaimRequest: {
+            /**
+             * Format: int32
+             * @description For so long they are nobody else's.
+             * @default 60
+             */
+            leaseSeconds?: number;
+            /**
+             * Format: int32
+             * @description So many mails, if there are.
+             * @default 1
+             */
+            max?: number;
+            /**
+             * Format: int32
+             * @description Seconds to wait for mail.
+             * @default 0
+             */
+            timeout?: number;
+            /**
+             * @description The worker's own name for itself, for people to see.
+             * @default
+             */
+            worker?: string;
+        };
+        /** @description Received mails, by what becomes of them among the workers */
+        Counts: {
+            /**
+             * Format: int64
+             * @description Done with.
+             */
+            acked: number;
+            /**
+             * Format: int64
+             * @description Given back, and not to be handed out before some moment.
+             */
+            delayed: number;
+            /**
+             * Format: int64
+             * @description In a worker's hands.
+             */
+            leased: number;
+            /**
+             * Format: int64
+             * @description To be handed out, now or after others of their thread.
+             */
+            ready: number;
+            /**
+             * Format: int64
+             * @description Handed out too often.
+             */
+            setAside: number;
+        };
+        CurrentToken: components["schemas"]["Token"] & {
+            accountId: string;
         };
         Decided: {
             decision: components["schemas"]["EmailDecision"] | null;
@@ -1721,6 +2076,12 @@ export interface components {
         Email: {
             /** @default [] */
             attachments?: components["schemas"]["EmailAttachment"][];
+            /**
+             * Format: int32
+             * @description Of a mail that workers gave up, in its event and in the list of those: how often it was handed out.
+             * @default null
+             */
+            attempts?: number | null;
             /** @default null */
             autoReply?: components["schemas"]["AutoReply"] | null;
             /**
@@ -1804,6 +2165,16 @@ export interface components {
              * @default null
              */
             senderAuthenticated?: boolean | null;
+            /**
+             * @description When it was set aside, RFC 3339.
+             * @default null
+             */
+            setAsideAt?: string | null;
+            /**
+             * @description Why: what the last worker said, or that it said nothing.
+             * @default null
+             */
+            setAsideReason?: string | null;
             /** @default null */
             status?: string | null;
             /** @default  */
@@ -1958,6 +2329,117 @@ export interface components {
              */
             strikes: number;
         };
+        /** @description What to wait for */
+        ExpectRequest: {
+            /**
+             * Format: date-time
+             * @description RFC 3339; at most 7 days from now. Ten minutes from now without it and without `timeoutSeconds`.
+             */
+            deadline?: string | null;
+            /**
+             * @description Only mail whose From is at this domain or below it, and proven to be (DMARC, or an aligned DKIM
+             *     signature).
+             * @example example.com
+             */
+            fromDomain?: string | null;
+            /**
+             * @description The mail that is to be answered: a Message-ID in angle brackets, or the id of an email of this
+             *     inbox. Without, `kind` "reply" is any answer to a mail that the inbox has sent.
+             * @example eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c
+             */
+            inReplyTo?: string | null;
+            kind: components["schemas"]["Kind"];
+            /**
+             * Format: int64
+             * @description Instead of a deadline.
+             */
+            timeoutSeconds?: number | null;
+        };
+        /**
+         * @description What an agent waits for in an inbox, and what came of it: over REST and as the data of expectation.matched,
+         *     expectation.ambiguous and expectation.expired.
+         */
+        Expectation: {
+            /**
+             * @description Of an ambiguous one: what it could be, each as good as the others.
+             * @default []
+             */
+            candidates?: components["schemas"]["ExpectationCandidate"][];
+            /**
+             * @description The one-time code of that mail; of kind code only.
+             * @default null
+             */
+            code?: string | null;
+            /**
+             * @description RFC 3339, as are all times here.
+             * @default
+             */
+            createdAt?: string;
+            /** @default  */
+            deadline?: string;
+            /**
+             * @description The mail that settled it.
+             * @default null
+             */
+            emailId?: string | null;
+            /**
+             * @description The domain that the mail has to come from, provably.
+             * @default null
+             */
+            fromDomain?: string | null;
+            /** @default  */
+            id?: string;
+            /**
+             * @description The Message-ID that the mail has to answer, in angle brackets.
+             * @default null
+             */
+            inReplyTo?: string | null;
+            /** @default  */
+            inboxId?: string;
+            /**
+             * @description reply, code, link or any.
+             * @default
+             */
+            kind?: string;
+            /**
+             * @description The link of that mail that confirms, logs in, resets or invites; of kind link only.
+             * @default null
+             */
+            link?: string | null;
+            /** @default null */
+            passedOver?: components["schemas"]["PassedOver"] | null;
+            /**
+             * @description When it stopped waiting.
+             * @default null
+             */
+            settledAt?: string | null;
+            /**
+             * @description waiting at first; then once and for all matched, ambiguous, expired or cancelled.
+             * @default
+             */
+            state?: string;
+        };
+        ExpectationCandidate: {
+            /** @default null */
+            code?: string | null;
+            /** @default  */
+            emailId?: string;
+            /** @default null */
+            link?: string | null;
+        };
+        Expectations: {
+            /** @description Gives the next page; absent on the last one. */
+            cursor?: string | null;
+            data: components["schemas"]["Expectation"][];
+        };
+        Extension: {
+            /**
+             * Format: int32
+             * @description From now on.
+             * @default 60
+             */
+            leaseSeconds?: number;
+        };
         ExtractedAction: {
             deadline: string | null;
             description: string;
@@ -2098,13 +2580,7 @@ export interface components {
             automatic?: string;
             /** @default [] */
             bcc?: string[];
-            /**
-             * @description Stands above the email.
-             * @default {
-             *       "html": "",
-             *       "text": ""
-             *     }
-             */
+            /** @description Stands above the email. */
             body?: components["schemas"]["SendBody"];
             /** @default [] */
             cc?: string[];
@@ -2117,6 +2593,11 @@ export interface components {
              * @default false
              */
             inline?: boolean;
+            /**
+             * @description Of the email: passing it on acks it, or does not happen.
+             * @default
+             */
+            leaseId?: string;
             /** @default null */
             list?: components["schemas"]["SendList"] | null;
             /** @default [] */
@@ -2212,7 +2693,7 @@ export interface components {
              */
             explanation?: string;
             /**
-             * @description secret, canary, information_flow, injection or approval.
+             * @description secret, canary, information_flow, injection, not_scanned or approval.
              * @default
              */
             kind?: string;
@@ -2265,6 +2746,42 @@ export interface components {
             /** @description In alphabetical order. */
             data: string[];
         };
+        /** @description That a worker has a mail in hand, or had */
+        Lease: {
+            /**
+             * Format: int64
+             * @description 1 for the first time that the mail is handed out.
+             */
+            attempt: number;
+            /** Format: date-time */
+            claimedAt: string;
+            email?: components["schemas"]["ReadEmail"] | null;
+            /** @example eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c */
+            emailId: string;
+            /** Format: date-time */
+            endedAt?: string | null;
+            /** Format: date-time */
+            expiresAt: string;
+            inboxId: string;
+            /**
+             * @description Proves that the mail is in this worker's hands: keep it to yourself.
+             * @example lease_4f6b1c0e9a7d4e2b8c3f5a6d7e8f9a0b
+             */
+            leaseId: string;
+            /** @description What the worker said when it gave the mail back. */
+            reason?: string;
+            /**
+             * @description "active", or how it ended: "acked", "nacked", "expired", or "revoked" with its inbox.
+             * @example active
+             */
+            state: string;
+            threadId: string | null;
+            worker: string;
+        };
+        Leases: {
+            /** @description The oldest mail first; empty if none came in time. */
+            data: components["schemas"]["Lease"][];
+        };
         Limits: {
             canSend: boolean;
             /**
@@ -2278,6 +2795,21 @@ export interface components {
              */
             maxInboxes: number | null;
         };
+        /** @description How much it may send, and to whom. */
+        LimitsRequest: {
+            /**
+             * Format: int32
+             * @description Mails, in any `perSeconds`, or in all without it; at most 10,000.
+             */
+            mails?: number | null;
+            /**
+             * Format: int32
+             * @description At most a year.
+             */
+            perSeconds?: number | null;
+            /** @description Addresses, or domains without their subdomains; at most 100. */
+            recipients?: string[] | null;
+        };
         ListedSender: {
             createdAt: string;
             /** @description Null for all inboxes of the account. */
@@ -2288,6 +2820,19 @@ export interface components {
              * @example alice@example.com
              */
             sender: string;
+        };
+        Nak: {
+            /**
+             * Format: int32
+             * @description The mail is not handed out again before; its thread waits.
+             * @default 0
+             */
+            delaySeconds?: number;
+            /**
+             * @description For people: why. Where the mail is set aside, this says so.
+             * @default
+             */
+            reason?: string;
         };
         NewAccount: {
             /** @example acct_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c */
@@ -2351,6 +2896,8 @@ export interface components {
              */
             injectionThreshold?: number | null;
             /** @default null */
+            notScanned?: components["schemas"]["OutboundAction"] | null;
+            /** @default null */
             secrets?: components["schemas"]["OutboundAction"] | null;
         };
         Outcome: {
@@ -2370,6 +2917,15 @@ export interface components {
             /** @description Gives the next page; null on the last one. */
             cursor: string | null;
             hasMore: boolean;
+        };
+        PassedOver: {
+            /** @default  */
+            emailId?: string;
+            /**
+             * @description older, unauthenticated, automatic, no_code, no_link or handed_out.
+             * @default
+             */
+            reason?: string;
         };
         Policy: {
             /** @description What is applied, with what is inherited. */
@@ -2420,6 +2976,20 @@ export interface components {
             /** @description `body` is null: it is not loaded. What else is there, its sender wrote: mind who reads it. */
             data: components["schemas"]["Email"][];
             hasMore: boolean;
+        };
+        Queue: {
+            counts: components["schemas"]["Counts"];
+            inboxId: string;
+            /** Format: int64 */
+            maxAttempts: number;
+        };
+        QueueSettings: {
+            /**
+             * Format: int64
+             * @description A mail that was handed out so often, and not acked, is set aside.
+             * @default 5
+             */
+            maxAttempts?: number;
         };
         /** @description An email with all that is read of it. */
         ReadEmail: components["schemas"]["Email"] & {
@@ -2543,12 +3113,6 @@ export interface components {
             automatic?: string;
             /** @default [] */
             bcc?: string[];
-            /**
-             * @default {
-             *       "html": "",
-             *       "text": ""
-             *     }
-             */
             body?: components["schemas"]["SendBody"];
             /**
              * @description Besides those who get it anyway.
@@ -2559,6 +3123,11 @@ export interface components {
             headers?: {
                 [key: string]: string;
             };
+            /**
+             * @description Of the email: the answer acks it, or does not go out.
+             * @default
+             */
+            leaseId?: string;
             /** @default [] */
             notify?: string[];
             /** @default  */
@@ -2598,6 +3167,15 @@ export interface components {
             /** @description What `webhook-id` will be, and what finds it among the attempts. */
             eventId: string;
         };
+        Requeue: {
+            /**
+             * @description Of the email.
+             * @example eml_0198c0ffee7c7a0e8a5b7d1e2f3a4b5c
+             */
+            id: string;
+            /** @example queued */
+            state: string;
+        };
         Resolved: {
             /**
              * @description Of the email.
@@ -2627,7 +3205,7 @@ export interface components {
             id: string;
             /** @description Null for all inboxes of the account. */
             inboxId?: string | null;
-            /** @description "secret", "information_flow", "injection" or "approval"; null for all of them. */
+            /** @description "secret", "information_flow", "injection", "not_scanned" or "approval"; null for all of them. */
             kind?: string | null;
             note: string;
             /**
@@ -2700,7 +3278,6 @@ export interface components {
             /**
              * Format: byte
              * @description Base64 in JSON.
-             * @default []
              */
             content?: string;
             /** @default  */
@@ -2765,7 +3342,6 @@ export interface components {
              * @description A whole message (RFC 5322) instead of its parts, in base64 in JSON. It goes as it is to those in to,
              *     which need not be named in it; with it go only from, send_at, ttl_seconds, validate_only, on_unknown
              *     and notify.
-             * @default []
              */
             content?: string;
             /**
@@ -2790,6 +3366,12 @@ export interface components {
              * @default
              */
             inReplyTo?: string;
+            /**
+             * @description The lease on a received email that this mail deals with: accepting the one acks the other, in one step.
+             *     If the lease is lost, nothing is sent.
+             * @default
+             */
+            leaseId?: string;
             /** @default null */
             list?: components["schemas"]["SendList"] | null;
             /**
@@ -2872,6 +3454,12 @@ export interface components {
              * @example queued
              */
             status: string;
+        };
+        SetAside: {
+            /** @description Gives the next page; absent on the last one. */
+            cursor?: string | null;
+            /** @description Each with `attempts`, `setAsideAt` and `setAsideReason`; `body` is null: it is not loaded. */
+            data: components["schemas"]["Email"][];
         };
         /** @description How an inbox stands with those it writes to. */
         Standing: {
@@ -3002,6 +3590,81 @@ export interface components {
         Thresholds: {
             bounces: components["schemas"]["Threshold"];
             complaints: components["schemas"]["Threshold"];
+        };
+        Token: {
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /**
+             * @description The beginning of its SHA-256, as `decidedBy` and the audit name it.
+             * @example 9f86d081884c
+             */
+            id: string;
+            /** @description Null for all of the account. */
+            inboxIds: string[] | null;
+            /** @description It is the one that asks. */
+            isCurrent: boolean;
+            label: string;
+            /**
+             * Format: date-time
+             * @description To the minute; null if it was not used yet.
+             */
+            lastUsedAt: string | null;
+            limits: components["schemas"]["TokenLimits"];
+            /** @description The token that it was made with; null if signing up or the operator made it. */
+            madeWith: string | null;
+            /**
+             * @example [
+             *       "read",
+             *       "reply"
+             *     ]
+             */
+            rights: string[];
+            /** @description Null for all of its inboxes. */
+            threadIds: string[] | null;
+            /**
+             * @description Only in the answer that makes it: shown this once.
+             * @example lm_sk_live_…
+             */
+            token?: string | null;
+        };
+        /** @description What it may send; null for no limit. */
+        TokenLimits: {
+            /** Format: int32 */
+            mails: number | null;
+            /** Format: int32 */
+            perSeconds: number | null;
+            recipients: string[] | null;
+        };
+        /** @description What is left out is as with the token that asks. */
+        TokenRequest: {
+            /** Format: date-time */
+            expiresAt?: string | null;
+            /**
+             * Format: int32
+             * @description Instead of `expiresAt`: from now on, up to a year.
+             */
+            expiresInSeconds?: number | null;
+            /** @description It sees only these inboxes; at most 100. */
+            inboxIds?: string[] | null;
+            /** @description For people: what it is for. */
+            label?: string | null;
+            limits?: components["schemas"]["LimitsRequest"] | null;
+            /**
+             * @description Some of "read", "send", "reply", "admin".
+             * @example [
+             *       "read",
+             *       "reply"
+             *     ]
+             */
+            rights?: string[] | null;
+            /** @description It sees only these threads; at most 100. Not with "admin". */
+            threadIds?: string[] | null;
+        };
+        Tokens: {
+            /** @description Oldest first. */
+            data: components["schemas"]["Token"][];
         };
         /** @description What to change of an email */
         Update: {
@@ -3224,7 +3887,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3336,7 +3999,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3437,7 +4100,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3542,7 +4205,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3645,7 +4308,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3746,7 +4409,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3851,7 +4514,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3954,7 +4617,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4057,7 +4720,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4160,7 +4823,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4263,7 +4926,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4366,7 +5029,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4470,7 +5133,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4575,7 +5238,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4691,7 +5354,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4799,7 +5462,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4905,7 +5568,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5012,7 +5675,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5119,7 +5782,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5222,7 +5885,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5329,7 +5992,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5432,7 +6095,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5542,7 +6205,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5658,7 +6321,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5774,7 +6437,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5884,7 +6547,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5994,7 +6657,110 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    requeueEmail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                emailId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is among the work */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Requeue"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6101,7 +6867,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6214,7 +6980,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6317,7 +7083,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6432,7 +7198,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6461,6 +7227,215 @@ export interface operations {
             };
             /** @description Events behind the cursor are gone: go on from `oldestCursor` */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getExpectation: {
+        parameters: {
+            query?: {
+                /** @description Seconds to wait; 0 without, 25 at most */
+                timeout?: number;
+            };
+            header?: never;
+            path: {
+                expectationId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Expectation"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelExpectation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                expectationId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Expectation"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6549,7 +7524,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6650,7 +7625,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6756,7 +7731,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6859,7 +7834,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6962,7 +7937,115 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    claimEmails: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inboxId: string;
+            };
+            cookie?: never;
+        };
+        /** @description May be empty */
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ClaimRequest"] | null;
+            };
+        };
+        responses: {
+            /** @description The mails, each with its lease */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Leases"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7080,7 +8163,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7199,7 +8282,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7306,7 +8389,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7415,7 +8498,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7519,7 +8602,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7626,7 +8709,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7733,7 +8816,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7840,7 +8923,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7954,7 +9037,227 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    expect: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 1 to 255 visible ASCII characters; compared within the inbox */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                inboxId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExpectRequest"];
+            };
+        };
+        responses: {
+            /** @description It waits */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Expectation"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listExpectations: {
+        parameters: {
+            query?: {
+                /** @description "waiting", "matched", "ambiguous", "expired" or "cancelled"; all without */
+                state?: string;
+                /** @description 20 without, 100 at most */
+                limit?: number;
+                /** @description Of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                inboxId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Expectations"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8057,7 +9360,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8164,7 +9467,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8267,7 +9570,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8370,7 +9673,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8477,7 +9780,217 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getQueue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inboxId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Settings and counts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setQueue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inboxId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueueSettings"];
+            };
+        };
+        responses: {
+            /** @description Settings and counts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8580,7 +10093,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8690,7 +10203,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8799,7 +10312,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8905,7 +10418,115 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSetAside: {
+        parameters: {
+            query?: {
+                /** @description 20 without, 100 at most */
+                limit?: number;
+                /** @description Of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                inboxId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetAside"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9013,7 +10634,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9117,7 +10738,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9218,7 +10839,429 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                leaseId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lease */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ackLease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                leaseId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    extendLease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                leaseId: string;
+            };
+            cookie?: never;
+        };
+        /** @description May be empty */
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Extension"] | null;
+            };
+        };
+        responses: {
+            /** @description It lasts until `expiresAt` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nakLease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                leaseId: string;
+            };
+            cookie?: never;
+        };
+        /** @description May be empty */
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Nak"] | null;
+            };
+        };
+        responses: {
+            /** @description It is back */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9322,7 +11365,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9427,7 +11470,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9530,7 +11573,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9631,7 +11674,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9736,7 +11779,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9837,7 +11880,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9942,7 +11985,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10051,7 +12094,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10160,7 +12203,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10268,7 +12311,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10373,7 +12416,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10474,7 +12517,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10582,7 +12625,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10687,7 +12730,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10790,7 +12833,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10896,7 +12939,421 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description May be empty */
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TokenRequest"] | null;
+            };
+        };
+        responses: {
+            /** @description The new token */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCurrentToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CurrentToken"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it is another account's */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address or the domain is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is well-formed, but not to be honoured; `error` says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too much at once; `Retry-After` says when again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NATS or the database is away, or the stream is full; `Retry-After` says when again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: {
+                /** @description "true" for all tokens, too, that were made with it, and with those */
+                made?: boolean;
+            };
+            header?: never;
+            path: {
+                tokenId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Revoked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Empty"];
+                };
+            };
+            /** @description The request is malformed, or a parameter has a value that is not accepted */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11000,7 +13457,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11108,7 +13565,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11217,7 +13674,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11326,7 +13783,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11427,7 +13884,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11532,7 +13989,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11635,7 +14092,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11738,7 +14195,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11845,7 +14302,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11955,7 +14412,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12058,7 +14515,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12165,7 +14622,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12273,7 +14730,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The account's tier does not allow it */
+            /** @description The account's tier does not allow it, or the token has not the right that it needs */
             403: {
                 headers: {
                     [name: string]: unknown;
