@@ -109,7 +109,7 @@ impl Worker {
         } else {
             claiming.await
         };
-        let Some(answer) = served(answer).await else { return None };
+        let answer = served(answer).await?;
         let leases = answer.success().ok()?["data"].as_array()?.clone();
         let ids = leases.iter().filter_map(|it| it["leaseId"].as_str().map(str::to_owned));
         self.notes.leases.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
