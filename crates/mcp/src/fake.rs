@@ -13,10 +13,13 @@ use crate::{
     tool::{Reply, Tool},
 };
 
+/// A status and a body.
+type Given = (u16, Vec<u8>);
+
 /// Answers by method and path, the query included; 404 to all else.
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
-    answers: Arc<Mutex<HashMap<String, (u16, Vec<u8>)>>>,
+    answers: Arc<Mutex<HashMap<String, Given>>>,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
