@@ -42,10 +42,12 @@ pub(crate) async fn spawn(options: &Options) -> anyhow::Result<(Child, SocketAdd
     let mut command = Command::new(&options.binary);
     if let Some(logins) = &options.logins {
         fs::write(dir.join("accounts.conf"), ACCOUNTS).context("write the accounts of NATS")?;
+        // A variable's value is read like the file: without quotes, "1f" is a number gone wrong.
+        let quoted = |secret: &str| format!("{secret:?}");
         command
-            .env("POSTHOUSE_NATS_ISSUER", &logins.issuer)
-            .env("POSTHOUSE_NATS_PASSWORD", &logins.password)
-            .env("POSTHOUSE_NATS_LOGINS_PASSWORD", &logins.logins_password);
+            .env("POSTHOUSE_NATS_ISSUER", quoted(&logins.issuer))
+            .env("POSTHOUSE_NATS_PASSWORD", quoted(&logins.password))
+            .env("POSTHOUSE_NATS_LOGINS_PASSWORD", quoted(&logins.logins_password));
     }
     let mut child = command
         .arg("--config")

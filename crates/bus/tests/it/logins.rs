@@ -28,13 +28,13 @@ async fn a_password_opens_and_another_does_not() {
     let dir = tempfile::tempdir().expect("directory");
     let logins = Logins {
         issuer: KeyPair::new_account().public_key(),
-        password: "right".to_owned(),
+        password: "1f-right".to_owned(),
         logins_password: "other".to_owned(),
     };
     let options =
         Options { logins: Some(logins), ..Options::new(dir.path()).expect("nats-server") };
     let nats = LocalNats::start(&options).await.expect("start nats-server");
-    let (right, wrong) = (secret(&dir, "right", "right"), secret(&dir, "wrong", "wrong"));
+    let (right, wrong) = (secret(&dir, "right", "1f-right"), secret(&dir, "wrong", "wrong"));
     // The first of the servers is nowhere.
     let url = format!("nats://127.0.0.1:1, {}", nats.url);
     let server = Server::new(&url, &Login::with_password("posthouse", &right));

@@ -107,6 +107,18 @@ async fn asks_who_is_there_if_there_are_logins() {
     assert!(said.contains("\"auth_required\":true"), "{said}");
 }
 
+/// Whatever random secrets begin with.
+#[tokio::test]
+async fn takes_passwords_that_look_like_something_else() {
+    for password in ["1f9", "0x", "-5a", "_", "true", "3k", "2026-11-24", "$HOME"] {
+        let dir = directory();
+        let password = password.to_owned();
+        let logins = Logins { logins_password: password.clone(), password, ..logins() };
+        let options = Options { logins: Some(logins), ..Options::new(dir.path()).expect("find") };
+        LocalNats::start(&options).await.unwrap_or_else(|err| panic!("{err:#}"));
+    }
+}
+
 /// `deploy/nats`, but for where it listens and keeps its streams.
 #[tokio::test]
 async fn the_sample_for_operators_starts() {
