@@ -222,7 +222,7 @@ mod tests {
                     None => {
                         let words: Vec<&str> = text.split_whitespace().collect();
                         let kind = words.iter().position(|it| matches!(*it, "struct" | "enum"));
-                        kind.and_then(|at| words.get(at + 1)).expect("a name")
+                        kind.and_then(|at| words.get(at + 1).copied()).expect("a name")
                     }
                 };
                 let name = name.split('<').next().unwrap_or(name).to_owned();
