@@ -175,7 +175,6 @@ impl Owner {
             ("domainId", "/v1/domains", json!({ "domain": "owner.example" }), "id"),
             ("canaryId", "/v1/canaries", json!({ "label": "key" }), "id"),
             ("ruleId", "/v1/outbound-allow", json!({ "recipient": "bob@example.net" }), "id"),
-            ("tokenId", "/v1/tokens", json!({ "rights": ["read"] }), "id"),
             ("webhookId", "/v1/webhooks", json!({ "url": "http://127.0.0.1:9/" }), "id"),
             ("tokenId", "/v1/tokens", json!({ "label": SECRET, "rights": ["read"] }), "id"),
         ] {
@@ -264,7 +263,6 @@ impl Owner {
             "holds",
             "quarantine",
             "labels",
-            "tokens",
             "senders/allow",
             "policy",
             "outbound-policy",

@@ -3,7 +3,6 @@
 
 mod codes;
 mod hostile;
-mod phrases;
 mod replies;
 
 use std::{

@@ -87,6 +87,7 @@ async fn one_that_may_only_answer_writes_to_nobody_else() {
             scanned,
             octets: octets.into(),
             whole_text: None,
+            carried: String::new(),
             no_auto_reply: BTreeMap::new(),
             offer: None,
             carried: String::new(),

@@ -221,6 +221,7 @@ async fn arrivals_match_octet_by_octet() {
                 since,
                 from: from.map(str::to_owned),
                 subject: subject.map(str::to_owned),
+                ..ArrivalFilter::default()
             };
             let found = store.reader.arrivals(ACCOUNT, &inbox.id, &filter).await?;
             anyhow::Ok(found.iter().map(|it| it.subject.clone()).collect::<Vec<_>>())

@@ -168,7 +168,7 @@ async fn quarantined_mail_is_work_once_it_is_released() {
             reviewed_at_micros: now(),
             ..MailReviewed::default()
         };
-        store.writer.review(&decided, message.as_ref()).await?;
+        store.writer.review(&decided, message.as_ref(), None).await?;
         assert_eq!(one(&store, &inbox).await?.email_id, email_id);
         Ok(())
     })
