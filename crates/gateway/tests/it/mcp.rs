@@ -200,7 +200,7 @@ async fn an_email_is_answered_and_found_in_its_thread() {
     let thread_id = threads["threads"][0]["threadId"].clone();
     let thread = json!({ "inboxId": inbox.id, "threadId": thread_id });
     let thread = call(&agent, "read_thread", thread).await;
-    assert_eq!(thread["emails"][1]["emailId"], sent["emailId"]);
+    assert_eq!(thread["emails"][0]["emailId"], id);
     let status = json!({ "emailId": sent["emailId"] });
     assert_eq!(call(&agent, "get_delivery_status", status).await["status"], "queued");
     let labelled = json!({ "emailIds": [id], "read": true, "addLabels": ["done"] });
