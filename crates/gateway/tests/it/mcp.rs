@@ -197,7 +197,10 @@ async fn an_email_is_answered_and_found_in_its_thread() {
     let path = format!("/v1/emails/{}", sent["emailId"].as_str().unwrap());
     eventually(async || agent.get(&path).await.status == 200).await;
     let threads = call(&agent, "list_threads", json!({ "inboxId": inbox.id })).await;
-    let thread_id = threads["threads"][0]["threadId"].clone();
+    let read = call(&agent, "read_email", json!({ "emailId": id })).await;
+    let thread_id = read["email"]["threadId"].clone();
+    let listed = threads["threads"].as_array().unwrap();
+    assert!(listed.iter().any(|it| it["threadId"] == thread_id), "{threads}");
     let thread = json!({ "inboxId": inbox.id, "threadId": thread_id });
     let thread = call(&agent, "read_thread", thread).await;
     assert_eq!(thread["emails"][0]["emailId"], id);
