@@ -90,7 +90,6 @@ async fn one_that_may_only_answer_writes_to_nobody_else() {
             carried: String::new(),
             no_auto_reply: BTreeMap::new(),
             offer: None,
-            carried: String::new(),
         }
     };
     let arrivals = [received(1, &inbox), received(2, &inbox), received(3, &other)];
