@@ -55,7 +55,8 @@ async fn two_mails_this_recipient_this_hour() -> anyhow::Result<()> {
     let attempts = (0..6).map(|n| {
         let (agent, inbox) = (agent.clone(), inbox.clone());
         tokio::spawn(async move {
-            agent.send(&mail(&inbox, "bob@example.net", "s"), Some(&format!("k{n}"))).await
+            let subject = format!("s{n}");
+            agent.send(&mail(&inbox, "bob@example.net", &subject), Some(&subject)).await
         })
     });
     let mut codes = Vec::new();
