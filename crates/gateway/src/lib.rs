@@ -95,7 +95,7 @@ use crate::{
     gateway::{Gateway, Parts},
     links::Links,
     metrics::Metrics,
-    nats::Door,
+    nats::{Door, Opening},
     webhooks::Targets,
 };
 
@@ -104,10 +104,11 @@ use crate::{
 pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let listener = service::listen(config.listen, "listen").await?;
     let metrics = Metrics::new(&process)?;
+    let opening = Opening::new(&config, &process);
     let Some((store, bus)) = start::wait(&listener, &config, &metrics, &process).await? else {
         return Ok(());
     };
-    serve_with(listener, config, store, bus, metrics, process).await
+    serve_with(listener, config, store, bus, metrics, process, opening).await
 }
 
 /// As `run`, over what is connected already.
@@ -119,7 +120,8 @@ pub async fn serve(
     process: Process,
 ) -> anyhow::Result<()> {
     let metrics = Metrics::new(&process)?;
-    serve_with(listener, config, store, bus, metrics, process).await
+    let opening = Opening::new(&config, &process);
+    serve_with(listener, config, store, bus, metrics, process, opening).await
 }
 
 async fn serve_with(
@@ -129,6 +131,7 @@ async fn serve_with(
     bus: Bus,
     metrics: Metrics,
     process: Process,
+    opening: Opening,
 ) -> anyhow::Result<()> {
     let secret = store.writer.secret("attachment-urls").await.context("read a secret")?;
     let links = Links::new(&secret, config.attachment_link_seconds);
@@ -157,7 +160,8 @@ async fn serve_with(
     let revocations = gateway.revocations();
     let router = gateway.router();
     let door =
-        Door::open(&config, store.reader.clone(), router.clone(), &metrics, &process).await?;
+        Door::open(&config, store.reader.clone(), router.clone(), &metrics, &process, opening)
+            .await?;
     let at_nats = async {
         if let Some(door) = &door {
             door.serve(&stop).await;

@@ -4,7 +4,7 @@
 //! very router that HTTP comes to, as if it had come with the token.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,7 @@ use tower::ServiceExt as _;
 use super::{
     DRAIN, GROUP,
     answer::Answer,
+    has_opened,
     operations::{Operation, Operations},
     tokens,
     turns::{Turn, Turns},
@@ -43,6 +44,7 @@ pub(super) struct Api {
     reader: Reader,
     operations: Arc<Operations>,
     turns: Turns,
+    sign: Arc<AtomicBool>,
 }
 
 /// A question that can be answered.
@@ -59,8 +61,9 @@ impl Api {
         router: Router,
         reader: Reader,
         operations: Arc<Operations>,
+        sign: Arc<AtomicBool>,
     ) -> Api {
-        Api { client, router, reader, operations, turns: Turns::default() }
+        Api { client, router, reader, operations, turns: Turns::default(), sign }
     }
 
     pub(super) async fn run(&self, stop: &CancellationToken) {
@@ -69,6 +72,9 @@ impl Api {
             Ok(messages) => messages,
             Err(err) => return tracing::error!("answer agents' questions: {err}"),
         };
+        if !has_opened(&self.client, &self.sign, stop).await {
+            return;
+        }
         let work = TaskTracker::new();
         loop {
             let message = tokio::select! {

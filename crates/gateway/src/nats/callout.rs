@@ -2,7 +2,10 @@
 //!
 //! Whoever is kept out hears only that; if the database is away, nobody is let in.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use async_nats::{Client, Message};
@@ -13,7 +16,7 @@ use store::Reader;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{DRAIN, GROUP, tokens};
+use super::{DRAIN, GROUP, has_opened, tokens};
 use crate::time::now_micros;
 
 /// Logins looked up at once; more wait, in the client's buffer.
@@ -28,6 +31,7 @@ pub(super) struct Callout {
     pub(super) reader: Reader,
     pub(super) seconds: u32,
     pub(super) logins: IntCounterVec,
+    pub(super) sign: Arc<AtomicBool>,
 }
 
 impl Callout {
@@ -37,6 +41,9 @@ impl Callout {
             Ok(asked) => asked,
             Err(err) => return tracing::error!("answer for logins: {err}"),
         };
+        if !has_opened(&self.client, &self.sign, stop).await {
+            return;
+        }
         let (slots, work) = (Arc::new(Semaphore::new(AT_ONCE)), TaskTracker::new());
         loop {
             let message = tokio::select! {
@@ -59,7 +66,7 @@ impl Callout {
 
     /// Takes nothing of `self` with it but what it needs.
     fn answer(&self, message: Message) -> impl Future<Output = ()> + Send + 'static {
-        let Callout { client, issuer, reader, seconds, logins } = self;
+        let Callout { client, issuer, reader, seconds, logins, .. } = self;
         let (client, issuer, reader) = (client.clone(), Arc::clone(issuer), reader.clone());
         let (lifetime, logins) = (i64::from(*seconds), logins.clone());
         async move {

@@ -16,7 +16,13 @@ mod server;
 mod tokens;
 mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use async_nats::{Client, connection::State};
@@ -40,6 +46,45 @@ const GROUP: &str = "posthouse-gateway";
 /// At shutdown, for what is in hand.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// Whether agents are answered already. Until then the gateway is not ready: a login that nobody answers
+/// for takes the server seconds to turn away.
+#[derive(Clone, Default)]
+pub(crate) struct Opening {
+    logins: Arc<AtomicBool>,
+    questions: Arc<AtomicBool>,
+}
+
+impl Opening {
+    /// Registered before anything else is, so that there is no moment when the gateway seems ready.
+    pub(crate) fn new(config: &Config, process: &Process) -> Opening {
+        let opening = Opening::default();
+        if config.agent_logins.issuer_file.is_some() {
+            let Opening { logins, questions } = opening.clone();
+            process.health.add("gateway: agents at nats", move || {
+                match logins.load(Ordering::Relaxed) && questions.load(Ordering::Relaxed) {
+                    true => Ok(()),
+                    false => Err("not answered yet".to_owned()),
+                }
+            });
+        }
+        opening
+    }
+}
+
+/// Returns once what was subscribed to has reached the server, or `false` when told to stop.
+async fn has_opened(client: &Client, sign: &AtomicBool, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        flushed = client.flush() => {
+            if let Err(err) = flushed {
+                tracing::warn!("subscribe at NATS: {err}");
+            }
+            sign.store(true, Ordering::Relaxed);
+            true
+        }
+        () = stop.cancelled() => false,
+    }
+}
+
 /// The door, connected.
 pub(crate) struct Door {
     callout: Callout,
@@ -56,6 +101,7 @@ impl Door {
         router: Router,
         metrics: &Metrics,
         process: &Process,
+        opening: Opening,
     ) -> anyhow::Result<Option<Door>> {
         let logins = &config.agent_logins;
         let (Some(issuer), Some(password)) = (&logins.issuer_file, &logins.password_file) else {
@@ -85,10 +131,11 @@ impl Door {
                 reader: reader.clone(),
                 seconds: logins.seconds,
                 logins: metrics.nats_logins.clone(),
+                sign: opening.logins,
             },
             revocation: Revocation::new(system, reader.clone(), metrics.nats_kicks.clone()),
             discovery: Discovery::new(agents.clone(), Arc::clone(&operations)),
-            api: Api::new(agents, router, reader, operations),
+            api: Api::new(agents, router, reader, operations, opening.questions),
         }))
     }
 
