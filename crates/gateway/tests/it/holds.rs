@@ -116,7 +116,7 @@ async fn a_policy_is_the_accounts_or_an_inboxes() {
     assert_eq!(default["rules"]["secrets"], Value::Null);
     let effective = json!({
         "secrets": "hold", "informationFlow": "hold", "injection": "warn", "injectionThreshold": 0.8,
-        "approval": "never", "expiresAfterSeconds": 259_200,
+        "approval": "never", "notScanned": "warn", "expiresAfterSeconds": 259_200,
     });
     assert_eq!(default["effective"], effective);
     let rules = json!({ "approval": "always", "secrets": "warn" });
