@@ -77,6 +77,38 @@ pub(super) async fn close(
         .map_err(Error::query("close holds"))
 }
 
+/// Decides on a mail whose inbox is locked, unless somebody has.
+async fn settle(
+    connection: &mut AnyConnection,
+    inbox_id: &str,
+    email_id: &String,
+    decision: &Decision,
+    wish: &'static str,
+) -> Result<Decided, Error> {
+    let now = now();
+    let open = open(connection, email_id).await?;
+    let Some(state) = open.state else {
+        return Ok(Decided::NotHeld { status: open.status });
+    };
+    if decision.sha256.as_ref().is_some_and(|it| !it.eq_ignore_ascii_case(&open.sha256)) {
+        return Ok(Decided::Differs { sha256: open.sha256 });
+    }
+    if state == wish {
+        return Ok(Decided::Done { status: open.status });
+    }
+    if state != "waiting" {
+        return Ok(Decided::TooLate { state, status: open.status });
+    }
+    note(connection, email_id, decision, wish, now).await?;
+    let status = if wish == "approved" {
+        outbox::let_in(connection, inbox_id, email_id, now).await?
+    } else {
+        outbox::turn_away(connection, std::slice::from_ref(email_id), wish).await?;
+        wish
+    };
+    Ok(Decided::Done { status: status.to_owned() })
+}
+
 /// A held mail, its inbox locked.
 struct Open {
     /// `None` if it was never held.
@@ -113,37 +145,21 @@ impl Writer {
         decision: &Decision,
         wish: &'static str,
     ) -> Result<Decided, Error> {
-        let now = now();
         let email_id = sql::text(email_id);
         let mut transaction = self.database.begin().await?;
-        let Some(inbox_id) = inbox(&mut transaction, account_id, &email_id).await? else {
-            return Ok(Decided::Unknown);
+        let decided = match inbox(&mut transaction, account_id, &email_id).await? {
+            Some(inbox_id) => {
+                let inbox_ids = BTreeSet::from([inbox_id.clone()]);
+                let dialect = self.database.dialect;
+                emails::lock_inboxes(&mut transaction, dialect, inbox_ids, now()).await?;
+                settle(&mut transaction, &inbox_id, &email_id, decision, wish).await?
+            }
+            None => Decided::Unknown,
         };
-        let dialect = self.database.dialect;
-        let inbox_ids = BTreeSet::from([inbox_id.clone()]);
-        emails::lock_inboxes(&mut transaction, dialect, inbox_ids, now).await?;
-        let open = open(&mut transaction, &email_id).await?;
-        let Some(state) = open.state else {
-            return Ok(Decided::NotHeld { status: open.status });
-        };
-        if decision.sha256.as_ref().is_some_and(|it| !it.eq_ignore_ascii_case(&open.sha256)) {
-            return Ok(Decided::Differs { sha256: open.sha256 });
-        }
-        if state == wish {
-            return Ok(Decided::Done { status: open.status });
-        }
-        if state != "waiting" {
-            return Ok(Decided::TooLate { state, status: open.status });
-        }
-        note(&mut transaction, &email_id, decision, wish, now).await?;
-        let status = if wish == "approved" {
-            outbox::let_in(&mut transaction, &inbox_id, &email_id, now).await?
-        } else {
-            outbox::turn_away(&mut transaction, std::slice::from_ref(&email_id), wish).await?;
-            wish
-        };
+        // Whatever was decided: a transaction that is dropped keeps its locks until its connection is used
+        // again, and a release passes over what is locked.
         commit(transaction).await?;
-        Ok(Decided::Done { status: status.to_owned() })
+        Ok(decided)
     }
 
     /// Gives up mails on which nobody has decided in time. Returns how many.
