@@ -78,10 +78,10 @@ async fn risky_mail_is_delivered_with_a_warning_unless_told_otherwise() -> anyho
     ensure!(policy["settings"]["warnAt"].is_null() && policy["updatedAt"].is_null(), "{policy}");
 
     deliver(&cluster, &inbox, "x@example.com", "Order", ORDER).await?;
-    deliver(&cluster, &inbox, "x@example.com", "Lunch", "Noon at the usual place?").await?;
     let security = agent.wait_for(&inbox, "Order").await?["security"].clone();
     ensure!(security["action"] == "warned" && security["rules"] == json!(["warnAt"]), "{security}");
     ensure!(security["firstContact"] == true, "{security}");
+    deliver(&cluster, &inbox, "x@example.com", "Lunch", "Noon at the usual place?").await?;
     let email = agent.wait_for(&inbox, "Lunch").await?;
     ensure!(email["security"]["action"] == "delivered", "{email}");
     ensure!(email["security"]["firstContact"] == false, "{email}");
