@@ -11,6 +11,7 @@ mod dev;
 mod documents;
 mod events;
 mod expectations;
+mod faults;
 mod flood;
 mod holds;
 mod isolation;
