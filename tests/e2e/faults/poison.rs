@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use async_nats::{HeaderMap, jetstream};
-use contract::{Content, MailReceived, content::Place};
+use contract::{Content, Envelope, ForwardPath, MailReceived, content::Place};
 use data_encoding::BASE64;
 use e2e::{Cluster, Inbox};
 use lopdf::{Dictionary, Document, Object, Stream, dictionary};
@@ -49,7 +49,15 @@ impl Poison {
             Poison::Contentless => {
                 let place = Some(Place::Claim(format!("mail/{id}")));
                 let content = Some(Content { size_bytes: 1, place });
-                let mail = MailReceived { mail_id: id.clone(), content, ..Default::default() };
+                let path = ForwardPath {
+                    address: inbox.address.clone(),
+                    inbox_id: inbox.id.clone(),
+                    email_id: format!("eml_{id}"),
+                    ..Default::default()
+                };
+                let envelope = Envelope { forward_paths: vec![path], ..Default::default() };
+                let (mail_id, envelope) = (id.clone(), Some(envelope));
+                let mail = MailReceived { mail_id, envelope, content, ..Default::default() };
                 publish(cluster, "inbound.received", &id, mail.encode_to_vec()).await
             }
             Poison::Document => deliver(cluster, inbox, &id).await,
