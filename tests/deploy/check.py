@@ -1,8 +1,9 @@
-"""Checks what is in deploy/: `check.py WHAT…`, with chart, refusals, files, configs, streams or checkov.
+"""Checks what is in deploy/: `check.py WHAT…`, with chart, refusals, mutations, files, configs, streams or checkov.
 
 tests/prepare installs what it needs. The programs are looked for in POSTHOUSE_BIN, nats-server in NATS_SERVER.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import chart
 import custom
 import helm_python
 import kubernetes_validate
+import mutations
 import policy
 import programs
 import schema
@@ -109,6 +111,10 @@ def check_refusals(report):
             report.tell(f"refuses {what}", [] if why in str(err) else [f"but does not say {why!r}: {err}"])
 
 
+def check_mutations(report):
+    mutations.check(report, lambda it: validate(it, OLDEST))
+
+
 def check_files(report):
     deploy = chart.ROOT / "deploy"
     report.run("hadolint", [TOOLS / "hadolint", "--config", HERE / "hadolint.yaml", deploy / "Dockerfile"])
@@ -142,15 +148,15 @@ def check_checkov(report):
             command = [checkov, "--config-file", HERE / "checkov.yaml", "-f", rendered]
             done = subprocess.run(command, capture_output=True, text=True, timeout=300)
             failed = [it for it in done.stdout.splitlines() if "FAILED" in it or it.startswith("Check:")]
-            wrong = (failed or [done.stderr or done.stdout]) if done.returncode else []
-            if not wrong and "Passed checks: 0" in done.stdout:
-                wrong = ["it looked at nothing"]
+            looked = re.search(r"Passed checks: [1-9]", done.stdout)
+            wrong = (failed or [done.stderr or done.stdout]) if done.returncode or not looked else []
             report.tell(f"checkov: {name}", wrong)
 
 
 CHECKS = {
     "chart": check_chart,
     "refusals": check_refusals,
+    "mutations": check_mutations,
     "files": check_files,
     "configs": check_configs,
     "streams": check_streams,

@@ -86,8 +86,9 @@ def check(resource):
         yield f"nobody knows the form of {resource['apiVersion']} {resource['kind']}"
         return
     yield from compare(form, resource["spec"], resource["kind"])
-    for trigger in resource["spec"].get("triggers", []):
-        wanted, found = _trigger[trigger["type"]], trigger["metadata"]
+    triggers = resource["spec"].get("triggers", [])
+    for trigger in triggers if isinstance(triggers, list) else []:
+        wanted, found = _trigger.get(trigger["type"], {}), trigger["metadata"]
         if set(wanted) != set(found):
             yield f"trigger {trigger['type']}: has {sorted(found)}, needs {sorted(wanted)}"
 

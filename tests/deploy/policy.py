@@ -81,7 +81,8 @@ def probes(resources):
                     yield f"{chart.name(resource)}: no {probe}"
         if resource["kind"] == "Deployment":
             container = pod(resource)["containers"][0]
-            paths = [container[it]["httpGet"]["path"] for it in ("livenessProbe", "readinessProbe")]
+            asked = [container.get(it, {}).get("httpGet", {}) for it in ("livenessProbe", "readinessProbe")]
+            paths = [it.get("path") for it in asked]
             if paths != ["/healthz", "/readyz"]:
                 yield f"{chart.name(resource)}: probes ask {paths}"
 
@@ -165,7 +166,7 @@ def network(resources):
         if component in ("intake", "scanner") and DATABASE_PORT in egress:
             yield f"{chart.name(own[0])}: {component} reaches the database"
         if component in ("intake", "storage", "gateway", "scanner"):
-            world = [it for rule in own[0]["spec"]["egress"] for it in rule["to"] if "ipBlock" in it]
+            world = [it for rule in own[0]["spec"]["egress"] for it in rule.get("to", []) if "ipBlock" in it]
             if any(it["ipBlock"]["cidr"] in ("0.0.0.0/0", "::/0") for it in world):
                 yield f"{chart.name(own[0])}: {component} reaches the world"
 

@@ -7,6 +7,7 @@ mod admin;
 mod config;
 mod health;
 mod metrics;
+mod probe;
 mod process;
 
 use std::{fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -49,6 +50,9 @@ struct Arguments {
     /// Validate the configuration and exit.
     #[arg(long)]
     check: bool,
+    /// Ask the process that runs with this configuration whether it is ready, and exit with 1 if not.
+    #[arg(long, conflicts_with = "check")]
+    ready: bool,
 }
 
 /// The exit code for a wrong configuration, sysexits' EX_USAGE.
@@ -73,6 +77,9 @@ where
         return ExitCode::SUCCESS;
     }
     let admin = config.admin();
+    if arguments.ready {
+        return probe(name, admin);
+    }
     run_until_told(name, config.log(), |process| async move {
         if let Some(address) = admin {
             serve_admin(address, &process).await?;
@@ -88,6 +95,19 @@ impl Arguments {
         let matches =
             Arguments::command().name(name).version(env!("CARGO_PKG_VERSION")).get_matches();
         Arguments::from_arg_matches(&matches).unwrap_or_else(|err| err.exit())
+    }
+}
+
+fn probe(name: &str, admin: Option<SocketAddr>) -> ExitCode {
+    let Some(admin) = admin else {
+        return refuse(name, "--ready asks at `admin`, which is not set");
+    };
+    match probe::ask(admin) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{name}: {why}");
+            ExitCode::FAILURE
+        }
     }
 }
 
