@@ -120,7 +120,7 @@ def check_compose_up(report, folder):
         states = []
         for _ in range(2):
             report.run("deploy/compose-up, without Docker", [chart.ROOT / "deploy/compose-up"], env=environment)
-            states.append({it.name: it.read_text() for it in secrets.iterdir()})
+            states.append({it.name: it.read_text() for it in secrets.iterdir() if it.is_file()})
         report.tell("deploy/compose-up makes secrets once", [] if states[0] == states[1] else ["others the second time"])
         compose = yaml.safe_load(COMPOSE.read_text())
         named = {Path(it["file"]).name for it in compose["secrets"].values()}
