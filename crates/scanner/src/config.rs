@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
-use service::{Configuration, LogFormat};
+use service::{Configuration, LogFormat, TracesConfig};
 
 use crate::opinion::OpinionConfig;
 
@@ -16,6 +16,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
     /// Who answers for the results in Authentication-Results fields (RFC 8601 calls it authserv-id).
     pub hostname: String,
     /// Name servers to ask; those of the system if empty.
@@ -46,6 +48,7 @@ impl Default for Config {
             nats_login: bus::Login::default(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
             hostname: "posthouse.localhost".to_owned(),
             dns: Vec::new(),
             authentication_seconds: 5,
@@ -66,6 +69,10 @@ impl Configuration for Config {
 
     fn log(&self) -> LogFormat {
         self.log
+    }
+
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
     }
 
     fn check(&self) -> Result<(), String> {

@@ -6,20 +6,27 @@
 mod admin;
 mod config;
 mod health;
+mod log;
 mod metrics;
 mod process;
+mod trace_config;
+mod trace_export;
+mod traces;
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{env, fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 pub use crate::{
     admin::{listen, serve_admin},
     config::read,
     health::Health,
+    log::LogFormat,
     metrics::Metrics,
     process::{Process, Stopped, run_until_told},
+    trace_config::{TraceExport, TracesConfig},
+    traces::{Step, Traces, current_trace, mail_span},
 };
 
 /// What every service's configuration has.
@@ -29,16 +36,10 @@ pub trait Configuration: DeserializeOwned + Send + 'static {
 
     fn log(&self) -> LogFormat;
 
+    fn traces(&self) -> &TracesConfig;
+
     /// Says what is contradictory or impossible, with the key, the value and the way out.
     fn check(&self) -> Result<(), String>;
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    #[default]
-    Human,
-    Json,
 }
 
 #[derive(Parser)]
@@ -69,11 +70,15 @@ where
     if let Err(err) = config.check() {
         return refuse(name, err);
     }
+    let export = match config.traces().export(name, |it| env::var(it).ok()) {
+        Ok(export) => export,
+        Err(err) => return refuse(name, err),
+    };
     if arguments.check {
         return ExitCode::SUCCESS;
     }
     let admin = config.admin();
-    run_until_told(name, config.log(), |process| async move {
+    run_until_told(name, config.log(), export, |process| async move {
         if let Some(address) = admin {
             serve_admin(address, &process).await?;
         }
