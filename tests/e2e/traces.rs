@@ -103,7 +103,8 @@ async fn put(
     payload: Bytes,
 ) -> anyhow::Result<()> {
     let client = async_nats::connect(&cluster.nats.url).await.context("connect to NATS")?;
-    let ack = jetstream::new(client).publish_with_headers(subject, headers, payload).await;
+    let jetstream = jetstream::new(client);
+    let ack = jetstream.publish_with_headers(subject, headers, payload).await;
     ack.context("publish")?.await.context("wait for the ack")?;
     Ok(())
 }

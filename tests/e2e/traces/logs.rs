@@ -8,7 +8,6 @@ use contract::{
     Content, DeliveryReported, MailReceived, MailScanned, SubmissionAccepted, content::Place,
 };
 use e2e::{Cluster, Plan, SERVICES, SOON, eventually};
-use prost::Message as _;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -112,7 +111,8 @@ async fn a_line_about_a_mail_names_it() -> anyhow::Result<()> {
 
 /// A door warned of the one mail that it could not take.
 async fn check_door(cluster: &Cluster, service: &str, trace: Option<&str>) -> anyhow::Result<()> {
-    let warned = eventually(SOON, &format!("a warning of {service}"), async || {
+    let what = format!("a warning of {service}");
+    let warned = eventually(SOON, &what, async || {
         let mut lines = lines(cluster, service)?;
         lines.retain(|it| it["level"] == "WARN" && it["mail.id"].is_string());
         Ok((!lines.is_empty()).then_some(lines))
