@@ -144,7 +144,10 @@ async fn a_received_mail_is_one_trace_from_the_session_to_the_webhook() -> anyho
     assert_eq!(attribute("messaging.operation.type"), Some("process"));
     assert_eq!(attribute("messaging.destination.template"), Some("inbound.received"));
     assert_eq!(attribute("messaging.consumer.group.name"), Some("scanner"));
-    assert_eq!(attribute("mail.id"), find("receive mail").attributes.get("mail.id").map(String::as_str));
+    assert_eq!(
+        attribute("mail.id"),
+        find("receive mail").attributes.get("mail.id").map(String::as_str)
+    );
     let told = find("tell events");
     assert_eq!(told.links.len(), 1, "the request that was answered: {told:?}");
     world.cluster.stop().await

@@ -32,7 +32,8 @@ pub fn trace_of(headers: Option<&HeaderMap>) -> Option<SpanContext> {
     let headers = headers?;
     read_trace(|name| {
         let mut fields = headers.iter();
-        let (_, values) = fields.find(|(it, _)| AsRef::<str>::as_ref(it).eq_ignore_ascii_case(name))?;
+        let (_, values) =
+            fields.find(|(it, _)| AsRef::<str>::as_ref(it).eq_ignore_ascii_case(name))?;
         values.first().map(|it| it.as_str())
     })
 }

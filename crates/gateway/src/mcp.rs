@@ -123,7 +123,9 @@ fn said_inside(octets: &[u8]) -> Option<SpanContext> {
     }
     let Meta { traceparent, tracestate } =
         serde_json::from_slice::<Message>(octets).ok()?.params._meta;
-    read_trace(|name| if name == TRACEPARENT { traceparent.as_deref() } else { tracestate.as_deref() })
+    read_trace(
+        |name| if name == TRACEPARENT { traceparent.as_deref() } else { tracestate.as_deref() },
+    )
 }
 
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
@@ -192,10 +194,14 @@ mod tests {
     fn a_call_may_say_where_it_stands() {
         const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let call = |meta: &str| {
-            let call = format!(r#"{{"method":"tools/call","params":{{"name":"x","_meta":{meta}}}}}"#);
+            let call =
+                format!(r#"{{"method":"tools/call","params":{{"name":"x","_meta":{meta}}}}}"#);
             said_inside(call.as_bytes()).map(|it| contract::traceparent(&it))
         };
-        assert_eq!(call(&format!(r#"{{"traceparent":"{GIVEN}","progressToken":1}}"#)).as_deref(), Some(GIVEN));
+        assert_eq!(
+            call(&format!(r#"{{"traceparent":"{GIVEN}","progressToken":1}}"#)).as_deref(),
+            Some(GIVEN)
+        );
         for without in ["{}", "null", r#"{"traceparent":"x"}"#, r#"{"traceparent":7}"#] {
             assert_eq!(call(without), None, "{without}");
         }

@@ -15,11 +15,7 @@ use opentelemetry::{
 use service::{Traces, current_trace};
 use tracing::Instrument as _;
 
-pub(crate) async fn trace(
-    State(traces): State<Traces>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn trace(State(traces): State<Traces>, request: Request, next: Next) -> Response {
     // A request that this gateway makes to itself stands within the one that led to it.
     let parent = of_fields(request.headers()).or_else(current_trace);
     let step = traces.begin(parent, || span(&request));
@@ -96,12 +92,13 @@ mod tests {
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let fields = fields.iter();
-        fields
-            .map(|(name, it)| (HeaderName::from_static(name), HeaderValue::from_static(it)))
-            .fold(HeaderMap::new(), |mut headers, (name, it)| {
+        fields.map(|(name, it)| (HeaderName::from_static(name), HeaderValue::from_static(it))).fold(
+            HeaderMap::new(),
+            |mut headers, (name, it)| {
                 headers.append(name, it);
                 headers
-            })
+            },
+        )
     }
 
     #[test]

@@ -39,9 +39,7 @@ fn main() -> ExitCode {
     // SQL over TLS and STARTTLS share one crypto library. Refused only if it is installed already.
     _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Arguments::parse().command {
-        Command::Dev(options) => {
-            run_traced("posthouse dev", |process| dev::run(options, process))
-        }
+        Command::Dev(options) => run_traced("posthouse dev", |process| dev::run(options, process)),
         Command::Mcp(options) => mcp::serve(options),
         Command::Replay(options) => {
             service::run_until_told("posthouse replay", LogFormat::Human, None, |process| {

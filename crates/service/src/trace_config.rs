@@ -40,7 +40,8 @@ impl TracesConfig {
     ) -> Result<Option<TraceExport>, String> {
         let variable = |name| variable(name).filter(|it| !it.is_empty());
         let sample_ratio = self.ratio(&variable)?;
-        let is_off = variable("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"))
+        let is_off = variable("OTEL_SDK_DISABLED")
+            .is_some_and(|it| it.eq_ignore_ascii_case("true"))
             || variable("OTEL_TRACES_EXPORTER").is_some_and(|it| it == "none");
         let (named, url) = if !self.endpoint.is_empty() {
             ("traces.endpoint", below(&self.endpoint))
@@ -111,7 +112,11 @@ mod tests {
     #[test]
     fn the_own_key_goes_first() {
         check(&TracesConfig::default(), &[], None);
-        check(&TracesConfig::default(), &[ENDPOINT], Some(("http://collector:4318/v1/traces", 1.0)));
+        check(
+            &TracesConfig::default(),
+            &[ENDPOINT],
+            Some(("http://collector:4318/v1/traces", 1.0)),
+        );
         check(&to("https://a/"), &[ENDPOINT], Some(("https://a/v1/traces", 1.0)));
         let whole = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b/spans");
         check(&TracesConfig::default(), &[ENDPOINT, whole], Some(("http://b/spans", 1.0)));

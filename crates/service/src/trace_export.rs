@@ -129,7 +129,10 @@ impl Counts {
         for outcome in ["exported", "failed", "dropped"] {
             counter.with_label_values(&[outcome]).inc_by(0);
         }
-        metrics.registry("traces")?.register(Box::new(counter.clone())).context("register metric")?;
+        metrics
+            .registry("traces")?
+            .register(Box::new(counter.clone()))
+            .context("register metric")?;
         Ok(Counts(counter))
     }
 
@@ -206,5 +209,88 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.exporter.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use opentelemetry::trace::{SpanBuilder, SpanContext, SpanId, TraceFlags, TraceState};
+    use opentelemetry_sdk::trace::SamplingDecision;
+
+    use super::*;
+
+    fn standing(is_sampled: bool) -> SpanContext {
+        let flags = TraceFlags::NOT_SAMPLED.with_sampled(is_sampled);
+        let (trace_id, span_id) = (TraceId::from(1), SpanId::from(1));
+        SpanContext::new(trace_id, span_id, flags, true, TraceState::NONE)
+    }
+
+    #[track_caller]
+    fn check(ratio: f64, parent: Option<bool>, links: &[bool], expected: bool) {
+        let sampler = ByMail { first: Sampler::TraceIdRatioBased(ratio) };
+        let around = Context::new();
+        let around = match parent {
+            Some(it) => around.with_remote_span_context(standing(it)),
+            None => around,
+        };
+        let links: Vec<Link> = links.iter().map(|it| Link::with_context(standing(*it))).collect();
+        let (id, kind) = (TraceId::from(u128::MAX / 2), SpanKind::Consumer);
+        let sampled = sampler.should_sample(Some(&around), id, "process", &kind, &[], &links);
+        let is_sampled = sampled.decision == SamplingDecision::RecordAndSample;
+        assert_eq!(is_sampled, expected, "{ratio} {parent:?} {links:?}");
+    }
+
+    #[test]
+    fn whoever_began_a_trace_has_decided() {
+        check(0.0, Some(true), &[], true);
+        check(1.0, Some(false), &[true], false);
+        check(1.0, None, &[], true);
+        check(0.0, None, &[], false);
+    }
+
+    #[test]
+    fn a_span_of_many_is_recorded_if_one_of_theirs_is() {
+        check(0.0, None, &[false, true], true);
+        check(1.0, None, &[false, false], false);
+    }
+
+    /// Takes nothing while somebody else has the lock.
+    #[derive(Debug)]
+    struct Held(Arc<Mutex<()>>);
+
+    impl SpanExporter for Held {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            drop(self.0.lock());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        let counts = Counts::register(&Metrics::default()).expect("metrics");
+        let (waiting, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(())));
+        let counted = Counted {
+            exporter: Held(Arc::clone(&gate)),
+            waiting: Arc::clone(&waiting),
+            counts: counts.clone(),
+            was_well: AtomicBool::new(true),
+        };
+        let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
+        let batches = BatchSpanProcessor::builder(counted).with_batch_config(batches).build();
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(Bounded { batches, waiting, counts: counts.clone() })
+            .build();
+        let traces = Traces::new(provider.tracer("test"));
+        let held = gate.lock().expect("lock");
+        for _ in 0..QUEUE + 10 {
+            traces.begin(None, || SpanBuilder::from_name("process")).end();
+        }
+        let count = |outcome: &str| counts.0.with_label_values(&[outcome]).get();
+        assert_eq!((count("dropped"), count("exported")), (10, 0));
+        drop(held);
+        provider.shutdown_with_timeout(Duration::from_secs(60)).expect("shut down");
+        assert_eq!((count("exported"), count("failed")), (QUEUE as u64, 0));
     }
 }

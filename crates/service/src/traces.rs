@@ -25,13 +25,10 @@ impl Traces {
 
     /// Begins a span below `parent`, or the first of a new trace. It is over when it is ended, or when
     /// the last clone of the step is dropped.
-    pub fn begin(
-        &self,
-        parent: Option<SpanContext>,
-        span: impl FnOnce() -> SpanBuilder,
-    ) -> Step {
+    pub fn begin(&self, parent: Option<SpanContext>, span: impl FnOnce() -> SpanBuilder) -> Step {
         let Some(tracer) = &self.0 else { return Step { context: parent, span: None } };
-        let around = parent.map_or_else(Context::new, |it| Context::new().with_remote_span_context(it));
+        let around =
+            parent.map_or_else(Context::new, |it| Context::new().with_remote_span_context(it));
         let span = Context::new().with_span(tracer.build_with_context(span(), &around));
         Step { context: Some(span.span().span_context().clone()), span: Some(span) }
     }

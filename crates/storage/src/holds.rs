@@ -74,8 +74,7 @@ impl Holds {
         if news.is_empty() {
             return Ok(());
         }
-        let records: Vec<Record> =
-            news.iter().flat_map(|it| events::news(it, now())).collect();
+        let records: Vec<Record> = news.iter().flat_map(|it| events::news(it, now())).collect();
         self.bus.publish(records).await?;
         let ids: Vec<String> = news.into_iter().map(|it| it.email.id).collect();
         Ok(self.store.writer.told_holds(&ids).await?)

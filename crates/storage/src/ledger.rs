@@ -55,10 +55,9 @@ impl BatchStage for Ledger {
     ) -> Result<Vec<Vec<Record>>, Failure> {
         let mut outs = Vec::new();
         // What is handed over may wait, in the database, and goes on from here.
-        let submissions = submissions.into_iter().map(|it| SubmissionScanned {
-            trace: it.step.context().map(Trace::of),
-            ..it.event
-        });
+        let submissions = submissions
+            .into_iter()
+            .map(|it| SubmissionScanned { trace: it.step.context().map(Trace::of), ..it.event });
         let submissions: Vec<SubmissionScanned> = submissions.collect();
         for portion in portions(submissions, |it| it.request.as_ref()) {
             outs.extend(self.enter(portion).await?);

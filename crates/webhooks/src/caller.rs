@@ -124,10 +124,11 @@ impl Caller {
 
 /// The URL may hold a secret of its own.
 fn span(body: &Body) -> SpanBuilder {
-    let mut span = SpanBuilder::from_name("POST webhook").with_kind(SpanKind::Client).with_attributes([
-        KeyValue::new("http.request.method", "POST"),
-        KeyValue::new("mail.event", body.event.clone()),
-    ]);
+    let mut span =
+        SpanBuilder::from_name("POST webhook").with_kind(SpanKind::Client).with_attributes([
+            KeyValue::new("http.request.method", "POST"),
+            KeyValue::new("mail.event", body.event.clone()),
+        ]);
     span.links = current_trace().map(|it| vec![Link::with_context(it)]);
     span
 }
@@ -151,7 +152,8 @@ fn headers(
     for (name, value) in fields {
         headers.insert(name, HeaderValue::try_from(value).context("write a header field")?);
     }
-    let trace = trace.map(|it| [(TRACEPARENT, Some(traceparent(it))), (TRACESTATE, tracestate(it))]);
+    let trace =
+        trace.map(|it| [(TRACEPARENT, Some(traceparent(it))), (TRACESTATE, tracestate(it))]);
     for (name, value) in trace.into_iter().flatten() {
         let Some(value) = value else { continue };
         headers.insert(name, HeaderValue::try_from(value).context("write a header field")?);

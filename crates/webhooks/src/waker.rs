@@ -22,10 +22,7 @@ impl BatchStage for Waker {
     type In = Happened;
     type Out = Vec<WebhookDue>;
 
-    async fn handle(
-        &self,
-        events: Vec<Traced<Happened>>,
-    ) -> Result<Vec<Vec<WebhookDue>>, Failure> {
+    async fn handle(&self, events: Vec<Traced<Happened>>) -> Result<Vec<Vec<WebhookDue>>, Failure> {
         let events: Vec<Happened> = events.into_iter().map(|it| it.event).collect();
         let accounts: BTreeSet<&str> =
             events.iter().map(|it| it.subject.account_id.as_str()).collect();

@@ -20,7 +20,8 @@ fn lines(cluster: &Cluster, service: &str) -> anyhow::Result<Vec<Value>> {
     let log = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     // The last one may be on its way.
     let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let read = |line: &str| serde_json::from_str(line).with_context(|| format!("{service}: {line}"));
+    let read =
+        |line: &str| serde_json::from_str(line).with_context(|| format!("{service}: {line}"));
     whole.lines().map(read).collect()
 }
 

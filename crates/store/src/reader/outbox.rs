@@ -67,8 +67,7 @@ impl Reader {
     /// What has yet to be announced, some of it.
     pub async fn news(&self) -> Result<Vec<News>, Error> {
         let failed = Error::query("read news of waiting mails");
-        let statement =
-            "SELECT email_id, announce, handover FROM outbox WHERE announce <> '' \
+        let statement = "SELECT email_id, announce, handover FROM outbox WHERE announce <> '' \
              ORDER BY email_id LIMIT $1";
         let mut connection = self.connection().await?;
         let rows = sqlx::query(statement)
