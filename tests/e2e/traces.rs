@@ -29,6 +29,16 @@ const TRACEPARENT: &str = "traceparent";
 /// The span that stands above what is asked for here.
 const GIVEN: &str = "00f067aa0ba902b7";
 
+/// What a mail that is sent goes through, and with a request to REST before that.
+const WAY_OUT: [(&str, &str); 5] = [
+    ("scanner", "process mail.v1.send.>"),
+    ("storage", "process outbound.scanned"),
+    ("sender", "process outbound.accepted"),
+    ("storage", "process outbound.reported"),
+    ("webhooks", "POST webhook"),
+];
+const AT_REST: (&str, &str) = ("gateway", "POST /v1/emails/send");
+
 /// A trace as somebody brings it along.
 fn given(n: u8) -> (String, String) {
     let trace_id = format!("4bf92f3577b34da6a3ce929d0e0e47{n:02x}");
@@ -83,6 +93,25 @@ impl World {
             "to": ["bob@elsewhere.example"], "subject": "Traced", "body": { "text": "By NATS" }
         });
         put(&self.cluster, subject, headers, request.to_string().into()).await
+    }
+
+    /// As a language model does, whose client writes where it stands into the call itself.
+    async fn call_tool(&self, traceparent: &str) -> anyhow::Result<()> {
+        let arguments = json!({
+            "inboxId": self.inbox.id, "to": ["bob@elsewhere.example"], "subject": "Traced",
+            "text": "By MCP",
+        });
+        let meta = json!({ TRACEPARENT: traceparent });
+        let call = json!({
+            "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+            "params": { "name": "send_email", "arguments": arguments, "_meta": meta },
+        });
+        let fields = [("accept", "application/json, text/event-stream")];
+        let (api, token) = (&self.agent.api, Some(self.agent.token.as_str()));
+        let answer = api.call(Method::POST, "/mcp", token, &fields, Some(&call)).await?;
+        let answer = answer.success()?;
+        ensure!(answer["result"]["isError"] == false, "{answer}");
+        Ok(())
     }
 
     /// Nothing that says who wrote to whom, what, and by which right.
@@ -157,13 +186,8 @@ async fn a_received_mail_is_one_trace_from_the_session_to_the_webhook() -> anyho
 async fn a_sent_mail_goes_on_in_the_trace_of_its_request() -> anyhow::Result<()> {
     let collector = Collector::start().await?;
     let world = World::start(&["email.sent"], collector.lines()).await?;
-    let wanted = [
-        ("scanner", "process mail.v1.send.>"),
-        ("storage", "process outbound.scanned"),
-        ("sender", "process outbound.accepted"),
-        ("storage", "process outbound.reported"),
-        ("webhooks", "POST webhook"),
-    ];
+    let wanted = WAY_OUT;
+    let over_rest = [&wanted[..], &[AT_REST]].concat();
 
     // Over REST, and with a while in the outbox.
     let (traceparent, trace_id) = given(1);
@@ -175,7 +199,6 @@ async fn a_sent_mail_goes_on_in_the_trace_of_its_request() -> anyhow::Result<()>
     assert_eq!(world.peer.content_count(), 1);
     assert_eq!(parts(&calls[0].headers[TRACEPARENT]).0, trace_id);
     assert_eq!(calls[0].headers["tracestate"], "vendor=1");
-    let over_rest = [&wanted[..], &[("gateway", "POST /v1/emails/send")]].concat();
     let spans = collector.wait_for(&trace_id, GIVEN, &over_rest).await?;
     assert_eq!(spans.iter().filter(|it| it.parent == GIVEN).count(), 1, "{spans:#?}");
     world.check_discretion(&spans);
@@ -187,14 +210,27 @@ async fn a_sent_mail_goes_on_in_the_trace_of_its_request() -> anyhow::Result<()>
     assert_eq!(parts(&calls[1].headers[TRACEPARENT]).0, trace_id);
     collector.wait_for(&trace_id, GIVEN, &wanted).await?;
 
-    // What is none is not believed. For two destinations the mail parts, and its trace does not.
+    // Over MCP.
+    let (traceparent, trace_id) = given(3);
+    world.call_tool(&traceparent).await?;
+    let calls = world.receiver.wait_for(3).await?;
+    assert_eq!(parts(&calls[2].headers[TRACEPARENT]).0, trace_id);
+    collector.wait_for(&trace_id, GIVEN, &over_rest).await?;
+
+    world.cluster.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_trace_is_not_believed_and_one_that_parts_is_one() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let world = World::start(&["email.sent"], collector.lines()).await?;
     let two = json!({ "to": ["bob@elsewhere.example", "eve@another.example"] });
     world.send(&two, &[(TRACEPARENT, "00-0af7651916cd43dd8448eb211c80319c-1-01")]).await?;
-    let calls = world.receiver.wait_for(4).await?;
-    let (trace_id, _) = parts(&calls[2].headers[TRACEPARENT]);
-    assert_eq!(parts(&calls[3].headers[TRACEPARENT]).0, trace_id);
+    let calls = world.receiver.wait_for(2).await?;
+    let (trace_id, _) = parts(&calls[0].headers[TRACEPARENT]);
+    assert_eq!(parts(&calls[1].headers[TRACEPARENT]).0, trace_id);
     ensure!(trace_id.len() == 32 && trace_id != "0af7651916cd43dd8448eb211c80319c", "{trace_id}");
-    let parted = [&over_rest[..], &[("sender", "process outbound.due")]].concat();
+    let parted = [&WAY_OUT[..], &[AT_REST, ("sender", "process outbound.due")]].concat();
     let spans = collector.wait_for(&trace_id, "", &parted).await?;
     let deliveries = spans.iter().filter(|it| it.name == "process outbound.due");
     assert_eq!(deliveries.count(), 2, "{spans:#?}");

@@ -38,6 +38,11 @@ pub trait Configuration: DeserializeOwned + Send + 'static {
 
     fn traces(&self) -> &TracesConfig;
 
+    /// How far this process steps back for others on its machine, as nice(2) counts it: 0 to 19.
+    fn nice(&self) -> u8 {
+        0
+    }
+
     /// Says what is contradictory or impossible, with the key, the value and the way out.
     fn check(&self) -> Result<(), String>;
 }
@@ -78,6 +83,12 @@ where
         return ExitCode::SUCCESS;
     }
     let admin = config.admin();
+    // Before there are other threads: on Linux each has a priority of its own, and inherits it.
+    if config.nice() > 0
+        && let Err(err) = rustix::process::nice(config.nice().into())
+    {
+        eprintln!("{name}: nice = {}: {err}; goes on without", config.nice());
+    }
     run_until_told(name, config.log(), export, |process| async move {
         if let Some(address) = admin {
             serve_admin(address, &process).await?;

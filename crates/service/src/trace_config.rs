@@ -39,7 +39,7 @@ impl TracesConfig {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<TraceExport>, String> {
         let variable = |name| variable(name).filter(|it| !it.is_empty());
-        let sample_ratio = self.ratio(&variable)?;
+        let sample_ratio = self.ratio(variable)?;
         let is_off = variable("OTEL_SDK_DISABLED")
             .is_some_and(|it| it.eq_ignore_ascii_case("true"))
             || variable("OTEL_TRACES_EXPORTER").is_some_and(|it| it == "none");
