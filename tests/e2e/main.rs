@@ -7,6 +7,7 @@ mod bounces;
 mod configs;
 mod corpora;
 mod deliveries;
+mod deploy;
 mod dev;
 mod documents;
 mod events;

@@ -8,6 +8,7 @@ mod config;
 mod health;
 mod log;
 mod metrics;
+mod probe;
 mod process;
 mod trace_config;
 mod trace_export;
@@ -55,6 +56,9 @@ struct Arguments {
     /// Validate the configuration and exit.
     #[arg(long)]
     check: bool,
+    /// Ask the process that runs with this configuration whether it is ready, and exit with 1 if not.
+    #[arg(long, conflicts_with = "check")]
+    ready: bool,
 }
 
 /// The exit code for a wrong configuration, sysexits' EX_USAGE.
@@ -83,6 +87,9 @@ where
         return ExitCode::SUCCESS;
     }
     let admin = config.admin();
+    if arguments.ready {
+        return probe(name, admin);
+    }
     // Before there are other threads: on Linux each has a priority of its own, and inherits it.
     if config.nice() > 0
         && let Err(err) = rustix::process::nice(config.nice().into())
@@ -104,6 +111,19 @@ impl Arguments {
         let matches =
             Arguments::command().name(name).version(env!("CARGO_PKG_VERSION")).get_matches();
         Arguments::from_arg_matches(&matches).unwrap_or_else(|err| err.exit())
+    }
+}
+
+fn probe(name: &str, admin: Option<SocketAddr>) -> ExitCode {
+    let Some(admin) = admin else {
+        return refuse(name, "--ready asks at `admin`, which is not set");
+    };
+    match probe::ask(admin) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{name}: {why}");
+            ExitCode::FAILURE
+        }
     }
 }
 
