@@ -42,6 +42,7 @@ mod survives_kill;
 mod survives_kill_outbound;
 mod together;
 mod tokens;
+mod traces;
 mod unsubscribe;
 mod uploads;
 mod webhooks;

@@ -22,6 +22,7 @@ mod settle;
 mod stage;
 mod sweep;
 mod topology;
+mod trace;
 mod uploads;
 
 pub use crate::{
@@ -37,5 +38,6 @@ pub use crate::{
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},
+    trace::{Traced, trace_of},
     uploads::{UPLOAD_LIFETIME, UPLOAD_LIMIT, Upload, Uploads},
 };

@@ -14,9 +14,10 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use contract::topology::EVENTS;
 use futures_util::StreamExt as _;
+use opentelemetry::trace::SpanContext;
 use tokio::time::{sleep, timeout};
 
-use crate::{Bus, runner::boxed};
+use crate::{Bus, runner::boxed, trace_of};
 
 /// For one page.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +59,8 @@ pub struct Logged {
     pub sequence: u64,
     pub subject: String,
     pub payload: Bytes,
+    /// Where it stands in a trace.
+    pub trace: Option<SpanContext>,
 }
 
 /// Events in the order of the stream.
@@ -146,6 +149,7 @@ impl EventLog {
                 sequence,
                 subject: message.subject.to_string(),
                 payload: message.payload,
+                trace: trace_of(Some(&message.headers)),
             })),
             Err(err) => match err.kind() {
                 RawMessageErrorKind::NoMessageFound => Ok(None),
@@ -208,6 +212,7 @@ fn from(after: u64) -> DeliverPolicy {
 
 fn logged(message: Message) -> anyhow::Result<Logged> {
     let sequence = message.info().map_err(|err| anyhow!(err))?.stream_sequence;
-    let async_nats::Message { subject, payload, .. } = message.message;
-    Ok(Logged { sequence, subject: subject.to_string(), payload })
+    let async_nats::Message { subject, payload, headers, .. } = message.message;
+    let trace = trace_of(headers.as_ref());
+    Ok(Logged { sequence, subject: subject.to_string(), payload, trace })
 }
