@@ -10,6 +10,7 @@ mod configs;
 mod corpora;
 mod dashboards;
 mod deliveries;
+mod deploy;
 mod dev;
 mod documents;
 mod events;
