@@ -24,7 +24,7 @@ impl Bench {
 }
 
 fn queue(metric: &str, stage: &str, stream: &str) -> String {
-    format!(r#"mail_queue_{metric}{{service="test",stage="{stage}",stream="{stream}"}}"#)
+    format!(r#"mail_queue_{metric}{{stage="{stage,service="test"}",stream="{stream}"}}"#)
 }
 
 /// Keeps what it gets in hand.
@@ -61,7 +61,7 @@ async fn a_stage_tells_what_waits_for_it_and_for_how_long() {
     bench.until(&series("oldest_message_age_seconds"), |it| it > Some(first + 1.0)).await;
     for (outcome, count) in [("done", 0.0), ("retried", 0.0), ("parked", 0.0)] {
         let series = format!(
-            r#"mail_stage_messages_total{{outcome="{outcome}",service="test",stage="scanner"}}"#
+            r#"mail_stage_messages_total{{outcome="{outcome}",stage="scanner",service="test"}}"#
         );
         assert_eq!(bench.value(&series), Some(count), "{outcome} is there before it happens");
     }
@@ -77,8 +77,8 @@ async fn what_a_stage_that_is_down_leaves_is_seen_by_who_watches_all() {
         async move { bus.watch_streams().await }
     });
     bench.until(&queue("pending", "ledger", "OUTBOUND"), |it| it == Some(0.0)).await;
-    bench.until(r#"mail_dead_letters{service="test",stage="scanner"}"#, |it| it == Some(0.0)).await;
-    let limit = r#"mail_stream_limit_bytes{service="test",stream="DEAD"}"#;
+    bench.until(r#"mail_dead_letters{stage="scanner",service="test"}"#, |it| it == Some(0.0)).await;
+    let limit = r#"mail_stream_limit_bytes{stream="DEAD",service="test"}"#;
     assert_eq!(bench.value(limit), None, "nobody has set one");
 
     bench.bus.publish(mail("waits")).await.expect("publish");
@@ -92,13 +92,13 @@ async fn what_a_stage_that_is_down_leaves_is_seen_by_who_watches_all() {
 
     bench.until(limit, |it| it == Some(4096.0)).await;
     bench.until(&queue("pending", "scanner", "INBOUND"), |it| it == Some(1.0)).await;
-    bench.until(r#"mail_dead_letters{service="test",stage="scanner"}"#, |it| it == Some(1.0)).await;
+    bench.until(r#"mail_dead_letters{stage="scanner",service="test"}"#, |it| it == Some(1.0)).await;
     bench
-        .until(r#"mail_stream_messages{service="test",stream="INBOUND"}"#, |it| it == Some(1.0))
+        .until(r#"mail_stream_messages{stream="INBOUND",service="test"}"#, |it| it == Some(1.0))
         .await;
-    let bytes = bench.value(r#"mail_stream_bytes{service="test",stream="INBOUND"}"#);
+    let bytes = bench.value(r#"mail_stream_bytes{stream="INBOUND",service="test"}"#);
     assert!(bytes > Some(0.0), "{bytes:?}");
-    let lagging = r#"mail_stream_lagging_replicas{service="test",stream="KV_DIRECTORY"}"#;
+    let lagging = r#"mail_stream_lagging_replicas{stream="KV_DIRECTORY",service="test"}"#;
     assert_eq!(bench.value(lagging), Some(0.0));
 
     bench.process.shutdown.cancel();
@@ -116,7 +116,7 @@ async fn what_cannot_be_learned_is_absent() {
     bench.until(&series, |it| it == Some(0.0)).await;
     bench.jetstream().await.delete_stream("REJUDGED").await.expect("delete");
     bench.until(&series, |it| it.is_none()).await;
-    bench.until(r#"mail_stream_bytes{service="test",stream="REJUDGED"}"#, |it| it.is_none()).await;
+    bench.until(r#"mail_stream_bytes{stream="REJUDGED",service="test"}"#, |it| it.is_none()).await;
     assert_eq!(
         bench.value(&queue("pending", "scanner", "INBOUND")),
         Some(0.0),
