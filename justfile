@@ -54,7 +54,7 @@ bench-relay:
 bench-fairness:
     tests/bench-fairness
 
-# What 5,000 idle WebSockets cost a gateway
+# What idle SMTP sessions, long-polls and WebSockets cost
 bench-idle:
     tests/bench-idle
 
