@@ -24,7 +24,7 @@ impl Bench {
 }
 
 fn queue(metric: &str, stage: &str, stream: &str) -> String {
-    format!(r#"mail_queue_{metric}{{stage="{stage,service="test"}",stream="{stream}"}}"#)
+    format!(r#"mail_queue_{metric}{{stage="{stage}",stream="{stream}",service="test"}}"#)
 }
 
 /// Keeps what it gets in hand.
