@@ -1,11 +1,14 @@
 //! What users see of the whole, one file per behaviour.
 
+mod alerts;
 mod architecture;
 mod asyncapi;
 mod auto_reply;
 mod bounces;
+mod catalogue;
 mod configs;
 mod corpora;
+mod dashboards;
 mod deliveries;
 mod deploy;
 mod dev;
@@ -19,6 +22,7 @@ mod labels;
 mod leaving_documents;
 mod limits;
 mod mcp;
+mod metrics;
 mod nats_logins;
 mod nats_send;
 mod openapi;

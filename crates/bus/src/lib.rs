@@ -20,6 +20,7 @@ mod publish;
 mod runner;
 mod settle;
 mod stage;
+mod standing;
 mod sweep;
 mod topology;
 mod trace;

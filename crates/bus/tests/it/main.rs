@@ -8,6 +8,7 @@ mod logins;
 mod outage;
 mod runner;
 mod schedule;
+mod standing;
 mod submit;
 mod sweep;
 mod topology;
