@@ -5,6 +5,7 @@ mod asyncapi;
 mod auto_reply;
 mod bounces;
 mod configs;
+mod console;
 mod corpora;
 mod deliveries;
 mod dev;

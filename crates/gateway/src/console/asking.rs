@@ -52,7 +52,11 @@ impl Member {
         self.ask(Method::GET, path, Body::empty()).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, Failure> {
         read(&self.ask(Method::POST, path, Body::from(body.to_string())).await?)
     }
 

@@ -4,6 +4,7 @@
 use axum::response::Redirect;
 use contract::{Email, Hold};
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -35,12 +36,26 @@ pub(super) async fn decide(
         _ => return Err(Failure::not_found()),
     }
     let id = segment(&email_id);
-    member.post(&format!("/v1/emails/{id}/{decision}"), &body).await?;
-    Ok(Redirect::to(&format!("/console/emails/{id}")))
+    let answer: Answer = member.post(&format!("/v1/emails/{id}/{decision}"), &body).await?;
+    let later = if answer.is_later() { "?later=yes" } else { "" };
+    Ok(Redirect::to(&format!("/console/emails/{id}{later}")))
+}
+
+/// What the API says of a decision.
+#[derive(Deserialize)]
+struct Answer {
+    status: String,
+}
+
+impl Answer {
+    /// It is safe, and storage has yet to carry it out.
+    fn is_later(&self) -> bool {
+        self.status == "quarantined"
+    }
 }
 
 /// What there is to decide on a mail, and what was decided.
-pub(super) fn card(session: &Session, email: &Email) -> Markup {
+pub(super) fn card(session: &Session, email: &Email, is_later: bool) -> Markup {
     match (&email.hold, &email.decision, email.status.as_deref()) {
         (Some(hold), ..) => held(session, email, hold),
         (None, Some(it), _) => html! {
@@ -48,6 +63,9 @@ pub(super) fn card(session: &Session, email: &Email) -> Markup {
                 p { (status(&it.action)) " " (moment(&it.decided_at)) " with the token " code { (it.decided_by) } }
                 p { q { (line(&it.reason)) } }
             }
+        },
+        (None, None, Some("quarantined")) if is_later => html! {
+            p.notice { "The decision is taken, and is carried out in a moment. Load the page again to see it." }
         },
         (None, None, Some("quarantined")) => quarantined(session, email),
         _ => html! {},

@@ -87,7 +87,7 @@ fn common(title: &str) -> Markup {
         meta charset="utf-8";
         meta name="viewport" content="width=device-width, initial-scale=1";
         meta name="color-scheme" content="light dark";
-        title { (title) " · Posthouse" }
+        title { (reading::plain_field(title, 100)) " · Posthouse" }
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) async fn show(
         (trail(&[("/console/inboxes", "Inboxes"), (&inbox_path, &inbox.address)]))
         h1 { (subject(&email.subject)) }
         (head(email, &inbox_path))
-        (decisions::card(&member.session, email))
+        (decisions::card(&member.session, email, params.text("later").is_some()))
         @if let Some(security) = &email.security { (verdict(email, security)) }
         (recipients(email))
         section.mail aria-label="The mail" {
