@@ -8,6 +8,7 @@ mod configs;
 mod console;
 mod corpora;
 mod deliveries;
+mod deploy;
 mod dev;
 mod documents;
 mod events;
