@@ -7,6 +7,7 @@ mod auto_reply;
 mod bounces;
 mod catalogue;
 mod configs;
+mod console;
 mod corpora;
 mod dashboards;
 mod deliveries;

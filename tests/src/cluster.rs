@@ -202,7 +202,7 @@ impl Cluster {
             }
             _ => format!(
                 "listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n\
-                 public_url = 'http://{api}'\nallow_private_webhooks = true\n{dns}"
+                 public_url = 'http://{api}'\nallow_private_webhooks = true\nconsole = {{ plain_http = true }}\n{dns}"
             ),
         };
         let path = self.folder.path().join(format!("{name}.toml"));

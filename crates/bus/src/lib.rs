@@ -16,6 +16,7 @@ mod feed;
 mod log;
 mod login;
 mod metrics;
+mod pipeline;
 mod publish;
 mod runner;
 mod settle;
@@ -36,6 +37,7 @@ pub use crate::{
     feed::{Feed, Told},
     log::{Bounds, EventLog, Following, Logged, LoggedPage},
     login::{Login, Server},
+    pipeline::{Parked, Standing},
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},

@@ -2,6 +2,7 @@
 
 mod inbox;
 mod nats;
+mod operators;
 mod token;
 
 use anyhow::{Context as _, bail, ensure};
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     /// The key that return paths are made with.
     #[command(subcommand)]
     ReturnPaths(ReturnPaths),
+    /// The tokens with which those who run the service sign in at the console.
+    #[command(subcommand)]
+    Operator(operators::Command),
     /// See how an inbox stands and what it may send, stop it, let it send again.
     #[command(subcommand)]
     Inbox(inbox::Command),
@@ -109,6 +113,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
         Command::Token(command) => token::run(command).await,
         Command::Suppressions(command) => bounces::suppressions(command).await,
         Command::ReturnPaths(command) => bounces::return_paths(command).await,
+        Command::Operator(command) => operators::run(command).await,
         Command::Inbox(command) => inbox::run(command).await,
     }
 }
