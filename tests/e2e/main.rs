@@ -4,6 +4,7 @@ mod architecture;
 mod asyncapi;
 mod auto_reply;
 mod bounces;
+mod commands;
 mod configs;
 mod corpora;
 mod deliveries;

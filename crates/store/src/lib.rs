@@ -28,6 +28,7 @@ mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod operator;
 mod outbox;
 mod outcome;
 mod policy;
@@ -77,6 +78,10 @@ pub use crate::{
     migrations::migrate,
     model::*,
     moment::rfc3339,
+    operator::{
+        Life, OperatorAct, QueueFilter, QueuedMail, Suspension, SuspensionScope, TracedCall,
+        TracedHold, TracedMail, TracedRecipient, TracedRequest, TracedTurn,
+    },
     outbox::{Backlog, Cancelled, GIVEN_UP, News, OutboxAgenda, Released},
     policy::Policy,
     reader::{
