@@ -8,6 +8,7 @@ mod commands;
 mod configs;
 mod corpora;
 mod deliveries;
+mod deploy;
 mod dev;
 mod documents;
 mod events;

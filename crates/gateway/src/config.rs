@@ -106,7 +106,7 @@ impl Default for Config {
             domain_keys_file: None,
             max_body_bytes: 36 * 1024 * 1024,
             attachment_link_seconds: 60 * 60,
-            max_connections: 4096,
+            max_connections: 8192,
             max_websockets: 10_000,
             slow_client_seconds: 10,
             allow_private_webhooks: false,

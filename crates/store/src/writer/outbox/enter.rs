@@ -227,14 +227,14 @@ pub(in crate::writer) async fn insert(
     mails: &[Outgoing<'_>],
     now: i64,
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO outbox (email_id, inbox_id, state, due_at, position, expires_at, handover, \
-             new_recipients, held_reason, held_until, released_at, announce) VALUES {tuples}"
+             new_recipients, held_reason, held_until, released_at, announce) {rows}"
         )
     };
     let rows: Vec<Row<'_>> = mails.iter().zip(&entering.plans).filter_map(row).collect();
-    sql::execute(connection, &rows, 12, statement, |query, row| {
+    sql::insert(connection, &rows, 12, statement, |query, row| {
         let held_reason = row.held_reason.clone();
         query
             .bind(row.mail.email_id.to_owned())
