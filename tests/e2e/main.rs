@@ -6,6 +6,7 @@ mod asyncapi;
 mod auto_reply;
 mod bounces;
 mod catalogue;
+mod commands;
 mod configs;
 mod console;
 mod corpora;

@@ -10,6 +10,8 @@ mod bucket;
 mod bundle;
 mod claims;
 mod connect;
+mod dead;
+mod desk;
 mod directory;
 mod failure;
 mod feed;
@@ -32,6 +34,8 @@ pub use crate::{
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::{Bus, connect},
+    dead::{Dead, DeadFilter},
+    desk::{Desk, Later, StageState, StreamState},
     directory::{Directory, KnownToken, Resolution, token_hash},
     failure::Failure,
     feed::{Feed, Told},

@@ -487,7 +487,7 @@ async fn smarthost_targets(smarthost: &Smarthost) -> Result<Vec<Target>, Outcome
     Ok(addresses.map(target).collect())
 }
 
-fn now_micros() -> i64 {
+pub(crate) fn now_micros() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

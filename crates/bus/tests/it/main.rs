@@ -4,6 +4,7 @@ mod batches;
 mod board;
 mod buckets;
 mod bundles;
+mod desk;
 mod logins;
 mod outage;
 mod runner;
