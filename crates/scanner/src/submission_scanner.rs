@@ -38,6 +38,7 @@ impl Stage for SubmissionScanner {
             expires_at_micros: 0,
             on_unknown: OnUnknown::Unspecified.into(),
             token: submission.token.unwrap_or_default(),
+            trace: None,
         };
         // The ledger removes a claim once the request is entered, so this one has come again; if not, the
         // ledger parks it. Nothing that was not scanned is sent.
