@@ -72,7 +72,7 @@ async fn a_replay_beyond_the_window_changes_nothing() -> anyhow::Result<()> {
     let events = eventually(SOON, "all to be told of", async || {
         let events = all_events(&agent).await?;
         let is_told = |kind: &&str| events.iter().any(|it| it["event"] == **kind);
-        Ok(TOLD.iter().all(|it| is_told(it)).then_some(events))
+        Ok(TOLD.iter().all(is_told).then_some(events))
     })
     .await?;
 
