@@ -1,17 +1,23 @@
 //! What users see of the whole, one file per behaviour.
 
+mod alerts;
 mod architecture;
 mod asyncapi;
 mod auto_reply;
 mod bounces;
+mod catalogue;
+mod commands;
 mod configs;
+mod console;
 mod corpora;
+mod dashboards;
 mod deliveries;
 mod deploy;
 mod dev;
 mod documents;
 mod events;
 mod expectations;
+mod faults;
 mod flood;
 mod holds;
 mod isolation;
@@ -19,6 +25,7 @@ mod labels;
 mod leaving_documents;
 mod limits;
 mod mcp;
+mod metrics;
 mod nats_logins;
 mod nats_send;
 mod openapi;

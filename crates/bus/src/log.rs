@@ -15,9 +15,10 @@ use bytes::Bytes;
 use contract::topology::EVENTS;
 use futures_util::StreamExt as _;
 use opentelemetry::trace::SpanContext;
+use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
-use crate::{Bus, runner::boxed, trace_of};
+use crate::{Bus, Desk, runner::boxed, trace_of};
 
 /// For one page.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,6 +80,12 @@ pub struct Following {
     connects: u64,
 }
 
+impl Desk {
+    pub fn event_log(&self) -> EventLog {
+        EventLog { client: self.client.clone(), jetstream: self.jetstream.clone() }
+    }
+}
+
 impl Bus {
     pub fn event_log(&self) -> EventLog {
         EventLog { client: self.client.clone(), jetstream: self.jetstream.clone() }
@@ -101,7 +108,21 @@ impl EventLog {
         after: u64,
         most: usize,
     ) -> anyhow::Result<LoggedPage> {
-        timeout(PATIENCE, self.read_page(filters, after, most))
+        timeout(PATIENCE, self.read_page(filters, from(after), most))
+            .await
+            .context("read events in time")?
+    }
+
+    /// As `read`, from a moment on: microseconds since 1970.
+    pub async fn read_since(
+        &self,
+        filters: Vec<String>,
+        at: i64,
+        most: usize,
+    ) -> anyhow::Result<LoggedPage> {
+        let start_time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000)?;
+        let policy = DeliverPolicy::ByStartTime { start_time };
+        timeout(PATIENCE, self.read_page(filters, policy, most))
             .await
             .context("read events in time")?
     }
@@ -109,12 +130,12 @@ impl EventLog {
     async fn read_page(
         &self,
         filters: Vec<String>,
-        after: u64,
+        deliver_policy: DeliverPolicy,
         most: usize,
     ) -> anyhow::Result<LoggedPage> {
         let stream = self.stream().await?;
         let config = pull::Config {
-            deliver_policy: from(after),
+            deliver_policy,
             ack_policy: AckPolicy::None,
             filter_subjects: filters,
             inactive_threshold: ABANDONED,

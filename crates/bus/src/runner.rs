@@ -59,7 +59,11 @@ impl Bus {
             tasks: TaskTracker::new(),
             breaker: Arc::new(Breaker::default()),
         };
-        let outcome = puller.run(declared).await;
+        self.metrics.expect(S::DURABLE);
+        let outcome = tokio::select! {
+            outcome = puller.run(declared) => outcome,
+            never = self.watch_queue(declared) => match never {},
+        };
         puller.tasks.close();
         if time::timeout(DRAIN, puller.tasks.wait()).await.is_err() {
             warn!(stage = S::DURABLE, "left messages unfinished; they are delivered again");

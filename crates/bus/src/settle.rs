@@ -43,6 +43,11 @@ const MAX_PANICS: usize = 3;
 /// A bundle that was delivered so often is taken apart: one of its messages may be at fault.
 const MAX_BUNDLE_ATTEMPTS: usize = 3;
 
+/// Of a parked message: what it was, and why it was parked.
+pub(crate) const SUBJECT_HEADER: &str = "Mail-Subject";
+pub(crate) const IDENTITY_HEADER: &str = "Mail-Identity";
+pub(crate) const FAILURE_HEADER: &str = "Mail-Failure";
+
 pub(crate) struct Settler<S: BatchStage> {
     bus: Bus,
     stage: Arc<S>,
@@ -267,9 +272,13 @@ impl<S: BatchStage> Settler<S> {
             header::NATS_MESSAGE_ID.as_ref(),
             &format!("dead/{}/{sequence}", S::DURABLE),
         );
-        insert(&mut headers, "Mail-Subject", &message.subject);
+        let identity = message.headers.as_ref().and_then(|it| it.get(header::NATS_MESSAGE_ID));
+        if let Some(identity) = identity {
+            insert(&mut headers, IDENTITY_HEADER, identity.as_str());
+        }
+        insert(&mut headers, SUBJECT_HEADER, &message.subject);
         trace::insert(&mut headers, trace_of(message.headers.as_ref()).as_ref());
-        insert(&mut headers, "Mail-Failure", &format!("{why:#}"));
+        insert(&mut headers, FAILURE_HEADER, &format!("{why:#}"));
         let subject = format!("dead.{}", S::DURABLE);
         let ack = self.bus.start(subject, headers, message.payload.clone()).await?;
         publish::settle(ack).await?;

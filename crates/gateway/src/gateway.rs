@@ -9,7 +9,9 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, audit, canaries, claims, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, claims,
+    console::{Console, ConsoleConfig},
+    deliveries, documentation,
     domain_check::Checker,
     domains, emails, events, expectations, extraction,
     finish::finish,
@@ -77,6 +79,7 @@ pub(crate) struct Gateway {
     trusted_proxies: TrustedProxies,
     public_url: PublicUrl,
     body_limits: BodyLimits,
+    console: Arc<ConsoleConfig>,
     stop: Stop,
 }
 
@@ -125,6 +128,7 @@ impl Gateway {
             trusted_proxies: TrustedProxies(config.trusted_proxies.clone().into()),
             public_url: PublicUrl(config.public_url.clone()),
             body_limits: BodyLimits::new(config.max_body_bytes),
+            console: Arc::new(config.console.clone()),
             stop: Stop(stop),
         }
     }
@@ -146,7 +150,18 @@ impl Gateway {
     pub(crate) fn router(self) -> Router {
         let api = self.guarded(Gateway::api());
         let mcp = self.guarded(mcp::routes(api.clone(), &self.public_url));
-        api.merge(mcp)
+        let console = self.console(api.clone());
+        api.merge(mcp).merge(console)
+    }
+
+    /// Without the gate: it goes through it for all that it asks of the API, as who is signed in.
+    fn console(&self, api: Router) -> Router {
+        if !self.console.enabled {
+            return Router::new();
+        }
+        let parts = (self.reader.clone(), self.writer.clone(), self.bus.clone());
+        let console = Console::new(&self.console, api, parts, self.trusted_proxies.clone());
+        console.router().layer(from_fn_with_state(self.metrics.clone(), finish))
     }
 
     /// Nothing gets past the gate, and every answer is finished.

@@ -11,6 +11,7 @@ mod caller;
 mod canaries;
 mod claims;
 mod config;
+mod console;
 mod deliveries;
 mod dns_records;
 mod documentation;
@@ -89,7 +90,8 @@ use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
 pub use crate::{
-    config::Config, documentation::description, grants::operators_grant, nats::AgentLogins,
+    config::Config, console::ConsoleConfig, documentation::description, grants::operators_grant,
+    nats::AgentLogins,
 };
 use crate::{
     domain_check::Checker,

@@ -16,6 +16,9 @@ use service::{LogFormat, Process, TracesConfig};
 #[derive(Parser)]
 #[command(name = "posthouse", version, about = "Email for AI agents, on your own machines.")]
 struct Arguments {
+    /// Answer in JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -38,7 +41,8 @@ enum Command {
 fn main() -> ExitCode {
     // SQL over TLS and STARTTLS share one crypto library. Refused only if it is installed already.
     _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match Arguments::parse().command {
+    let Arguments { json, command } = Arguments::parse();
+    match command {
         Command::Dev(options) => run_traced("posthouse dev", |process| dev::run(options, process)),
         Command::Mcp(options) => mcp::serve(options),
         Command::Replay(options) => {
@@ -47,7 +51,7 @@ fn main() -> ExitCode {
             })
         }
         Command::Extract => scanner::extract(),
-        Command::Operate(command) => operate(command),
+        Command::Operate(command) => operate(command, json),
     }
 }
 
@@ -66,16 +70,19 @@ where
     }
 }
 
-fn operate(command: operator::Command) -> ExitCode {
+fn operate(command: operator::Command, in_json: bool) -> ExitCode {
     let outcome = tokio::runtime::Runtime::new()
         .context("start runtime")
         .and_then(|runtime| runtime.block_on(operator::run(command)));
     match outcome {
-        Ok(result) => {
-            print(result);
-            ExitCode::SUCCESS
+        Ok(answer) => {
+            print(answer.shown(in_json));
+            if answer.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(err) => {
+            if in_json {
+                print(serde_json::json!({ "error": format!("{err:#}") }));
+            }
             eprintln!("posthouse: {err:#}");
             ExitCode::FAILURE
         }
@@ -85,4 +92,39 @@ fn operate(command: operator::Command) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "what a command was asked for; its log goes to stderr")]
 fn print(result: impl Display) {
     println!("{result}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Whatever can be run, with the words before it.
+    fn leaves(command: &clap::Command, words: &str, found: &mut BTreeSet<String>) {
+        let shown: Vec<_> = command.get_subcommands().filter(|it| !it.is_hide_set()).collect();
+        if shown.is_empty() || command.is_args_conflicts_with_subcommands_set() {
+            found.insert(words.to_owned());
+        }
+        for it in shown {
+            leaves(it, &format!("{words} {}", it.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn the_page_has_every_command_and_no_other() {
+        let mut found = BTreeSet::new();
+        leaves(&Arguments::command(), "posthouse", &mut found);
+        let page = include_str!("../../../docs/commands.md");
+        let rows = page.lines().filter_map(|it| it.strip_prefix("| `posthouse "));
+        let told = rows.filter_map(|it| it.split('`').next()).map(|it| format!("posthouse {it}"));
+        assert_eq!(told.collect::<BTreeSet<_>>(), found);
+    }
+
+    #[test]
+    fn no_command_contradicts_itself() {
+        Arguments::command().debug_assert();
+    }
 }

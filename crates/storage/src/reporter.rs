@@ -43,6 +43,9 @@ impl BatchStage for Reporter {
             })?;
             if reported.repeated {
                 self.metrics.note_repeats(STAGE, 1);
+            } else {
+                let recipients = &reported.report.recipients;
+                recipients.iter().for_each(|it| self.metrics.outcomes.note_attempted(it));
             }
             let mut out = events::reported(&reported).records();
             // With each report on the mail: either may be acknowledged first.

@@ -6,7 +6,7 @@ use super::Reader;
 use crate::{
     Backlog, Error, LimitOverrides, News, OutboxAgenda, email,
     moment::{DAY, now},
-    outbox::{SERVED, trace_of},
+    outbox::{served, trace_of},
     sql,
     writer::overrides,
 };
@@ -21,8 +21,9 @@ impl Reader {
     /// What the outbox has to do. Every part is the first row of an index.
     pub async fn outbox_agenda(&self) -> Result<OutboxAgenda, Error> {
         let failed = Error::query("look into the outbox");
+        let served = served(self.database.dialect);
         let statement = format!(
-            "SELECT (SELECT q.next_release FROM queues q WHERE {SERVED} \
+            "SELECT (SELECT q.next_release FROM queues q WHERE {served} \
              ORDER BY q.next_release LIMIT 1) AS next_release, \
              (SELECT expires_at FROM outbox WHERE state = 'waiting' AND expires_at > 0 \
              ORDER BY expires_at LIMIT 1) AS next_expiry, \
