@@ -10,6 +10,8 @@ mod bucket;
 mod bundle;
 mod claims;
 mod connect;
+mod dead;
+mod desk;
 mod directory;
 mod failure;
 mod feed;
@@ -21,8 +23,10 @@ mod publish;
 mod runner;
 mod settle;
 mod stage;
+mod standing;
 mod sweep;
 mod topology;
+mod trace;
 mod uploads;
 
 pub use crate::{
@@ -30,6 +34,8 @@ pub use crate::{
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::{Bus, connect},
+    dead::{Dead, DeadFilter},
+    desk::{Desk, Later, StageState, StreamState},
     directory::{Directory, KnownToken, Resolution, token_hash},
     failure::Failure,
     feed::{Feed, Told},
@@ -39,5 +45,6 @@ pub use crate::{
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},
+    trace::{Traced, trace_of},
     uploads::{UPLOAD_LIFETIME, UPLOAD_LIMIT, Upload, Uploads},
 };

@@ -8,7 +8,7 @@ use std::{
 
 use axum::http::Uri;
 use serde::Deserialize;
-use service::{Configuration, LogFormat};
+use service::{Configuration, LogFormat, TracesConfig};
 
 use crate::{console::ConsoleConfig, nats::AgentLogins};
 
@@ -85,6 +85,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The form of the log lines: "human" or "json".
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
 }
 
 impl Default for Config {
@@ -119,6 +121,7 @@ impl Default for Config {
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
         }
     }
 }
@@ -130,6 +133,10 @@ impl Configuration for Config {
 
     fn log(&self) -> LogFormat {
         self.log
+    }
+
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
     }
 
     fn check(&self) -> Result<(), String> {

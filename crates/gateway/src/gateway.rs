@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::get};
 use bus::{Bus, Directory};
+use service::Traces;
 use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,9 @@ use crate::{
     tail::Tail,
     threads,
     tier::Tiers,
-    tokens, unsubscribe, uploads, verdicts,
+    tokens,
+    trace::trace,
+    unsubscribe, uploads, verdicts,
     waiters::Waiters,
     webhooks::{self, Targets},
     websocket, work,
@@ -61,6 +64,7 @@ pub(crate) struct Gateway {
     targets: Targets,
     waiters: Waiters,
     tail: Tail,
+    traces: Traces,
     sockets: Sockets,
     repeats: Repeats,
     readings: Readings,
@@ -102,6 +106,7 @@ impl Gateway {
             directory: bus.directory(),
             tail: Tail::new(bus.event_log(), metrics.readers.clone()),
             sockets: Sockets::new(config, metrics.websockets.clone()),
+            traces: bus.traces().clone(),
             bus,
             links,
             tokens,
@@ -164,6 +169,7 @@ impl Gateway {
         routes
             .layer(from_fn_with_state(gate::Gate::from_ref(self), gate::admit))
             .layer(from_fn_with_state(self.metrics.clone(), finish))
+            .layer(from_fn_with_state(self.traces.clone(), trace))
             .with_state(self.clone())
     }
 

@@ -71,6 +71,7 @@ mod tier;
 mod time;
 pub mod token;
 mod tokens;
+mod trace;
 mod unsubscribe;
 mod uploads;
 mod verdicts;

@@ -29,6 +29,7 @@ mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod operator;
 mod outbox;
 mod outcome;
 mod policy;
@@ -79,6 +80,10 @@ pub use crate::{
     migrations::migrate,
     model::*,
     moment::rfc3339,
+    operator::{
+        Life, OperatorAct, QueueFilter, QueuedMail, Suspension, SuspensionScope, TracedCall,
+        TracedHold, TracedMail, TracedRecipient, TracedRequest, TracedTurn,
+    },
     outbox::{Backlog, Cancelled, GIVEN_UP, News, OutboxAgenda, Released},
     policy::Policy,
     reader::{

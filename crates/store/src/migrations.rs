@@ -46,6 +46,7 @@ const SQLITE: &[Script] = &[
     (16, "expectations", include_str!("../migrations/sqlite/0016_expectations.sql")),
     (17, "keys", include_str!("../migrations/sqlite/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/sqlite/0018_carried.sql")),
+    (19, "operator", include_str!("../migrations/sqlite/0019_operator.sql")),
     (21, "console", include_str!("../migrations/sqlite/0021_console.sql")),
 ];
 const POSTGRES: &[Script] = &[
@@ -67,6 +68,7 @@ const POSTGRES: &[Script] = &[
     (16, "expectations", include_str!("../migrations/postgres/0016_expectations.sql")),
     (17, "keys", include_str!("../migrations/postgres/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/postgres/0018_carried.sql")),
+    (19, "operator", include_str!("../migrations/postgres/0019_operator.sql")),
     (21, "console", include_str!("../migrations/postgres/0021_console.sql")),
 ];
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use bus::{BatchStage, Failure, Stage};
+use bus::{BatchStage, Failure, Stage, Traced};
 use contract::{MailReceived, MailScanned};
 
 use crate::{Bench, Calls, eventually, mail};
@@ -129,14 +129,14 @@ impl BatchStage for Picky {
     type In = MailReceived;
     type Out = MailScanned;
 
-    async fn handle(&self, mails: Vec<MailReceived>) -> Result<Vec<MailScanned>, Failure> {
+    async fn handle(&self, mails: Vec<Traced<MailReceived>>) -> Result<Vec<MailScanned>, Failure> {
         self.0.note(&format!("batch of {}", mails.len()));
-        if mails.iter().any(|it| it.mail_id == "bad") {
+        if mails.iter().any(|it| it.event.mail_id == "bad") {
             return Err(Failure::Permanent(anyhow!("a bad one")));
         }
         Ok(mails
             .into_iter()
-            .map(|it| MailScanned { mail_id: it.mail_id, ..Default::default() })
+            .map(|it| MailScanned { mail_id: it.event.mail_id, ..Default::default() })
             .collect())
     }
 }

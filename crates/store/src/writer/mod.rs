@@ -16,6 +16,8 @@ mod inboxes;
 mod labels;
 mod limits;
 mod mail;
+mod operator_audit;
+mod operator_suppressions;
 mod outbound;
 mod outbox;
 mod purge;

@@ -17,6 +17,7 @@ mod holds;
 mod inboxes;
 mod labels;
 mod loops;
+mod operator;
 mod outbound;
 mod outbox;
 mod postgres;
