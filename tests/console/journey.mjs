@@ -161,8 +161,7 @@ async function withKeysOnly() {
   await at(page, "inboxes");
   await focused("#token");
   await keyboard.type(TOKEN);
-  await keyboard.press("Enter");
-  await page.waitForURL(/inboxes/);
+  await loading(page, () => keyboard.press("Enter"));
   await keyboard.press("Tab");
   await focused(".skip");
   await keyboard.press("?");
