@@ -189,7 +189,8 @@ async fn every_page_has_a_strict_policy_and_nothing_inline() {
             assert_eq!(answer.headers["referrer-policy"], "same-origin");
             let page = text(&answer);
             assert!(page.starts_with("<!DOCTYPE html>"), "{path}");
-            for inline in ["<style", " style=", " onclick=", " onload=", " onerror=", "javascript:"] {
+            for inline in ["<style", " style=", " onclick=", " onload=", " onerror=", "javascript:"]
+            {
                 assert!(!page.contains(inline), "{path} has {inline}");
             }
             let scripts = page.matches("<script").count();
