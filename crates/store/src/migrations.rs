@@ -46,6 +46,7 @@ const SQLITE: &[Script] = &[
     (16, "expectations", include_str!("../migrations/sqlite/0016_expectations.sql")),
     (17, "keys", include_str!("../migrations/sqlite/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/sqlite/0018_carried.sql")),
+    (20, "claims", include_str!("../migrations/sqlite/0020_claims.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -66,6 +67,7 @@ const POSTGRES: &[Script] = &[
     (16, "expectations", include_str!("../migrations/postgres/0016_expectations.sql")),
     (17, "keys", include_str!("../migrations/postgres/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/postgres/0018_carried.sql")),
+    (20, "claims", include_str!("../migrations/postgres/0020_claims.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.
