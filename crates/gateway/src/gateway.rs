@@ -8,7 +8,7 @@ use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, audit, canaries, claims, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, claims, cors, deliveries, documentation,
     domain_check::Checker,
     domains, emails, events, expectations, extraction,
     finish::finish,
@@ -47,6 +47,10 @@ pub(crate) struct Stop(pub(crate) CancellationToken);
 #[derive(Clone)]
 pub(crate) struct Domains(pub(crate) Arc<[String]>);
 
+/// The web pages that may call the API.
+#[derive(Clone)]
+pub(crate) struct CorsOrigins(Arc<[String]>);
+
 #[derive(Clone, FromRef)]
 pub(crate) struct Gateway {
     reader: Reader,
@@ -72,6 +76,7 @@ pub(crate) struct Gateway {
     signup: accounts::SignupPolicy,
     trusted_proxies: TrustedProxies,
     public_url: PublicUrl,
+    cors_origins: CorsOrigins,
     body_limits: BodyLimits,
     stop: Stop,
 }
@@ -119,6 +124,7 @@ impl Gateway {
             },
             trusted_proxies: TrustedProxies(config.trusted_proxies.clone().into()),
             public_url: PublicUrl(config.public_url.clone()),
+            cors_origins: CorsOrigins(config.cors_origins.clone().into()),
             body_limits: BodyLimits::new(config.max_body_bytes),
             stop: Stop(stop),
         }
@@ -140,8 +146,12 @@ impl Gateway {
 
     pub(crate) fn router(self) -> Router {
         let api = self.guarded(Gateway::api());
-        let mcp = self.guarded(mcp::routes(api.clone(), &self.public_url));
-        api.merge(mcp)
+        let mcp = mcp::routes(api.clone(), &self.public_url, &self.cors_origins.0);
+        let all = api.merge(self.guarded(mcp));
+        match cors::layer(&self.cors_origins.0) {
+            Some(cors) => all.layer(cors),
+            None => all,
+        }
     }
 
     /// Nothing gets past the gate, and every answer is finished.
