@@ -27,6 +27,23 @@ disconnects seconds="600":
 schemathesis seconds="600":
     POSTHOUSE_TEST_SCHEMATHESIS_SECONDS={{seconds}} tests/run schemathesis_finds_nothing_undocumented
 
+# The chart, the image's and the compose file, and all that checks them; also checkov, which tests/run leaves out (about 290 MB more)
+deploy-check:
+    tests/deploy/run
+
+# What values the chart takes, after a program got a new key; to be committed
+chart-schema:
+    python3 tests/deploy/schema.py
+
+# What the chart has of other folders; to be committed
+chart-files:
+    tests/deploy/copy-files
+
+# Kills, freezes, fills up and cuts off everything under load, so many times for each of two clusters, and takes the power
+# away; what was accepted is there afterwards, once. The tests do it a dozen times
+faults count="150":
+    POSTHOUSE_TEST_FAULTS={{count}} tests/run faults::
+
 fmt:
     cargo fmt --all
 
@@ -42,7 +59,7 @@ bench-relay:
 bench-fairness:
     tests/bench-fairness
 
-# What 5,000 idle WebSockets cost a gateway
+# What idle SMTP sessions, long-polls and WebSockets cost
 bench-idle:
     tests/bench-idle
 

@@ -14,7 +14,7 @@ async fn streams_are_planned_applied_and_verified() -> anyhow::Result<()> {
     let arguments = streams("verify").into_iter().map(str::to_owned).collect();
     let mut verify = Program::start("verify", binary("posthouse")?, arguments, folder.path())?;
     assert!(!verify.wait().await?.success());
-    assert!(verify.log().contains("create stream INBOUND"), "{}", verify.log());
+    assert!(verify.output().contains("create stream INBOUND"), "{}", verify.output());
 
     let planned = operate(folder.path(), &streams("plan")).await?;
     assert!(planned.contains("create stream INBOUND"), "{planned}");
@@ -66,12 +66,17 @@ async fn the_key_of_return_paths_is_replaced_with_care() -> anyhow::Result<()> {
     let said = operate(folder.path(), &[&rotate[..], &["--leaked"]].concat()).await?;
     assert!(said.contains("nothing that was made before is believed"), "{said}");
 
-    let list = [&["suppressions", "list"][..], &database].concat();
+    let list = [&["suppress", "ls"][..], &database].concat();
     assert!(operate(folder.path(), &list).await?.contains("none"));
-    let lift = [&["suppressions", "lift", "bob@example.net"][..], &database].concat();
+    let lift =
+        [&["suppress", "rm", "bob@example.net", "--reason", "asked for"][..], &database].concat();
     let arguments = lift.iter().map(|it| (*it).to_owned()).collect();
     let mut lift = Program::start("lift", binary("posthouse")?, arguments, folder.path())?;
     assert!(!lift.wait().await?.success());
-    assert!(lift.log().contains("is not suppressed for everybody"), "{}", lift.log());
+    assert!(
+        lift.log().contains("bob@example.net is not suppressed for everybody"),
+        "{}",
+        lift.log()
+    );
     Ok(())
 }

@@ -10,18 +10,23 @@ mod bucket;
 mod bundle;
 mod claims;
 mod connect;
+mod dead;
+mod desk;
 mod directory;
 mod failure;
 mod feed;
 mod log;
 mod login;
 mod metrics;
+mod pipeline;
 mod publish;
 mod runner;
 mod settle;
 mod stage;
+mod standing;
 mod sweep;
 mod topology;
+mod trace;
 mod uploads;
 
 pub use crate::{
@@ -29,13 +34,17 @@ pub use crate::{
     bucket::Bucket,
     claims::{Claims, INLINE_LIMIT},
     connect::{Bus, connect},
+    dead::{Dead, DeadFilter},
+    desk::{Desk, Later, StageState, StreamState},
     directory::{Directory, KnownToken, Resolution, token_hash},
     failure::Failure,
     feed::{Feed, Told},
     log::{Bounds, EventLog, Following, Logged, LoggedPage},
     login::{Login, Server},
+    pipeline::{Parked, Standing},
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},
+    trace::{Traced, trace_of},
     uploads::{UPLOAD_LIFETIME, UPLOAD_LIMIT, Upload, Uploads},
 };

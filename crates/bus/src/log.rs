@@ -14,9 +14,11 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use contract::topology::EVENTS;
 use futures_util::StreamExt as _;
+use opentelemetry::trace::SpanContext;
+use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
-use crate::{Bus, runner::boxed};
+use crate::{Bus, Desk, runner::boxed, trace_of};
 
 /// For one page.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +60,8 @@ pub struct Logged {
     pub sequence: u64,
     pub subject: String,
     pub payload: Bytes,
+    /// Where it stands in a trace.
+    pub trace: Option<SpanContext>,
 }
 
 /// Events in the order of the stream.
@@ -74,6 +78,12 @@ pub struct Following {
     client: async_nats::Client,
     /// How often the client had connected when this began.
     connects: u64,
+}
+
+impl Desk {
+    pub fn event_log(&self) -> EventLog {
+        EventLog { client: self.client.clone(), jetstream: self.jetstream.clone() }
+    }
 }
 
 impl Bus {
@@ -98,7 +108,21 @@ impl EventLog {
         after: u64,
         most: usize,
     ) -> anyhow::Result<LoggedPage> {
-        timeout(PATIENCE, self.read_page(filters, after, most))
+        timeout(PATIENCE, self.read_page(filters, from(after), most))
+            .await
+            .context("read events in time")?
+    }
+
+    /// As `read`, from a moment on: microseconds since 1970.
+    pub async fn read_since(
+        &self,
+        filters: Vec<String>,
+        at: i64,
+        most: usize,
+    ) -> anyhow::Result<LoggedPage> {
+        let start_time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000)?;
+        let policy = DeliverPolicy::ByStartTime { start_time };
+        timeout(PATIENCE, self.read_page(filters, policy, most))
             .await
             .context("read events in time")?
     }
@@ -106,12 +130,12 @@ impl EventLog {
     async fn read_page(
         &self,
         filters: Vec<String>,
-        after: u64,
+        deliver_policy: DeliverPolicy,
         most: usize,
     ) -> anyhow::Result<LoggedPage> {
         let stream = self.stream().await?;
         let config = pull::Config {
-            deliver_policy: from(after),
+            deliver_policy,
             ack_policy: AckPolicy::None,
             filter_subjects: filters,
             inactive_threshold: ABANDONED,
@@ -146,6 +170,7 @@ impl EventLog {
                 sequence,
                 subject: message.subject.to_string(),
                 payload: message.payload,
+                trace: trace_of(Some(&message.headers)),
             })),
             Err(err) => match err.kind() {
                 RawMessageErrorKind::NoMessageFound => Ok(None),
@@ -208,6 +233,7 @@ fn from(after: u64) -> DeliverPolicy {
 
 fn logged(message: Message) -> anyhow::Result<Logged> {
     let sequence = message.info().map_err(|err| anyhow!(err))?.stream_sequence;
-    let async_nats::Message { subject, payload, .. } = message.message;
-    Ok(Logged { sequence, subject: subject.to_string(), payload })
+    let async_nats::Message { subject, payload, headers, .. } = message.message;
+    let trace = trace_of(headers.as_ref());
+    Ok(Logged { sequence, subject: subject.to_string(), payload, trace })
 }

@@ -32,6 +32,7 @@ use crate::{
     threads,
     tier::Tiers,
     time::{now_micros, seconds_to_midnight},
+    trace::about,
     waiters::Waiters,
 };
 
@@ -346,6 +347,7 @@ impl Submitter {
         octets: Bytes,
     ) -> Result<Json<Answer>, Problem> {
         let id = submission_id(&inbox.id, key);
+        about(&id);
         self.pin_lease(inbox, request).await?;
         let mut waiter = self.waiters.register(&id);
         let token_id = held_to(token);

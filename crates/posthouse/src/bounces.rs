@@ -1,25 +1,13 @@
-//! The operator's commands around bounces: what nobody may send to, and the key of return paths.
+//! The operator's commands for the key of return paths.
 
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
-use store::{Store, rfc3339};
+use store::Store;
 
-use crate::operator::Database;
-
-/// As many are shown, the newest first.
-const MOST_SHOWN: i64 = 1_000;
-
-#[derive(Subcommand)]
-pub(crate) enum Suppressions {
-    /// Show the addresses that nobody can send to, and why.
-    List(Database),
-    /// Let mail go to such an address again. What single accounts know against it stays.
-    Lift {
-        address: String,
-        #[command(flatten)]
-        database: Database,
-    },
-}
+use crate::operator::{
+    Answer, Database,
+    change::{Change, Setup},
+};
 
 #[derive(Subcommand)]
 pub(crate) enum ReturnPaths {
@@ -31,46 +19,37 @@ pub(crate) enum ReturnPaths {
         #[arg(long)]
         leaked: bool,
         #[command(flatten)]
+        setup: Setup,
+        #[command(flatten)]
         database: Database,
     },
 }
 
-pub(crate) async fn suppressions(command: Suppressions) -> anyhow::Result<String> {
-    match command {
-        Suppressions::List(Database { database }) => {
-            let store = Store::open(&database).await.context("open the database")?;
-            let found = store.reader.global_suppressions(MOST_SHOWN).await?;
-            let lines = found.iter().map(|it| {
-                let until = it.expires_at.map(rfc3339).unwrap_or_default();
-                format!("{} {}: {}, until {until}", it.address, it.reason, it.evidence)
-            });
-            let lines: Vec<String> = lines.collect();
-            Ok(if lines.is_empty() { "none".to_owned() } else { lines.join("\n") })
-        }
-        Suppressions::Lift { address, database: Database { database } } => {
-            let store = Store::open(&database).await.context("open the database")?;
-            let lifted = store.writer.lift_global_suppression(&address).await?;
-            ensure!(lifted, "{address} is not suppressed for everybody");
-            Ok(format!("mail may go to {address} again"))
-        }
+pub(crate) async fn return_paths(command: ReturnPaths) -> anyhow::Result<Answer> {
+    let ReturnPaths::Rotate { leaked, setup, database } = command;
+    let store = database.open().await?;
+    let change: Change = setup.into();
+    if change.dry_run {
+        let believed = if leaked { ", nothing that was made before is believed" } else { "" };
+        return Ok(Answer::from(format!("make a new key{believed}")).would());
     }
+    let target = if leaked { "the leaked key" } else { "the key" };
+    change.audited(&store, "return-paths rotate", target, rotate(&store, leaked)).await
 }
 
-pub(crate) async fn return_paths(command: ReturnPaths) -> anyhow::Result<String> {
-    let ReturnPaths::Rotate { leaked, database: Database { database } } = command;
-    let writer = Store::open(&database).await.context("open the database")?.writer;
+async fn rotate(store: &Store, leaked: bool) -> anyhow::Result<Answer> {
     if leaked {
-        writer.revoke_secret(storage::RETURN_PATHS).await.context("replace the key")?;
-        return Ok("a new key; nothing that was made before is believed".to_owned());
+        store.writer.revoke_secret(storage::RETURN_PATHS).await.context("replace the key")?;
+        return Ok(Answer::from("a new key; nothing that was made before is believed".to_owned()));
     }
     let age = mail::RETURN_PATH_VALIDITY;
-    let rotated =
-        writer.rotate_secret(storage::RETURN_PATHS, age).await.context("rotate the key")?;
+    let rotated = store.writer.rotate_secret(storage::RETURN_PATHS, age).await;
     ensure!(
-        rotated,
+        rotated.context("rotate the key")?,
         "the key is younger than {} days: return paths made with the one before it are still under \
          way (--leaked drops them)",
         age.as_secs() / (24 * 60 * 60)
     );
-    Ok("a new key; what was made with the one before is believed until it expires".to_owned())
+    let text = "a new key; what was made with the one before is believed until it expires";
+    Ok(Answer::from(text.to_owned()))
 }

@@ -4,6 +4,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, value_parser};
 use store::{LimitOverrides, Store};
 
+use crate::operator::{Answer, change};
+
 /// What is to be other than it is; without any, nothing.
 #[derive(Args)]
 pub(crate) struct Change {
@@ -37,14 +39,26 @@ impl Change {
 }
 
 /// Makes the change, if there is one, and says what holds.
-pub(crate) async fn run(store: &Store, inbox_id: &str, change: &Change) -> anyhow::Result<String> {
+pub(crate) async fn run(
+    store: &Store,
+    inbox_id: &str,
+    change: &Change,
+    how: &change::Change,
+) -> anyhow::Result<Answer> {
     let before = store.reader.inbox_limits(inbox_id).await.context("read the limits")?;
     let Some(before) = before else { bail!("there is no inbox {inbox_id}") };
     let after = change.apply(before);
-    if after != before {
-        store.writer.set_inbox_limits(inbox_id, after).await.context("set the limits")?;
+    if after == before {
+        return Ok(Answer::from(text(after)));
     }
-    Ok(text(after))
+    if how.dry_run {
+        return Ok(Answer::from(format!("set\n{}", text(after))).would());
+    }
+    let work = async {
+        store.writer.set_inbox_limits(inbox_id, after).await.context("set the limits")?;
+        Ok(Answer::from(text(after)))
+    };
+    how.audited(store, "inbox limits", inbox_id, work).await
 }
 
 fn text(limits: LimitOverrides) -> String {

@@ -1,17 +1,32 @@
 //! Commands for those who run the services: each does one thing, says what it did, and ends.
 
+mod answer;
+mod audit;
+mod bounce;
+pub(crate) mod change;
+mod dead;
+mod doctor;
 mod inbox;
 mod nats;
+mod operators;
+mod queue;
+mod status;
+mod suppress;
+mod suspend;
 mod token;
+mod trace;
+mod when;
 
-use anyhow::{Context as _, bail, ensure};
-use bus::Server;
+use anyhow::{Context as _, ensure};
+use bus::{Desk, Server};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use store::Store;
 use uuid::Uuid;
 
-pub(crate) use self::nats::NatsLogin;
-use crate::bounces::{self, ReturnPaths, Suppressions};
+use self::change::{Change, Setup};
+pub(crate) use self::{answer::Answer, nats::NatsLogin};
+use crate::bounces::{self, ReturnPaths};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -22,32 +37,62 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Nats(nats::Command),
     /// Bring the schema of the database up to date.
-    Migrate(Database),
+    Migrate {
+        #[command(flatten)]
+        setup: Setup,
+        #[command(flatten)]
+        database: Database,
+    },
     /// Make accounts.
     #[command(subcommand)]
     Account(Account),
     /// Give accounts further tokens, and take them back.
     #[command(subcommand)]
     Token(token::Command),
-    /// The addresses that nobody can send to.
-    #[command(subcommand)]
-    Suppressions(Suppressions),
     /// The key that return paths are made with.
     #[command(subcommand)]
     ReturnPaths(ReturnPaths),
+    /// The tokens with which those who run the service sign in at the console.
+    #[command(subcommand)]
+    Operator(operators::Command),
     /// See how an inbox stands and what it may send, stop it, let it send again.
     #[command(subcommand)]
     Inbox(inbox::Command),
+    /// One mail's life over all stages.
+    Trace(trace::Options),
+    /// Messages that a stage could not handle: see them, hand them on again, drop them.
+    #[command(subcommand)]
+    Dead(dead::Command),
+    /// Whether everything is as it has to be: DNS, TLS, NATS, the database, clocks.
+    Doctor(Box<doctor::Options>),
+    /// How much waits where, per stage and per provider.
+    Status(status::Options),
+    /// As `status`, refreshed, with what each stage does a second.
+    Top(status::Top),
+    /// Mail that waits to go out: see it, count it, have it tried now.
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// Have a stage, or some mail, stand still for a while.
+    Suspend(suspend::Suspend),
+    /// End that before its time.
+    Resume(suspend::Resume),
+    /// Addresses that get no mail: see, add, remove, import and export them.
+    #[command(subcommand)]
+    Suppress(suppress::Command),
+    /// Give up queued mail now; its senders hear of it.
+    Bounce(bounce::Options),
+    /// What operators did, and why.
+    Audit(audit::Options),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Streams {
     /// Create and update them; what would lose messages is refused.
-    Apply(Nats),
+    Apply(Topology),
     /// Show what `apply` would do.
-    Plan(Nats),
+    Plan(Topology),
     /// Fail unless everything is as the services need it.
-    Verify(Nats),
+    Verify(Topology),
 }
 
 #[derive(Args)]
@@ -58,15 +103,27 @@ pub(crate) struct Nats {
     nats: String,
     #[command(flatten)]
     login: NatsLogin,
-    /// Of how many servers each keeps a copy: 1, 3 or 5.
-    #[arg(long, default_value_t = 1)]
-    replicas: usize,
 }
 
 impl Nats {
     fn server(&self) -> anyhow::Result<Server> {
         self.login.server(&self.nats)
     }
+
+    async fn desk(&self) -> anyhow::Result<Desk> {
+        Desk::connect(self.server()?).await
+    }
+}
+
+/// The streams as they are to be.
+#[derive(Args)]
+pub(crate) struct Topology {
+    #[command(flatten)]
+    nats: Nats,
+    /// How many servers have a copy of each stream: 1, 3 or 5. If left out, new streams have one, and the
+    /// others stay as they are.
+    #[arg(long, env = "POSTHOUSE_REPLICAS", value_parser = replicas)]
+    replicas: Option<usize>,
 }
 
 #[derive(Args)]
@@ -88,67 +145,113 @@ pub(crate) enum Account {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(0..=4))]
         tier: i64,
         #[command(flatten)]
+        setup: Setup,
+        #[command(flatten)]
         database: Database,
     },
 }
 
 /// Runs a command and returns what it has to say.
-pub(crate) async fn run(command: Command) -> anyhow::Result<String> {
+pub(crate) async fn run(command: Command) -> anyhow::Result<Answer> {
     match command {
-        Command::Streams(Streams::Apply(nats)) => apply(&nats).await,
-        Command::Streams(Streams::Plan(nats)) => plan(&nats).await,
-        Command::Streams(Streams::Verify(nats)) => verify(&nats).await,
-        Command::Nats(command) => nats::run(&command),
-        Command::Migrate(Database { database }) => {
-            store::migrate(&database).await.context("migrate")?;
-            Ok("the schema is current".into())
-        }
-        Command::Account(Account::Create { id, tier, database }) => {
-            create_account(id, tier, &database).await
+        Command::Streams(Streams::Apply(wanted)) => apply(&wanted).await,
+        Command::Streams(Streams::Plan(wanted)) => plan(&wanted).await,
+        Command::Streams(Streams::Verify(wanted)) => verify(&wanted).await,
+        Command::Nats(command) => nats::run(&command).map(Answer::from),
+        Command::Migrate { setup, database } => migrate(&setup.into(), &database).await,
+        Command::Account(Account::Create { id, tier, setup, database }) => {
+            create_account(id, tier, &setup.into(), &database).await
         }
         Command::Token(command) => token::run(command).await,
-        Command::Suppressions(command) => bounces::suppressions(command).await,
         Command::ReturnPaths(command) => bounces::return_paths(command).await,
+        Command::Operator(command) => operators::run(command).await.map(Answer::from),
         Command::Inbox(command) => inbox::run(command).await,
+        Command::Trace(options) => trace::run(options).await,
+        Command::Doctor(options) => doctor::run(*options).await,
+        Command::Dead(command) => dead::run(command).await,
+        Command::Status(options) => status::status(options).await,
+        Command::Top(top) => status::top(top).await,
+        Command::Queue(command) => queue::run(command).await,
+        Command::Suspend(suspend) => suspend::suspend(suspend).await,
+        Command::Resume(resume) => suspend::resume(resume).await,
+        Command::Suppress(command) => suppress::run(command).await,
+        Command::Bounce(options) => bounce::run(options).await,
+        Command::Audit(options) => audit::run(options).await,
     }
 }
 
-async fn apply(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(nats.server()?, nats.replicas, false).await?;
-    Ok(list(&changes).unwrap_or_else(|| "everything was as it should be".into()))
+async fn apply(wanted: &Topology) -> anyhow::Result<Answer> {
+    let changes = bus::apply(wanted.nats.server()?, wanted.replicas, false).await?;
+    Ok(listed(&changes, "everything was as it should be"))
 }
 
-async fn plan(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(nats.server()?, nats.replicas, true).await?;
-    Ok(list(&changes).unwrap_or_else(|| "nothing to do".into()))
+async fn plan(wanted: &Topology) -> anyhow::Result<Answer> {
+    let changes = bus::apply(wanted.nats.server()?, wanted.replicas, true).await?;
+    Ok(listed(&changes, "nothing to do"))
 }
 
-async fn verify(nats: &Nats) -> anyhow::Result<String> {
-    let changes = bus::apply(nats.server()?, nats.replicas, true).await?;
-    match list(&changes) {
-        None => Ok("everything is as it should be".into()),
-        Some(changes) => bail!("`posthouse streams apply` has yet to:\n{changes}"),
-    }
+async fn verify(wanted: &Topology) -> anyhow::Result<Answer> {
+    let changes = bus::apply(wanted.nats.server()?, wanted.replicas, true).await?;
+    let answer = listed(&changes, "everything is as it should be");
+    Ok(if changes.is_empty() { answer } else { answer.bad() })
 }
 
-fn list(changes: &[bus::Change]) -> Option<String> {
+fn listed(changes: &[bus::Change], none: &str) -> Answer {
     let lines: Vec<&str> = changes.iter().map(|change| change.what.as_str()).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    let text = if lines.is_empty() { none.to_owned() } else { lines.join("\n") };
+    Answer::new(text, json!({ "changes": lines }))
+}
+
+async fn migrate(change: &Change, database: &Database) -> anyhow::Result<Answer> {
+    if change.dry_run {
+        return match Store::open(&database.database).await {
+            Ok(_) => Ok(Answer::from("do nothing: the schema is current".to_owned()).would()),
+            Err(store::Error::SchemaNotCurrent) => {
+                Ok(Answer::from("bring the schema up to date".to_owned()).would())
+            }
+            Err(err) => Err(err).context("open the database (--database)"),
+        };
+    }
+    store::migrate(&database.database).await.context("migrate")?;
+    // Before there was no table to have it on record in.
+    let store = database.open().await?;
+    let done = async { Ok(Answer::from("the schema is current".to_owned())) };
+    change.audited(&store, "migrate", "the schema", done).await
 }
 
 async fn create_account(
     id: Option<String>,
     tier: i64,
-    Database { database }: &Database,
-) -> anyhow::Result<String> {
-    let store = Store::open(database).await.context("open the database")?;
+    change: &Change,
+    database: &Database,
+) -> anyhow::Result<Answer> {
+    let store = database.open().await?;
     let id = id.unwrap_or_else(|| format!("acct_{}", Uuid::now_v7().simple()));
     let is_taken = store.reader.account(&id).await.context("look the account up")?.is_some();
     ensure!(!is_taken, "account {id} exists already: `posthouse token add {id}` gives it a token");
+    if change.dry_run {
+        let text = format!("create account {id} of tier {tier}");
+        return Ok(Answer::new(text, json!({ "account": id })).would());
+    }
     let token = gateway::token::generate().context("make a token")?;
     let hash = gateway::token::hash(&token);
-    store.writer.create_account(&id, tier, &hash).await.context("create the account")?;
-    Ok(format!("account {id}\ntoken {token}"))
+    let work = async {
+        store.writer.create_account(&id, tier, &hash).await.context("create the account")?;
+        Ok(Answer::from(format!("account {id} of tier {tier}")))
+    };
+    change.audited(&store, "account create", &id, work).await?;
+    let json = json!({ "account": id, "token": token });
+    Ok(Answer::new(format!("account {id}\ntoken {token}"), json))
+}
+
+/// An even number survives no more servers than the odd one below it.
+fn replicas(count: &str) -> Result<usize, String> {
+    match count {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("streams have 1, 3 or 5 replicas".into()),
+    }
 }
 
 /// What stands in a NATS subject as one token, and in a path unescaped.
@@ -165,6 +268,14 @@ fn account_id(id: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replicas_are_as_many_as_can_be_outvoted() {
+        assert_eq!(["1", "3", "5"].map(|it| replicas(it).ok()), [1, 3, 5].map(Some));
+        for wrong in ["0", "2", "4", "7", "", "one"] {
+            replicas(wrong).expect_err(wrong);
+        }
+    }
 
     #[test]
     fn an_account_id_is_one_token_of_a_subject() {

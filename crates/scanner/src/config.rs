@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
-use service::{Configuration, LogFormat};
+use service::{Configuration, LogFormat, TracesConfig};
 
 use crate::opinion::OpinionConfig;
 
@@ -16,6 +16,11 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
+    /// How far scanning steps back for the other processes of the machine, 0 (not) to 19. Where there
+    /// is too little processor's time for all, mail is accepted first, and scanned afterwards.
+    pub nice: u8,
     /// Who answers for the results in Authentication-Results fields (RFC 8601 calls it authserv-id).
     pub hostname: String,
     /// Name servers to ask; those of the system if empty.
@@ -46,6 +51,8 @@ impl Default for Config {
             nats_login: bus::Login::default(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
+            nice: 10,
             hostname: "posthouse.localhost".to_owned(),
             dns: Vec::new(),
             authentication_seconds: 5,
@@ -68,8 +75,19 @@ impl Configuration for Config {
         self.log
     }
 
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
+    }
+
+    fn nice(&self) -> u8 {
+        self.nice
+    }
+
     fn check(&self) -> Result<(), String> {
         self.nats_login.check()?;
+        if self.nice > 19 {
+            return Err(format!("nice: {} is not from 0 to 19", self.nice));
+        }
         let sound = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
         if self.hostname.is_empty() || !self.hostname.chars().all(sound) {
             return Err(format!("hostname: {:?} is no host name", self.hostname));
@@ -124,6 +142,7 @@ mod tests {
             (Config { authentication_seconds: 0, ..Config::default() }, "authentication_seconds"),
             (Config { scan_seconds: 600, ..Config::default() }, "scan_seconds"),
             (Config { document_seconds: 0, ..Config::default() }, "document_seconds"),
+            (Config { nice: 20, ..Config::default() }, "nice"),
             (Config { document_readers: 0, ..Config::default() }, "document_readers"),
             (Config { document_memory_mib: 8, ..Config::default() }, "document_memory_mib"),
             (opinion(OpinionConfig { from: 0.9, ..default() }), "opinion.from"),

@@ -9,13 +9,20 @@ use contract::{
 };
 use store::{Outgoing, Reader, Suppression};
 
-use crate::{Delivery, content, delivery::Attempt, domain_keys::DomainKeys, dot::Dots};
+use crate::{
+    Delivery, content,
+    delivery::{Attempt, now_micros},
+    domain_keys::DomainKeys,
+    dot::Dots,
+    suspended::Suspended,
+};
 
 pub(crate) struct Attempts {
     pub(crate) ledger: Reader,
     pub(crate) domain_keys: DomainKeys,
     pub(crate) delivery: Delivery,
     pub(crate) dots: Dots,
+    pub(crate) suspended: Suspended,
 }
 
 impl Attempts {
@@ -30,6 +37,9 @@ impl Attempts {
         due.forward_paths.retain(|it| is_open(&outgoing, it, on_unknown));
         if due.forward_paths.is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some(at_micros) = self.suspended.put_off(&due, now_micros(), fastrand::f64()) {
+            return Ok(vec![put_off(due, at_micros)]);
         }
         let domain = content::from_domain(content::header_section(&outgoing.octets));
         let keys = match self.domain_keys.of(&domain).await {

@@ -25,6 +25,7 @@ mod shaping;
 mod sign;
 mod smtp;
 mod source;
+mod suspended;
 mod visit;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use store::{Schema, Store};
 
 use crate::{
     attempts::Attempts, deliverer::Deliverer, domain_keys::DomainKeys, dot::Dots, router::Router,
+    suspended::Suspended,
 };
 pub use crate::{
     config::{Config, DkimAlgorithm, DkimKey, MtaSts, Route, Rule, Smarthost, Timeouts, TlsPolicy},
@@ -57,7 +59,11 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     let Some(store) = opened.context("open the database")? else { return Ok(()) };
     let domain_keys = DomainKeys::open(&store, config.domain_keys_file.as_deref()).await?;
     let dots = Dots::new(&bus);
-    let attempts = Arc::new(Attempts { ledger: store.reader, domain_keys, delivery, dots });
+    let suspended = Suspended::default();
+    suspended.load(&store.reader).await.context("look for suspensions")?;
+    let following = (suspended.clone(), store.reader.clone());
+    let attempts = Attempts { ledger: store.reader, domain_keys, delivery, dots, suspended };
+    let attempts = Arc::new(attempts);
     let router = Router { attempts: Arc::clone(&attempts) };
     let deliverer = Deliverer { attempts };
     let waiting = Arc::clone(&shaping);
@@ -75,6 +81,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
     tokio::select! {
         worked = work => worked?,
         () = shaping.upkeep(&board) => (),
+        () = following.0.follow(&following.1) => (),
     }
     shaping.leave(&board).await;
     Ok(())

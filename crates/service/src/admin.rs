@@ -34,13 +34,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves the admin port until the process ends; also while it drains, so that /readyz can say so.
 pub async fn serve_admin(address: SocketAddr, process: &Process) -> anyhow::Result<()> {
     let listener = listen(address, "admin").await?;
-    let router = router(process.clone());
-    tokio::spawn(async move {
-        if let Err(err) = axum::serve(listener, router).await {
-            tracing::error!("admin port: {err}");
-        }
-    });
+    tokio::spawn(serve(listener, process.clone()));
     Ok(())
+}
+
+pub(crate) async fn serve(listener: TcpListener, process: Process) {
+    if let Err(err) = axum::serve(listener, router(process)).await {
+        tracing::error!("admin port: {err}");
+    }
 }
 
 fn router(process: Process) -> Router {
@@ -62,7 +63,12 @@ async fn readyz(State(process): State<Process>) -> Response {
     }
 }
 
+fn is_ready(process: &Process) -> bool {
+    !process.shutdown.is_cancelled() && process.health.unready().is_empty()
+}
+
 async fn metrics(State(process): State<Process>) -> Response {
+    process.metrics.note_ready(is_ready(&process));
     match process.metrics.text() {
         Ok(text) => {
             let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

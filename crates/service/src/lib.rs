@@ -6,20 +6,28 @@
 mod admin;
 mod config;
 mod health;
+mod log;
 mod metrics;
+mod probe;
 mod process;
+mod trace_config;
+mod trace_export;
+mod traces;
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{env, fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 pub use crate::{
     admin::{listen, serve_admin},
     config::read,
     health::Health,
+    log::LogFormat,
     metrics::Metrics,
     process::{Process, Stopped, run_until_told},
+    trace_config::{TraceExport, TracesConfig},
+    traces::{Step, Traces, current_trace, mail_span},
 };
 
 /// What every service's configuration has.
@@ -29,16 +37,15 @@ pub trait Configuration: DeserializeOwned + Send + 'static {
 
     fn log(&self) -> LogFormat;
 
+    fn traces(&self) -> &TracesConfig;
+
+    /// How far this process steps back for others on its machine, as nice(2) counts it: 0 to 19.
+    fn nice(&self) -> u8 {
+        0
+    }
+
     /// Says what is contradictory or impossible, with the key, the value and the way out.
     fn check(&self) -> Result<(), String>;
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    #[default]
-    Human,
-    Json,
 }
 
 #[derive(Parser)]
@@ -49,6 +56,9 @@ struct Arguments {
     /// Validate the configuration and exit.
     #[arg(long)]
     check: bool,
+    /// Ask the process that runs with this configuration whether it is ready, and exit with 1 if not.
+    #[arg(long, conflicts_with = "check")]
+    ready: bool,
 }
 
 /// The exit code for a wrong configuration, sysexits' EX_USAGE.
@@ -69,11 +79,24 @@ where
     if let Err(err) = config.check() {
         return refuse(name, err);
     }
+    let export = match config.traces().export(name, |it| env::var(it).ok()) {
+        Ok(export) => export,
+        Err(err) => return refuse(name, err),
+    };
     if arguments.check {
         return ExitCode::SUCCESS;
     }
     let admin = config.admin();
-    run_until_told(name, config.log(), |process| async move {
+    if arguments.ready {
+        return probe(name, admin);
+    }
+    // Before there are other threads: on Linux each has a priority of its own, and inherits it.
+    if config.nice() > 0
+        && let Err(err) = rustix::process::nice(config.nice().into())
+    {
+        eprintln!("{name}: nice = {}: {err}; goes on without", config.nice());
+    }
+    run_until_told(name, config.log(), export, |process| async move {
         if let Some(address) = admin {
             serve_admin(address, &process).await?;
         }
@@ -88,6 +111,19 @@ impl Arguments {
         let matches =
             Arguments::command().name(name).version(env!("CARGO_PKG_VERSION")).get_matches();
         Arguments::from_arg_matches(&matches).unwrap_or_else(|err| err.exit())
+    }
+}
+
+fn probe(name: &str, admin: Option<SocketAddr>) -> ExitCode {
+    let Some(admin) = admin else {
+        return refuse(name, "--ready asks at `admin`, which is not set");
+    };
+    match probe::ask(admin) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{name}: {why}");
+            ExitCode::FAILURE
+        }
     }
 }
 

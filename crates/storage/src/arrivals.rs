@@ -4,7 +4,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use bus::{BatchStage, Claims, Failure};
+use bus::{BatchStage, Claims, Failure, Traced};
 use contract::{Emit, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 use tokio::sync::Notify;
@@ -40,7 +40,8 @@ impl BatchStage for Arrivals {
     type In = MailScanned;
     type Out = Vec<Record>;
 
-    async fn handle(&self, mails: Vec<MailScanned>) -> Result<Vec<Vec<Record>>, Failure> {
+    async fn handle(&self, mails: Vec<Traced<MailScanned>>) -> Result<Vec<Vec<Record>>, Failure> {
+        let mails = mails.into_iter().map(|it| it.event).collect();
         let mut outs = Vec::new();
         for portion in portions(mails, |it| it.content.as_ref()) {
             outs.extend(self.store(portion).await?);
@@ -107,6 +108,11 @@ impl Arrivals {
             }
             return Ok(Mail::Stored(copies));
         };
+        if mail.message.is_none() {
+            // The scanner did not find the content. Nobody reads what was not scanned.
+            let err = anyhow!("mail {} was not read by the scanner", mail.mail_id);
+            return Err(Failure::Permanent(err));
+        }
         let is_cut = mail.message.as_ref().is_some_and(|it| it.text_truncated);
         let whole_text = if is_cut { Some(whole_text(octets.clone()).await?) } else { None };
         let carried = carried(&mail).await?;

@@ -18,6 +18,9 @@ pub(crate) async fn note(store: &Store, arrivals: &[Arrival]) -> Result<(), Fail
         let scanned = &arrival.scanned;
         let verdict = scanned.verdict.clone().unwrap_or_default();
         let items = items(arrival, mail::is_suspicious(&verdict)).await?;
+        if items.is_empty() {
+            continue;
+        }
         for path in matching::paths(scanned, Purpose::Unspecified) {
             let (account_id, inbox_id) = (&path.account_id, &path.inbox_id);
             let trusted = is_trusted(&store.reader, scanned, &verdict, account_id, inbox_id);

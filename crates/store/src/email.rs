@@ -256,14 +256,14 @@ pub(crate) async fn insert_mails(
     connection: &mut AnyConnection,
     mails: &[&MailRow],
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO mails (id, reverse_path, from_address, to_addresses, cc_addresses, subject, \
              preview, message_id, reference_ids, has_attachments, attachments, security) \
-             VALUES {tuples} ON CONFLICT (id) DO NOTHING"
+             {rows} ON CONFLICT (id) DO NOTHING"
         )
     };
-    sql::execute(connection, mails, 12, statement, |query, mail| {
+    sql::insert(connection, mails, 12, statement, |query, mail| {
         query
             .bind(mail.id.clone())
             .bind(sql::text(&mail.reverse_path))

@@ -12,6 +12,7 @@ mod audit;
 mod brakes;
 mod breakers;
 mod carried;
+mod console;
 mod continuations;
 mod cursor;
 mod database;
@@ -28,6 +29,7 @@ mod ledger;
 mod migrations;
 mod model;
 mod moment;
+mod operator;
 mod outbox;
 mod outcome;
 mod policy;
@@ -61,6 +63,7 @@ pub use crate::{
     brakes::{Brakes, Manner},
     breakers::Breakers,
     carried::{Earlier, Joiner, Together},
+    console::{AccountInfo, ConsoleSession, OperatorToken},
     domain::*,
     error::Error,
     expectation::{
@@ -77,6 +80,10 @@ pub use crate::{
     migrations::migrate,
     model::*,
     moment::rfc3339,
+    operator::{
+        Life, OperatorAct, QueueFilter, QueuedMail, Suspension, SuspensionScope, TracedCall,
+        TracedHold, TracedMail, TracedRecipient, TracedRequest, TracedTurn,
+    },
     outbox::{Backlog, Cancelled, GIVEN_UP, News, OutboxAgenda, Released},
     policy::Policy,
     reader::{

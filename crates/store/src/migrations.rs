@@ -46,7 +46,9 @@ const SQLITE: &[Script] = &[
     (16, "expectations", include_str!("../migrations/sqlite/0016_expectations.sql")),
     (17, "keys", include_str!("../migrations/sqlite/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/sqlite/0018_carried.sql")),
+    (19, "operator", include_str!("../migrations/sqlite/0019_operator.sql")),
     (20, "claims", include_str!("../migrations/sqlite/0020_claims.sql")),
+    (21, "console", include_str!("../migrations/sqlite/0021_console.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
@@ -67,7 +69,9 @@ const POSTGRES: &[Script] = &[
     (16, "expectations", include_str!("../migrations/postgres/0016_expectations.sql")),
     (17, "keys", include_str!("../migrations/postgres/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/postgres/0018_carried.sql")),
+    (19, "operator", include_str!("../migrations/postgres/0019_operator.sql")),
     (20, "claims", include_str!("../migrations/postgres/0020_claims.sql")),
+    (21, "console", include_str!("../migrations/postgres/0021_console.sql")),
 ];
 
 /// Brings the schema up to date. Safe to call from several processes at once.

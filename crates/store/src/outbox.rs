@@ -3,15 +3,32 @@
 //! Whatever changes a waiting mail locks its inbox first, as the ledger does. So of two processes that
 //! would release the last mail a limit allows, the second sees what the first did.
 
-use contract::{Email, SubmissionAccepted};
+use contract::{Email, SubmissionAccepted, Trace};
+use prost::Message as _;
 
-use crate::Limit;
+use crate::{Limit, dialect::Dialect};
 
 /// The queues that may be served, of `queues q`. Whatever keeps all mail of an inbox back, for longer
 /// than to a known moment, is to be excluded here: both the release and the look whether anything is
 /// due go by it. New requests are another matter, decided where they are judged.
-pub(crate) const SERVED: &str = "q.next_release IS NOT NULL AND NOT EXISTS \
-     (SELECT 1 FROM standings s WHERE s.inbox_id = q.inbox_id AND s.state = 'stopped')";
+pub(crate) fn served(dialect: Dialect) -> String {
+    format!(
+        "q.next_release IS NOT NULL AND NOT EXISTS \
+         (SELECT 1 FROM standings s WHERE s.inbox_id = q.inbox_id AND s.state = 'stopped') \
+         AND NOT {}",
+        suspended(dialect, "q.inbox_id")
+    )
+}
+
+/// Whether an operator has suspended this inbox or its account.
+pub(crate) fn suspended(dialect: Dialect, inbox_id: &str) -> String {
+    let now = dialect.clock();
+    format!(
+        "EXISTS (SELECT 1 FROM suspensions x WHERE (x.until IS NULL OR x.until > {now}) \
+         AND (x.scope = 'inbox' AND x.target = {inbox_id} OR x.scope = 'account' AND x.target = \
+         (SELECT i.account_id FROM inboxes i WHERE i.id = {inbox_id})))"
+    )
+}
 
 /// RFC 3463 for what was given up because its time was over: delivery time expired.
 pub const GIVEN_UP: &str = "4.4.7";
@@ -44,6 +61,13 @@ pub struct News {
     pub event: String,
     pub account_id: String,
     pub email: Email,
+    /// That of its request.
+    pub trace: Option<Trace>,
+}
+
+/// Where the mail of this handover stands in a trace.
+pub(crate) fn trace_of(handover: &[u8]) -> Option<Trace> {
+    SubmissionAccepted::decode(handover).ok()?.trace
 }
 
 /// How much waits.

@@ -2,6 +2,8 @@
 //!
 //! Rows go in runs of a power of two, so that there are few different statements and all of them stay
 //! prepared, and so that no statement has more parameters than the databases take (SQLite: 32,766).
+//! In SQLite what is not bound is NULL, so that a statement has room for more rows than there are, and
+//! one does where PostgreSQL takes several: an empty row joins nothing and is equal to nothing.
 
 use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, any::AnyRow, query::Query};
 
@@ -20,17 +22,18 @@ pub(crate) fn tuples(rows: usize, columns: usize) -> String {
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
-/// Cuts rows into runs of 64, 32, 16, 8, 4, 2 and 1.
-fn runs<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+/// Cuts rows into runs of 64, 32, 16, 8, 4, 2 and 1; where rows may be empty, into runs of 64 and a rest.
+fn runs<T>(mut rows: &[T], empty: bool) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = 1 << rows.len().checked_ilog2()?;
+        let size = if empty { rows.len() } else { 1 << rows.len().checked_ilog2()? };
         let (run, rest) = rows.split_at(usize::min(size, MOST_ROWS));
         rows = rest;
-        Some(run)
+        (!run.is_empty()).then_some(run)
     })
 }
 
-/// Runs a statement over all rows; `statement` makes its text from the tuples that stand for them.
+/// Runs a statement over all rows; `statement` makes its text from the tuples that stand for them, which
+/// it has in `IN (VALUES …)` or as a table to join with. What inserts them as they are is `insert`.
 pub(crate) async fn execute<T>(
     connection: &mut AnyConnection,
     rows: &[T],
@@ -38,12 +41,31 @@ pub(crate) async fn execute<T>(
     statement: impl Fn(String) -> String,
     bind: impl Fn(Bound, &T) -> Bound,
 ) -> sqlx::Result<()> {
-    for run in runs(rows) {
-        let text = statement(tuples(run.len(), columns));
+    for run in runs(rows, has_empty_rows(connection)) {
+        let text = statement(tuples(run.len().next_power_of_two(), columns));
         let query = run.iter().fold(sqlx::query(AssertSqlSafe(text)), &bind);
         query.execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// Inserts all rows; `statement` makes its text from what stands for them, after the names of the
+/// columns. The first of these is never NULL.
+pub(crate) async fn insert<T>(
+    connection: &mut AnyConnection,
+    rows: &[T],
+    columns: usize,
+    statement: impl Fn(String) -> String,
+    bind: impl Fn(Bound, &T) -> Bound,
+) -> sqlx::Result<()> {
+    let has_empty = has_empty_rows(connection);
+    let statement = |tuples| {
+        statement(match has_empty {
+            true => format!("SELECT * FROM (VALUES {tuples}) AS v WHERE v.column1 IS NOT NULL"),
+            false => format!("VALUES {tuples}"),
+        })
+    };
+    execute(connection, rows, columns, statement, bind).await
 }
 
 /// As `execute`, with what comes back.
@@ -55,12 +77,38 @@ pub(crate) async fn fetch<T>(
     bind: impl Fn(Bound, &T) -> Bound,
 ) -> sqlx::Result<Vec<AnyRow>> {
     let mut found = Vec::new();
-    for run in runs(rows) {
-        let text = statement(tuples(run.len(), columns));
+    for run in runs(rows, has_empty_rows(connection)) {
+        let text = statement(tuples(run.len().next_power_of_two(), columns));
         let query = run.iter().fold(sqlx::query(AssertSqlSafe(text)), &bind);
         found.extend(query.fetch_all(&mut *connection).await?);
     }
     Ok(found)
+}
+
+/// As `fetch`, with a SELECT for each row, all of them in a single statement; `select` makes its text from
+/// what stands for the columns of the row.
+pub(crate) async fn fetch_each<T, const COLUMNS: usize>(
+    connection: &mut AnyConnection,
+    rows: &[T],
+    select: impl Fn([String; COLUMNS]) -> String,
+    bind: impl Fn(Bound, &T) -> Bound,
+) -> sqlx::Result<Vec<AnyRow>> {
+    let mut found = Vec::new();
+    for run in runs(rows, has_empty_rows(connection)) {
+        let select = |row: usize| {
+            let column = |column: usize| format!("${}", row * COLUMNS + column + 1);
+            format!("SELECT * FROM ({}) AS r", select(std::array::from_fn(column)))
+        };
+        let selects: Vec<String> = (0..run.len().next_power_of_two()).map(select).collect();
+        let text = selects.join(" UNION ALL ");
+        let query = run.iter().fold(sqlx::query(AssertSqlSafe(text)), &bind);
+        found.extend(query.fetch_all(&mut *connection).await?);
+    }
+    Ok(found)
+}
+
+fn has_empty_rows(connection: &AnyConnection) -> bool {
+    connection.backend_name() == "SQLite"
 }
 
 /// A text for the database. PostgreSQL has no NUL in texts; mail that has one loses it here, and
@@ -81,10 +129,14 @@ mod tests {
 
     #[test]
     fn cuts_runs_of_powers_of_two() {
-        let sizes = |n: usize| runs(&vec![(); n]).map(<[()]>::len).collect::<Vec<_>>();
-        assert_eq!(sizes(0), [0; 0]);
-        assert_eq!(sizes(7), [4, 2, 1]);
-        assert_eq!(sizes(100), [64, 32, 4]);
-        assert_eq!(sizes(130), [64, 64, 2]);
+        let sizes = |n, empty| runs(&vec![(); n], empty).map(<[()]>::len).collect::<Vec<_>>();
+        for empty in [false, true] {
+            assert_eq!(sizes(0, empty), [0; 0]);
+            assert_eq!(sizes(130, empty), [64, 64, 2]);
+        }
+        assert_eq!(sizes(7, false), [4, 2, 1]);
+        assert_eq!(sizes(7, true), [7]);
+        assert_eq!(sizes(100, false), [64, 32, 4]);
+        assert_eq!(sizes(100, true), [64, 36]);
     }
 }

@@ -1,17 +1,26 @@
-//! What 5,000 idle WebSockets cost a gateway: its resident memory with none and with all of them, and how
-//! long one event takes to all. And how long a client takes that reads 10,000 events from the beginning,
-//! from a gateway that has none of them in memory.
+//! What idle connections cost: resident memory with none and with all of them. 10,000 SMTP sessions that
+//! have said EHLO, at intake; 5,000 long-polls and 5,000 WebSockets, at the gateway, and how long one event
+//! takes to all of these. And how long a client takes that reads 10,000 events from the beginning, from a
+//! gateway that has none of them in memory.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this is for")]
 
-use std::{env, fs, time::Instant};
+use std::{
+    env, fs,
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use async_nats::HeaderMap;
 use e2e::{Agent, Cluster, SOON};
 use futures_util::{StreamExt as _, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{Message, protocol::WebSocketConfig},
@@ -24,8 +33,11 @@ const EVENTS: usize = 10_000;
 /// Opened at the same time.
 const AT_ONCE: usize = 50;
 
+/// Twice as many as there are clients of the other kinds.
+const SESSIONS: usize = 2;
+
 fn main() -> anyhow::Result<()> {
-    let sockets = match env::var("POSTHOUSE_BENCH_SOCKETS") {
+    let sockets: usize = match env::var("POSTHOUSE_BENCH_SOCKETS") {
         Ok(sockets) => sockets.parse().context("read POSTHOUSE_BENCH_SOCKETS")?,
         Err(_) => 5_000,
     };
@@ -37,37 +49,107 @@ fn main() -> anyhow::Result<()> {
 async fn run(count: usize) -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let agent = cluster.api()?.sign_up().await?;
+    sessions(&cluster, count * SESSIONS).await?;
+    polls(&agent, count).await?;
+    web_sockets(&cluster, &agent, count).await?;
+    replay(cluster, &agent).await
+}
+
+/// Each has said EHLO, and waits.
+async fn sessions(cluster: &Cluster, count: usize) -> anyhow::Result<()> {
+    let address = *cluster.smtp().first().context("find intake")?;
+    let before = resident("posthouse-intak")?;
+    let greeted = async |_| {
+        let mut stream = TcpStream::connect(address).await?;
+        said(&mut stream, "220 ").await?;
+        stream.write_all(b"EHLO client.example\r\n").await?;
+        said(&mut stream, "250 ").await?;
+        anyhow::Ok(stream)
+    };
+    let open = gather(count, greeted).await?;
+    report("SMTP sessions", count, before, resident("posthouse-intak")?);
+    drop(open);
+    Ok(())
+}
+
+/// Each waits for an event.
+async fn polls(agent: &Agent, count: usize) -> anyhow::Result<()> {
+    let address = agent.api.base().trim_start_matches("http://");
+    let before = resident("posthouse-gatew")?;
+    let request = format!(
+        "GET /v1/events?timeout=25 HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\r\n",
+        agent.token
+    );
+    let asked = async |_| {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        anyhow::Ok(stream)
+    };
+    let mut open = gather(count, asked).await?;
+    // Until the last one's request has been read.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let with = resident("posthouse-gatew")?;
+    for stream in &mut open {
+        let answered = stream.try_read(&mut [0]);
+        ensure!(answered.is_err_and(|it| it.kind() == ErrorKind::WouldBlock), "one has an answer");
+    }
+    report("long-polls", count, before, with);
+    Ok(())
+}
+
+async fn gather<T>(
+    count: usize,
+    open: impl AsyncFn(usize) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
+    let opened = stream::iter(0..count).map(&open).buffer_unordered(AT_ONCE);
+    opened.collect::<Vec<_>>().await.into_iter().collect()
+}
+
+/// Reads until a line begins so.
+async fn said(stream: &mut TcpStream, begin: &str) -> anyhow::Result<()> {
+    let (mut heard, mut room) = (String::new(), [0; 512]);
+    while !heard.lines().any(|it| it.starts_with(begin)) {
+        let read = timeout(SOON, stream.read(&mut room)).await.context("hear something")??;
+        ensure!(read > 0, "hung up after {heard:?}");
+        heard.push_str(&String::from_utf8_lossy(&room[..read]));
+    }
+    Ok(())
+}
+
+fn report(what: &str, count: usize, before: u64, with: u64) {
+    let each = with.saturating_sub(before) as f64 / 1_024.0 / count as f64;
+    println!(
+        "{count} {what}: {:.0} MiB before, {:.0} with, {each:.1} KiB each",
+        mib(before),
+        mib(with)
+    );
+}
+
+fn mib(octets: u64) -> f64 {
+    octets as f64 / 1_048_576.0
+}
+
+async fn web_sockets(cluster: &Cluster, agent: &Agent, count: usize) -> anyhow::Result<()> {
     let before = resident("posthouse-gatew")?;
     let opened = Instant::now();
-    let mut sockets: Vec<Socket> = stream::iter(0..count)
-        .map(|_| open(&agent))
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await
-        .into_iter()
-        .collect::<anyhow::Result<_>>()?;
+    let mut sockets: Vec<Socket> = gather(count, async |_| open(agent).await).await?;
     let opening = opened.elapsed();
     let with = resident("posthouse-gatew")?;
 
     let told = Instant::now();
-    announce(&cluster, &agent).await?;
+    announce(cluster, agent).await?;
     for socket in &mut sockets {
         let text = next(socket).await?;
         ensure!(text.contains("email.sent"), "{text}");
     }
     let telling = told.elapsed();
     let after = resident("posthouse-gatew")?;
-    let mib = |octets: u64| octets as f64 / 1_048_576.0;
-    println!("| {count} WebSockets | resident MiB |\n|---|---|");
-    println!("| before | {:.0} |", mib(before));
-    println!("| open and idle | {:.0} |", mib(with));
-    println!("| after one event to all | {:.0} |", mib(after));
+    report("WebSockets", count, before, with);
     println!(
-        "\n{:.1} KiB each; opened in {opening:.1?}; one event to all in {telling:.1?}",
-        mib(with.saturating_sub(before)) * 1_024.0 / count as f64
+        "opened in {opening:.1?}; one event to all in {telling:.1?}, {:.0} MiB after it",
+        mib(after)
     );
-    drop(sockets);
-    replay(cluster, &agent).await
+    Ok(())
 }
 
 async fn replay(mut cluster: Cluster, agent: &Agent) -> anyhow::Result<()> {

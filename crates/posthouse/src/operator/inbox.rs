@@ -7,7 +7,10 @@ use clap::Subcommand;
 use contract::Figures;
 use store::{Breakers, Inbox, Standing, Store, Switched, Whose, rfc3339};
 
-use super::Database;
+use super::{
+    Answer, Database,
+    change::{Change, Setup},
+};
 use crate::limits;
 
 /// Of its state's changes, so many are shown.
@@ -27,7 +30,9 @@ pub(crate) enum Command {
         /// Its id or its address.
         inbox: String,
         #[command(flatten)]
-        change: limits::Change,
+        limits: limits::Change,
+        #[command(flatten)]
+        setup: Setup,
         #[command(flatten)]
         database: Database,
     },
@@ -38,6 +43,9 @@ pub(crate) enum Command {
         /// What its owner is told.
         #[arg(long)]
         reason: String,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         database: Database,
     },
@@ -46,60 +54,85 @@ pub(crate) enum Command {
         /// Its id or its address.
         inbox: String,
         #[command(flatten)]
+        setup: Setup,
+        #[command(flatten)]
         database: Database,
     },
 }
 
-pub(super) async fn run(command: Command) -> anyhow::Result<String> {
+pub(super) async fn run(command: Command) -> anyhow::Result<Answer> {
     match command {
         Command::Show { inbox, database } => {
             let (store, inbox) = open(&inbox, &database).await?;
-            show(&store, &inbox).await
+            show(&store, &inbox).await.map(Answer::from)
         }
-        Command::Limits { inbox, change, database } => {
+        Command::Limits { inbox, limits, setup, database } => {
             let (store, inbox) = open(&inbox, &database).await?;
-            limits::run(&store, &inbox.id, &change).await
+            limits::run(&store, &inbox.id, &limits, &setup.into()).await
         }
-        Command::Stop { inbox, reason, database } => {
+        Command::Stop { inbox, reason, dry_run, database } => {
             ensure!(!reason.trim().is_empty(), "--reason is empty: its owner is told");
             let (store, inbox) = open(&inbox, &database).await?;
-            let Inbox { id, address, .. } = &inbox;
-            match store.writer.stop_inbox(&inbox, reason.trim()).await.context("stop the inbox")? {
-                Switched::Done(_) => Ok(format!(
-                    "inbox {id} ({address}) is stopped; `posthouse inbox resume {id}` lets it send \
-                     again"
-                )),
-                Switched::Unchanged(standing) => {
-                    bail!("inbox {id} ({address}) is {} already", state(&standing))
-                }
-            }
+            stop(&store, &inbox, &Change::new(reason.trim(), dry_run)).await
         }
-        Command::Resume { inbox, database } => {
+        Command::Resume { inbox, setup, database } => {
             let (store, inbox) = open(&inbox, &database).await?;
-            let Inbox { id, address, .. } = &inbox;
-            match store.writer.resume_inbox(&inbox).await.context("resume the inbox")? {
-                Switched::Done(standing) => Ok(format!(
-                    "inbox {id} ({address}) sends again, counted from {}",
-                    rfc3339(standing.counted_from)
-                )),
-                Switched::Unchanged(standing) => {
-                    bail!("inbox {id} ({address}) is not stopped: it is {}", state(&standing))
-                }
-            }
+            resume(&store, &inbox, &setup.into()).await
         }
     }
 }
 
-/// The inbox with this identifier or address, which may be deleted if it is named by identifier.
+async fn stop(store: &Store, inbox: &Inbox, change: &Change) -> anyhow::Result<Answer> {
+    let Inbox { id, address, .. } = inbox;
+    if change.dry_run {
+        return Ok(Answer::from(format!("stop inbox {id} ({address})")).would());
+    }
+    let work = async {
+        match store.writer.stop_inbox(inbox, change.reason()).await.context("stop the inbox")? {
+            Switched::Done(_) => Ok(Answer::from(format!(
+                "inbox {id} ({address}) is stopped; `posthouse inbox resume {id}` lets it send again"
+            ))),
+            Switched::Unchanged(standing) => {
+                bail!("inbox {id} ({address}) is {} already", state(&standing))
+            }
+        }
+    };
+    change.audited(store, "inbox stop", id, work).await
+}
+
+async fn resume(store: &Store, inbox: &Inbox, change: &Change) -> anyhow::Result<Answer> {
+    let Inbox { id, address, .. } = inbox;
+    if change.dry_run {
+        return Ok(Answer::from(format!("resume inbox {id} ({address})")).would());
+    }
+    let work = async {
+        match store.writer.resume_inbox(inbox).await.context("resume the inbox")? {
+            Switched::Done(standing) => Ok(Answer::from(format!(
+                "inbox {id} ({address}) sends again, counted from {}",
+                rfc3339(standing.counted_from)
+            ))),
+            Switched::Unchanged(standing) => {
+                bail!("inbox {id} ({address}) is not stopped: it is {}", state(&standing))
+            }
+        }
+    };
+    change.audited(store, "inbox resume", id, work).await
+}
+
 async fn open(name: &str, Database { database }: &Database) -> anyhow::Result<(Store, Inbox)> {
     let store = Store::open(database).await.context("open the database")?;
+    let inbox = find(&store, name).await?;
+    Ok((store, inbox))
+}
+
+/// The inbox with this identifier or address, which may be deleted if it is named by identifier.
+pub(super) async fn find(store: &Store, name: &str) -> anyhow::Result<Inbox> {
     let found = match name.parse::<mail::Address>() {
         Ok(address) => store.reader.inbox_by_address(&address.canonical()).await,
         Err(_) => store.reader.inbox_by_id(name).await,
     };
     let found = found.context("look the inbox up")?;
-    let inbox = found.with_context(|| format!("there is no inbox {name}"))?;
-    Ok((store, inbox))
+    found.with_context(|| format!("there is no inbox {name}"))
 }
 
 /// `stopped since 2026-11-24T05:41:12.123Z`

@@ -6,9 +6,12 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use contract::{Grant, Right, SendLimits};
 use serde_json::{Value, json};
-use store::{NewToken, Store, rfc3339};
+use store::{NewToken, Token, rfc3339};
 
-use super::Database;
+use super::{
+    Answer, Database,
+    change::{Change, Setup},
+};
 
 /// So much of a token's hash is its id.
 const ID_DIGITS: usize = 12;
@@ -21,6 +24,8 @@ pub(crate) enum Command {
         account: String,
         #[command(flatten)]
         wishes: Box<Wishes>,
+        #[command(flatten)]
+        setup: Setup,
         #[command(flatten)]
         database: Database,
     },
@@ -38,6 +43,8 @@ pub(crate) enum Command {
         /// And all that were made with it, and with those.
         #[arg(long)]
         made: bool,
+        #[command(flatten)]
+        setup: Setup,
         #[command(flatten)]
         database: Database,
     },
@@ -83,34 +90,47 @@ impl Wishes {
     }
 }
 
-pub(super) async fn run(command: Command) -> anyhow::Result<String> {
+pub(super) async fn run(command: Command) -> anyhow::Result<Answer> {
     match command {
-        Command::Add { account, wishes, database } => add(&account, &wishes, &database).await,
+        Command::Add { account, wishes, setup, database } => {
+            add(&account, &wishes, &setup.into(), &database).await
+        }
         Command::List { account, database } => list(&account, &database).await,
-        Command::Revoke { account, id, made, database } => {
-            revoke(&account, &id, made, &database).await
+        Command::Revoke { account, id, made, setup, database } => {
+            revoke((&account, &id), made, &setup.into(), &database).await
         }
     }
 }
 
-async fn open(Database { database }: &Database) -> anyhow::Result<Store> {
-    Store::open(database).await.context("open the database")
-}
-
-async fn add(account: &str, wishes: &Wishes, database: &Database) -> anyhow::Result<String> {
-    let store = open(database).await?;
+async fn add(
+    account: &str,
+    wishes: &Wishes,
+    change: &Change,
+    database: &Database,
+) -> anyhow::Result<Answer> {
+    let store = database.open().await?;
     let found = store.reader.account(account).await.context("look the account up")?;
     ensure!(found.is_some(), "there is no account {account}");
     let (label, grant) = gateway::operators_grant(&store.reader, account, wishes.request()).await?;
+    if change.dry_run {
+        let may = narrowed(&grant);
+        let text = format!("make a token for {account} {label:?}{may}");
+        return Ok(Answer::new(text, json!({ "account": account, "grant": grant })).would());
+    }
     let token = gateway::token::generate().context("make a token")?;
     let hash = gateway::token::hash(&token);
-    let new = NewToken { label, grant, ..NewToken::whole(&hash, account) };
-    store.writer.add_token(&new).await.context("add the token")?;
-    Ok(format!("token {token}"))
+    let work = async {
+        let new = NewToken { label, grant, ..NewToken::whole(&hash, account) };
+        store.writer.add_token(&new).await.context("add the token")?;
+        // The record has its id; the token itself is nobody else's.
+        Ok(Answer::from(format!("token {}", &hash[..ID_DIGITS])))
+    };
+    change.audited(&store, "token add", account, work).await?;
+    Ok(Answer::new(format!("token {token}"), json!({ "token": token })))
 }
 
-async fn list(account: &str, database: &Database) -> anyhow::Result<String> {
-    let store = open(database).await?;
+async fn list(account: &str, database: &Database) -> anyhow::Result<Answer> {
+    let store = database.open().await?;
     let tokens = store.reader.tokens(account).await.context("read the tokens")?;
     let lines = tokens.iter().map(|it| {
         let used = it.last_used_at.map_or_else(String::new, |at| format!(" used {}", rfc3339(at)));
@@ -119,7 +139,14 @@ async fn list(account: &str, database: &Database) -> anyhow::Result<String> {
     });
     let lines: Vec<String> = lines.collect();
     ensure!(!lines.is_empty(), "{account} has no tokens");
-    Ok(lines.join("\n"))
+    let described = |it: &Token| {
+        json!({
+            "id": it.id(), "label": it.label, "createdAt": rfc3339(it.created_at),
+            "lastUsedAt": it.last_used_at.map(rfc3339), "grant": it.grant,
+        })
+    };
+    let tokens: Vec<Value> = tokens.iter().map(described).collect();
+    Ok(Answer::new(lines.join("\n"), json!({ "tokens": tokens })))
 }
 
 /// What a token may less than its account; empty if it is nothing.
@@ -147,24 +174,31 @@ fn narrowed(grant: &Grant) -> String {
 }
 
 async fn revoke(
-    account: &str,
-    id: &str,
+    (account, id): (&str, &str),
     with_made: bool,
+    change: &Change,
     database: &Database,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Answer> {
     ensure!(id.len() >= ID_DIGITS, "{id} is no token's id: `posthouse token list` shows them");
-    let store = open(database).await?;
+    let store = database.open().await?;
     let tokens = store.reader.tokens(account).await.context("read the tokens")?;
     let mut found = tokens.iter().filter(|it| it.hash.starts_with(id));
     let (Some(token), None) = (found.next(), found.next()) else {
         bail!("{account} has no token {id}: `posthouse token list {account}` shows those it has");
     };
-    let hash = &token.hash;
-    let revoked = store.writer.revoke_tokens(account, hash, with_made, store::OPERATOR).await;
-    match revoked.context("revoke the token")?.len() {
-        0 | 1 => Ok(format!("token {id} is revoked")),
-        count => Ok(format!("token {id} is revoked, and {} made with it", count - 1)),
+    if change.dry_run {
+        let made = if with_made { ", and all that were made with it" } else { "" };
+        return Ok(Answer::from(format!("revoke token {id} of {account}{made}")).would());
     }
+    let work = async {
+        let hash = &token.hash;
+        let revoked = store.writer.revoke_tokens(account, hash, with_made, store::OPERATOR).await;
+        Ok(Answer::from(match revoked.context("revoke the token")?.len() {
+            0 | 1 => format!("token {id} is revoked"),
+            count => format!("token {id} is revoked, and {} made with it", count - 1),
+        }))
+    };
+    change.audited(&store, "token revoke", &format!("{account} {id}"), work).await
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 mod announcements;
 mod attachment_texts;
 mod audit;
+mod console;
 pub(crate) mod domains;
 mod emails;
 pub(crate) mod expectations;
 mod guards;
 mod labels;
+mod operator_audit;
+mod operator_queue;
+mod operator_trace;
 mod outbound;
 mod outbox;
 mod reports;

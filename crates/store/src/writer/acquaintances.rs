@@ -102,16 +102,16 @@ pub(super) async fn remember(
     heard: &BTreeMap<Pair, Heard>,
 ) -> Result<(), Error> {
     let heard: Vec<_> = heard.iter().collect();
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO senders (inbox_id, address, name, first_at, last_at, received, \
-             authenticated) VALUES {tuples} ON CONFLICT (inbox_id, address) DO UPDATE SET \
+             authenticated) {rows} ON CONFLICT (inbox_id, address) DO UPDATE SET \
              name = excluded.name, last_at = excluded.last_at, \
              received = senders.received + excluded.received, \
              authenticated = senders.authenticated + excluded.authenticated"
         )
     };
-    sql::execute(connection, &heard, 7, statement, |query, ((inbox_id, address), heard)| {
+    sql::insert(connection, &heard, 7, statement, |query, ((inbox_id, address), heard)| {
         query
             .bind(inbox_id.clone())
             .bind(address.clone())

@@ -13,13 +13,13 @@ pub(super) async fn insert(
         told.map(move |(place, it)| (mail_id, place, it))
     });
     let texts: Vec<_> = texts.collect();
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
-            "INSERT INTO attachment_texts (mail_id, place, text, truncated) VALUES {tuples} \
+            "INSERT INTO attachment_texts (mail_id, place, text, truncated) {rows} \
              ON CONFLICT (mail_id, place) DO NOTHING"
         )
     };
-    sql::execute(connection, &texts, 4, statement, |query, (mail_id, place, it)| {
+    sql::insert(connection, &texts, 4, statement, |query, (mail_id, place, it)| {
         let truncated = i64::from(it.text_truncated);
         query.bind((*mail_id).to_owned()).bind(*place).bind(sql::text(&it.text)).bind(truncated)
     })

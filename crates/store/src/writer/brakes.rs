@@ -325,13 +325,13 @@ pub(super) async fn remember(
         }
     }
     let rows: Vec<_> = rows.into_iter().collect();
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO sendings (inbox_id, recipient, sent_at, mail_id, content_digest, \
-             is_automatic) VALUES {tuples}"
+             is_automatic) {rows}"
         )
     };
-    sql::execute(connection, &rows, 6, statement, |query, ((mail_id, recipient), it)| {
+    sql::insert(connection, &rows, 6, statement, |query, ((mail_id, recipient), it)| {
         query
             .bind(it.submitted.inbox_id.clone())
             .bind(recipient.clone())

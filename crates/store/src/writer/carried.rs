@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use super::Writer;
 use crate::{
@@ -42,6 +42,13 @@ impl Copy<'_> {
         self.inbox_id == other.inbox_id
             && (!sender.is_empty() && sender == key(other.sender)
                 || self.keys.iter().any(|it| other.keys.iter().any(|other| it == other)))
+    }
+
+    /// The threads it leads to.
+    fn threads<'a>(&self, threads: &'a Threads) -> impl Iterator<Item = &'a String> {
+        let thread = |key: &String| threads.get(&(self.inbox_id.to_owned(), key.clone()));
+        let own: BTreeSet<&String> = self.keys.iter().filter_map(thread).collect();
+        own.into_iter().take(MOST_THREADS)
     }
 
     fn earlier(&self) -> Earlier {
@@ -88,13 +95,14 @@ pub(super) async fn judge(
     copies: &[Copy<'_>],
 ) -> Result<Vec<Option<Together>>, Error> {
     let threads = threads(connection, copies).await?;
+    let before = Before::read(connection, copies, &threads).await?;
     let mut judged = Vec::new();
     for (at, copy) in copies.iter().enumerate() {
         if copy.text.is_empty() {
             judged.push(None);
             continue;
         }
-        let mut earlier = before(connection, copy, &threads).await?;
+        let mut earlier = before.of(copy, &threads);
         earlier.extend(copies[..at].iter().filter(|it| it.is_near(copy)).map(Copy::earlier));
         earlier.retain(|it| !it.text.is_empty());
         earlier.sort_by(|a, b| (a.at, &a.email_id).cmp(&(b.at, &b.email_id)));
@@ -133,61 +141,106 @@ async fn threads(connection: &mut AnyConnection, copies: &[Copy<'_>]) -> Result<
     rows.iter().map(thread).collect::<sqlx::Result<_>>().map_err(&failed)
 }
 
-/// The last mails of its sender and of its threads.
-async fn before(
-    connection: &mut AnyConnection,
-    copy: &Copy<'_>,
-    threads: &Threads,
-) -> Result<Vec<Earlier>, Error> {
-    let failed = Error::query("read what mails before carried");
-    let since = copy.at - CARRIED_FOR;
-    let mut found: BTreeMap<String, Earlier> = BTreeMap::new();
-    let sender = key(copy.sender);
-    if !sender.is_empty() {
-        let statement = format!(
-            "SELECT email_id, text, score, carried_at FROM carried WHERE inbox_id = $1 \
-             AND sender = $2 AND carried_at >= $3 ORDER BY carried_at DESC LIMIT {MOST_EARLIER}"
-        );
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(copy.inbox_id.to_owned())
-            .bind(sender)
-            .bind(since)
-            .fetch_all(&mut *connection);
-        take(rows.await.map_err(&failed)?, &mut found).map_err(&failed)?;
-    }
-    let own: BTreeSet<&String> = copy
-        .keys
-        .iter()
-        .filter_map(|it| threads.get(&(copy.inbox_id.to_owned(), it.clone())))
-        .collect();
-    for thread_id in own.into_iter().take(MOST_THREADS) {
-        let statement = format!(
-            "SELECT c.email_id, c.text, c.score, c.carried_at FROM emails e \
-             JOIN carried c ON c.email_id = e.id WHERE e.thread_id = $1 AND e.created_at >= $2 \
-             ORDER BY e.created_at DESC LIMIT {MOST_EARLIER}"
-        );
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(thread_id.clone())
-            .bind(since)
-            .fetch_all(&mut *connection);
-        take(rows.await.map_err(&failed)?, &mut found).map_err(&failed)?;
-    }
-    Ok(found.into_values().collect())
+/// What mails before carried, by their senders in an inbox and by their threads: the last of each.
+struct Before {
+    of_sender: BTreeMap<(String, String), Vec<Earlier>>,
+    of_thread: BTreeMap<String, Vec<Earlier>>,
 }
 
-fn take(rows: Vec<AnyRow>, found: &mut BTreeMap<String, Earlier>) -> sqlx::Result<()> {
-    for row in rows {
-        let email_id: String = row.try_get("email_id")?;
-        let score: i64 = row.try_get("score")?;
-        let earlier = Earlier {
-            email_id: email_id.clone(),
-            text: row.try_get("text")?,
-            score: score as f64 / MILLIONTHS,
-            at: row.try_get("carried_at")?,
+impl Before {
+    async fn read(
+        connection: &mut AnyConnection,
+        copies: &[Copy<'_>],
+        threads: &Threads,
+    ) -> Result<Before, Error> {
+        let copies = || copies.iter().filter(|it| !it.text.is_empty());
+        let Some(since) = copies().map(|it| it.at - CARRIED_FOR).min() else {
+            return Ok(Before { of_sender: BTreeMap::new(), of_thread: BTreeMap::new() });
         };
-        found.insert(email_id, earlier);
+        let senders: BTreeSet<(&str, String)> = copies()
+            .map(|it| (it.inbox_id, key(it.sender)))
+            .filter(|it| !it.1.is_empty())
+            .collect();
+        let thread_ids: BTreeSet<&String> = copies().flat_map(|it| it.threads(threads)).collect();
+        Ok(Before {
+            of_sender: of_senders(connection, senders, since).await?,
+            of_thread: of_threads(connection, thread_ids, since).await?,
+        })
     }
-    Ok(())
+
+    /// The last mails of its sender and of its threads.
+    fn of(&self, copy: &Copy<'_>, threads: &Threads) -> Vec<Earlier> {
+        let sender = self.of_sender.get(&(copy.inbox_id.to_owned(), key(copy.sender)));
+        let threads = copy.threads(threads).filter_map(|it| self.of_thread.get(it));
+        let found = sender.into_iter().chain(threads).flatten();
+        let found: BTreeMap<&str, &Earlier> = found
+            .filter(|it| it.at >= copy.at - CARRIED_FOR)
+            .map(|it| (it.email_id.as_str(), it))
+            .collect();
+        found.into_values().cloned().collect()
+    }
+}
+
+async fn of_senders(
+    connection: &mut AnyConnection,
+    senders: BTreeSet<(&str, String)>,
+    since: i64,
+) -> Result<BTreeMap<(String, String), Vec<Earlier>>, Error> {
+    let failed = Error::query("read what mails of the same senders carried");
+    let senders: Vec<(&str, String)> = senders.into_iter().collect();
+    let select = |[inbox_id, sender, since]: [String; 3]| {
+        format!(
+            "SELECT inbox_id, sender, email_id, text, score, carried_at FROM carried \
+             WHERE inbox_id = {inbox_id} AND sender = {sender} AND carried_at >= {since} \
+             ORDER BY carried_at DESC LIMIT {MOST_EARLIER}"
+        )
+    };
+    let bind = |query: sql::Bound, (inbox_id, sender): &(&str, String)| {
+        query.bind((*inbox_id).to_owned()).bind(sender.clone()).bind(since)
+    };
+    let rows = sql::fetch_each(connection, &senders, select, bind).await.map_err(&failed)?;
+    let mut found: BTreeMap<_, Vec<Earlier>> = BTreeMap::new();
+    for row in &rows {
+        let text = |column: &str| row.try_get::<String, _>(column).map_err(&failed);
+        let earlier = earlier(row).map_err(&failed)?;
+        found.entry((text("inbox_id")?, text("sender")?)).or_default().push(earlier);
+    }
+    Ok(found)
+}
+
+async fn of_threads(
+    connection: &mut AnyConnection,
+    thread_ids: BTreeSet<&String>,
+    since: i64,
+) -> Result<BTreeMap<String, Vec<Earlier>>, Error> {
+    let failed = Error::query("read what mails of the same threads carried");
+    let thread_ids: Vec<&String> = thread_ids.into_iter().collect();
+    let select = |[thread_id, since]: [String; 2]| {
+        format!(
+            "SELECT e.thread_id, c.email_id, c.text, c.score, c.carried_at FROM emails e \
+             JOIN carried c ON c.email_id = e.id WHERE e.thread_id = {thread_id} \
+             AND e.created_at >= {since} ORDER BY e.created_at DESC LIMIT {MOST_EARLIER}"
+        )
+    };
+    let bind =
+        |query: sql::Bound, thread_id: &&String| query.bind(sql::text(thread_id)).bind(since);
+    let rows = sql::fetch_each(connection, &thread_ids, select, bind).await.map_err(&failed)?;
+    let mut found: BTreeMap<_, Vec<Earlier>> = BTreeMap::new();
+    for row in &rows {
+        let thread_id: String = row.try_get("thread_id").map_err(&failed)?;
+        found.entry(thread_id).or_default().push(earlier(row).map_err(&failed)?);
+    }
+    Ok(found)
+}
+
+fn earlier(row: &AnyRow) -> sqlx::Result<Earlier> {
+    let score: i64 = row.try_get("score")?;
+    Ok(Earlier {
+        email_id: row.try_get("email_id")?,
+        text: row.try_get("text")?,
+        score: score as f64 / MILLIONTHS,
+        at: row.try_get("carried_at")?,
+    })
 }
 
 /// Keeps what new emails carry. They are there already.
@@ -196,13 +249,13 @@ pub(super) async fn insert(
     copies: &[Copy<'_>],
 ) -> Result<(), Error> {
     let copies: Vec<&Copy<'_>> = copies.iter().filter(|it| !it.text.is_empty()).collect();
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO carried (email_id, inbox_id, sender, text, score, carried_at) \
-             VALUES {tuples}"
+             {rows}"
         )
     };
-    sql::execute(connection, &copies, 6, statement, |query, it| {
+    sql::insert(connection, &copies, 6, statement, |query, it| {
         query
             .bind(it.email_id.to_owned())
             .bind(it.inbox_id.to_owned())

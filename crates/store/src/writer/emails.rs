@@ -85,13 +85,13 @@ pub(super) async fn insert(
     connection: &mut AnyConnection,
     emails: &[EmailRow],
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO emails (id, mail_id, inbox_id, account_id, direction, status, thread_id, \
-             created_at, received_at, no_auto_reply, screening, hidden) VALUES {tuples}"
+             created_at, received_at, no_auto_reply, screening, hidden) {rows}"
         )
     };
-    sql::execute(connection, emails, 12, statement, |query, email| {
+    sql::insert(connection, emails, 12, statement, |query, email| {
         query
             .bind(email.id.clone())
             .bind(email.mail_id.clone())
@@ -141,13 +141,13 @@ pub(super) async fn insert_contents(
     connection: &mut AnyConnection,
     contents: &[(&str, &[u8], &str)],
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
-            "INSERT INTO contents (mail_id, octets, text) VALUES {tuples} \
+            "INSERT INTO contents (mail_id, octets, text) {rows} \
              ON CONFLICT (mail_id) DO NOTHING"
         )
     };
-    sql::execute(connection, contents, 3, statement, |query, (mail_id, octets, text)| {
+    sql::insert(connection, contents, 3, statement, |query, (mail_id, octets, text)| {
         query.bind((*mail_id).to_owned()).bind(octets.to_vec()).bind(sql::text(text))
     })
     .await

@@ -171,13 +171,13 @@ async fn recorded(
 }
 
 async fn insert(connection: &mut AnyConnection, rows: &[Row<'_>]) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO reports (mail_id, forward_path, source, action, status, diagnostic, \
-             remote_host, report_id, reported_at, applied) VALUES {tuples}"
+             remote_host, report_id, reported_at, applied) {rows}"
         )
     };
-    sql::execute(connection, rows, 10, statement, |query, Row { finding, applied }| {
+    sql::insert(connection, rows, 10, statement, |query, Row { finding, applied }| {
         query
             .bind(finding.mail_id.clone())
             .bind(finding.forward_path.clone())

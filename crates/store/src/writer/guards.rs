@@ -56,14 +56,14 @@ impl Writer {
             return unchanged(transaction, Err(too_many("rules that allow mail", MOST_ALLOWANCES)))
                 .await;
         }
-        let statement = |tuples| {
+        let statement = |rows| {
             format!(
                 "INSERT INTO outbound_allowances (id, account_id, inbox_id, recipient, kind, note, \
-                 created_at, created_by) VALUES {tuples} \
+                 created_at, created_by) {rows} \
                  ON CONFLICT (account_id, inbox_id, recipient, kind) DO NOTHING"
             )
         };
-        sql::execute(&mut transaction, allowances, 8, statement, |query, it| {
+        sql::insert(&mut transaction, allowances, 8, statement, |query, it| {
             query
                 .bind(it.id.clone())
                 .bind(sql::text(account_id))
@@ -141,8 +141,11 @@ impl Writer {
     /// Keeps what received mails named. Doing it again changes nothing.
     pub async fn note_mentions(&self, mentions: &[Mentions]) -> Result<(), Error> {
         let now = now();
-        let mut transaction = self.database.begin().await?;
         let rows: Vec<Row<'_>> = mentions.iter().flat_map(|it| rows(it, now)).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.database.begin().await?;
         insert(&mut transaction, &rows).await?;
         commit(transaction).await
     }
@@ -192,13 +195,13 @@ fn rows(mentions: &Mentions, at: i64) -> impl Iterator<Item = Row<'_>> {
 }
 
 async fn insert(connection: &mut AnyConnection, rows: &[Row<'_>]) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO mentions (inbox_id, item, email_id, trusted, suspicious, mentioned_at, \
-             expires_at) VALUES {tuples} ON CONFLICT (inbox_id, item, email_id) DO NOTHING"
+             expires_at) {rows} ON CONFLICT (inbox_id, item, email_id) DO NOTHING"
         )
     };
-    sql::execute(connection, rows, 7, statement, |query, row| {
+    sql::insert(connection, rows, 7, statement, |query, row| {
         query
             .bind(sql::text(&row.mentions.inbox_id))
             .bind(row.item)

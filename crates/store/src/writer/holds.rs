@@ -26,13 +26,13 @@ pub(super) async fn insert(
     held: &[Held<'_>],
     now: i64,
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO holds (email_id, account_id, state, reasons, sha256, created_at, expires_at, \
-             announce) VALUES {tuples}"
+             announce) {rows}"
         )
     };
-    sql::execute(connection, held, 8, statement, |query, it| {
+    sql::insert(connection, held, 8, statement, |query, it| {
         let expires_at = now.saturating_add(it.hold.expires_after);
         let gives_up_at = if it.gives_up_at > 0 { it.gives_up_at } else { i64::MAX };
         query

@@ -123,7 +123,8 @@ impl Writer {
             ..outgoing(email, mail)
         });
         let mails: Vec<Outgoing<'_>> = outgoing.collect();
-        let entering = outbox::plan(connection, &self.limits, &mails, now).await?;
+        let entering =
+            outbox::plan(connection, self.database.dialect, &self.limits, &mails, now).await?;
         let mut decisions = entering.decisions(now);
         for it in new.iter_mut().filter(|it| it.composed().is_some()) {
             match decisions.next().ok_or(Error::Corrupt { what: "the plan of a mail" })? {
@@ -336,13 +337,13 @@ async fn insert_lists(connection: &mut AnyConnection, new: &[New<'_>]) -> Result
     let of_list =
         |(it, mail): (&New<'_>, &Composed)| Some((it.email.mail_id.clone(), mail.list_id.clone()?));
     let mails: Vec<(String, String)> = accepted(new).filter_map(of_list).collect();
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
-            "INSERT INTO list_mails (mail_id, list_id) VALUES {tuples} \
+            "INSERT INTO list_mails (mail_id, list_id) {rows} \
              ON CONFLICT (mail_id) DO NOTHING"
         )
     };
-    sql::execute(connection, &mails, 2, statement, |query, (mail_id, list_id)| {
+    sql::insert(connection, &mails, 2, statement, |query, (mail_id, list_id)| {
         query.bind(mail_id.clone()).bind(sql::text(list_id))
     })
     .await
@@ -382,14 +383,14 @@ async fn insert_entries(
     new: &[New<'_>],
     entered_at: i64,
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO ledger (email_id, account_id, inbox_id, idempotency_key, request_digest, \
              rejection_code, rejection_message, requested_at, entered_at, send_at, notify, \
-             lease_id) VALUES {tuples}"
+             lease_id) {rows}"
         )
     };
-    sql::execute(connection, new, 12, statement, |query, new| {
+    sql::insert(connection, new, 12, statement, |query, new| {
         let rejection = new.rejected().map(|it| &it.rejection);
         let send_at = new.composed().map(|it| it.send_at).filter(|it| *it > 0);
         query
@@ -417,13 +418,13 @@ async fn insert_recipients(connection: &mut AnyConnection, new: &[New<'_>]) -> R
             (0..).zip(&mail.forward_paths).map(move |(n, path)| (mail_id, path.as_str(), n))
         })
         .collect();
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO recipients (mail_id, forward_path, position, action, status, diagnostic, \
-             remote_host, attempt) VALUES {tuples} ON CONFLICT (mail_id, forward_path) DO NOTHING"
+             remote_host, attempt) {rows} ON CONFLICT (mail_id, forward_path) DO NOTHING"
         )
     };
-    sql::execute(connection, &recipients, 8, statement, |query, (mail_id, path, position)| {
+    sql::insert(connection, &recipients, 8, statement, |query, (mail_id, path, position)| {
         query
             .bind((*mail_id).to_owned())
             .bind(sql::text(path))

@@ -270,13 +270,13 @@ pub(super) async fn set_status(
 }
 
 async fn insert_attempts(connection: &mut AnyConnection, rows: &[Row<'_>]) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO attempts (mail_id, domain, attempt, forward_path, action, status, \
-             diagnostic, remote_host, tls, attempted_at, next_attempt_at, applied) VALUES {tuples}"
+             diagnostic, remote_host, tls, attempted_at, next_attempt_at, applied) {rows}"
         )
     };
-    sql::execute(connection, rows, 12, statement, |query, row| {
+    sql::insert(connection, rows, 12, statement, |query, row| {
         query
             .bind(row.report.mail_id.clone())
             .bind(sql::text(&row.report.domain))

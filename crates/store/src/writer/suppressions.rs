@@ -18,14 +18,14 @@ impl Writer {
             return Ok(());
         }
         let mut transaction = self.database.begin().await?;
-        let statement = |tuples| {
+        let statement = |rows| {
             format!(
                 "INSERT INTO suppressions (account_id, address, source, reason, evidence, strikes, \
-                 created_at, expires_at) VALUES {tuples} \
+                 created_at, expires_at) {rows} \
                  ON CONFLICT (account_id, address, source) DO NOTHING"
             )
         };
-        sql::execute(&mut transaction, evidence, 8, statement, |query, it| {
+        sql::insert(&mut transaction, evidence, 8, statement, |query, it| {
             query
                 .bind(sql::text(&it.account_id))
                 .bind(key(&it.address))

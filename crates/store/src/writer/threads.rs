@@ -77,13 +77,13 @@ impl Writes {
     async fn run(self, connection: &mut AnyConnection) -> Result<(), Error> {
         create(connection, &self.created).await?;
         merge(connection, &self.merges).await?;
-        let statement = |tuples| {
+        let statement = |rows| {
             format!(
-                "INSERT INTO thread_keys (inbox_id, key, thread_id) VALUES {tuples} \
+                "INSERT INTO thread_keys (inbox_id, key, thread_id) {rows} \
                  ON CONFLICT (inbox_id, key) DO NOTHING"
             )
         };
-        sql::execute(connection, &self.keys, 3, statement, |query, (inbox_id, key, thread_id)| {
+        sql::insert(connection, &self.keys, 3, statement, |query, (inbox_id, key, thread_id)| {
             query.bind(inbox_id.clone()).bind(key.clone()).bind(thread_id.clone())
         })
         .await
@@ -173,13 +173,13 @@ async fn create(
     connection: &mut AnyConnection,
     created: &[(String, NewThread)],
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO threads (id, inbox_id, subject, base_subject, email_count, last_email_at, \
-             created_at) VALUES {tuples}"
+             created_at) {rows}"
         )
     };
-    sql::execute(connection, created, 7, statement, |query, (inbox_id, thread)| {
+    sql::insert(connection, created, 7, statement, |query, (inbox_id, thread)| {
         query
             .bind(thread.id.clone())
             .bind(inbox_id.clone())

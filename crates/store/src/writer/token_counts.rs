@@ -82,9 +82,8 @@ impl TokenCounts {
         }
         let mails: Vec<_> =
             mails.iter().filter(|(hash, _)| self.tokens.contains_key(*hash)).collect();
-        let statement =
-            |tuples| format!("INSERT INTO token_mails (token_hash, email_id, at) VALUES {tuples}");
-        sql::execute(connection, &mails, 3, statement, |query, (hash, email_id)| {
+        let statement = |rows| format!("INSERT INTO token_mails (token_hash, email_id, at) {rows}");
+        sql::insert(connection, &mails, 3, statement, |query, (hash, email_id)| {
             query.bind((*hash).to_owned()).bind((*email_id).to_owned()).bind(self.now)
         })
         .await

@@ -212,14 +212,14 @@ async fn write_lanes(
     webhook_id: &str,
     lanes: &[Lane],
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO webhook_lanes (webhook_id, inbox_id, sequence, attempts, due_at) \
-             VALUES {tuples} ON CONFLICT (webhook_id, inbox_id) DO UPDATE SET \
+             {rows} ON CONFLICT (webhook_id, inbox_id) DO UPDATE SET \
              sequence = excluded.sequence, attempts = excluded.attempts, due_at = excluded.due_at"
         )
     };
-    sql::execute(connection, lanes, 5, statement, |query, lane| {
+    sql::insert(connection, lanes, 5, statement, |query, lane| {
         let query = query.bind(webhook_id.to_owned()).bind(sql::text(&lane.inbox_id));
         query.bind(position(lane.sequence)).bind(lane.attempts).bind(lane.due_at)
     })

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Error, Limit, LimitPolicy, RATE_LIMITED,
     allowance::{self, Held},
+    dialect::Dialect,
     sql,
 };
 
@@ -108,6 +109,7 @@ impl Entering {
 /// Decides for each mail, in their order, and keeps whom the inboxes write to.
 pub(in crate::writer) async fn plan(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     policy: &LimitPolicy,
     mails: &[Outgoing<'_>],
     now: i64,
@@ -120,7 +122,7 @@ pub(in crate::writer) async fn plan(
     let at_once = if is_crowded(connection).await? { MOST_IN_A_CROWD } else { MOST_AT_ONCE };
     let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
     let mut queues = Vec::new();
-    for queue in load(connection, policy, &inbox_ids).await? {
+    for queue in load(connection, dialect, policy, &inbox_ids).await? {
         let usage = queue.usage(connection, policy, now).await?;
         let places = by_inbox.remove(queue.inbox_id.as_str()).unwrap_or_default();
         let of_inbox = places.iter().map(|n| &mails[*n]);
@@ -129,7 +131,7 @@ pub(in crate::writer) async fn plan(
             strangers: Strangers::load(connection, &queue, addresses, now).await?,
             ahead: ahead(connection, &queue, &usage, now).await?,
             usage,
-            at_once,
+            at_once: if queue.is_suspended { 0 } else { at_once },
             now,
         };
         let planned: Vec<Plan> = of_inbox.map(|it| entrance.admit(it)).collect();
@@ -225,14 +227,14 @@ pub(in crate::writer) async fn insert(
     mails: &[Outgoing<'_>],
     now: i64,
 ) -> Result<(), Error> {
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO outbox (email_id, inbox_id, state, due_at, position, expires_at, handover, \
-             new_recipients, held_reason, held_until, released_at, announce) VALUES {tuples}"
+             new_recipients, held_reason, held_until, released_at, announce) {rows}"
         )
     };
     let rows: Vec<Row<'_>> = mails.iter().zip(&entering.plans).filter_map(row).collect();
-    sql::execute(connection, &rows, 12, statement, |query, row| {
+    sql::insert(connection, &rows, 12, statement, |query, row| {
         let held_reason = row.held_reason.clone();
         query
             .bind(row.mail.email_id.to_owned())

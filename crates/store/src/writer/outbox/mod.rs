@@ -3,6 +3,7 @@
 //! Every function that is handed inboxes expects them to be locked.
 
 mod enter;
+mod give_up;
 mod recipients;
 mod release;
 mod settle;
@@ -17,6 +18,7 @@ use crate::{
     Error, LimitOverrides, LimitPolicy, Limits,
     allowance::{self, Limit, Window},
     dialect::Dialect,
+    outbox::suspended,
     sql,
 };
 
@@ -26,17 +28,21 @@ struct Queue {
     limits: Limits,
     next_release: Option<i64>,
     first_released_at: Option<i64>,
+    /// By an operator, for a while: nothing is let go.
+    is_suspended: bool,
 }
 
 async fn load(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     policy: &LimitPolicy,
     inbox_ids: &[String],
 ) -> Result<Vec<Queue>, Error> {
     let failed = Error::query("read queues");
+    let suspended = suspended(dialect, "i.id");
     let statement = |ids| {
         format!(
-            "SELECT i.id, a.tier, q.next_release, q.first_released_at, l.per_minute, l.per_hour, \
+            "SELECT i.id, CAST(CASE WHEN {suspended} THEN 1 ELSE 0 END AS BIGINT) AS suspended, a.tier, q.next_release, q.first_released_at, l.per_minute, l.per_hour, \
              l.per_day, l.new_recipients_per_day FROM inboxes i \
              JOIN accounts a ON a.id = i.account_id LEFT JOIN queues q ON q.inbox_id = i.id \
              LEFT JOIN inbox_limits l ON l.inbox_id = i.id WHERE i.id IN (VALUES {ids}) ORDER BY i.id"
@@ -53,6 +59,7 @@ fn queue(policy: &LimitPolicy, row: &AnyRow) -> sqlx::Result<Queue> {
         limits: LimitPolicy::tier(&policy.inbox, row.try_get("tier")?).with(overrides(row)?),
         next_release: row.try_get("next_release")?,
         first_released_at: row.try_get("first_released_at")?,
+        is_suspended: row.try_get::<i64, _>("suspended")? != 0,
     })
 }
 

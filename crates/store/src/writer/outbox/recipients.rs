@@ -105,13 +105,13 @@ impl Strangers {
         inbox_id: &str,
         now: i64,
     ) -> Result<(), Error> {
-        let statement = |tuples| {
+        let statement = |rows| {
             format!(
-                "INSERT INTO correspondents (inbox_id, address, email_id, first_at) VALUES {tuples} \
+                "INSERT INTO correspondents (inbox_id, address, email_id, first_at) {rows} \
                  ON CONFLICT (inbox_id, address) DO NOTHING"
             )
         };
-        sql::execute(connection, &self.claimed, 4, statement, |query, (address, email_id)| {
+        sql::insert(connection, &self.claimed, 4, statement, |query, (address, email_id)| {
             query.bind(inbox_id.to_owned()).bind(address.clone()).bind(email_id.clone()).bind(now)
         })
         .await

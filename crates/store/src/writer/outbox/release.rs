@@ -14,7 +14,7 @@ use crate::{
     allowance::{self, Held},
     dialect::Dialect,
     moment::now,
-    outbox::SERVED,
+    outbox::served,
     sql,
     writer::commit,
 };
@@ -36,7 +36,7 @@ impl Writer {
         let mut transaction = self.database.begin().await?;
         confirm(&mut transaction, dialect, published).await?;
         let inbox_ids = claim(&mut transaction, dialect, now).await?;
-        let mut queues = load(&mut transaction, &self.limits, &inbox_ids).await?;
+        let mut queues = load(&mut transaction, dialect, &self.limits, &inbox_ids).await?;
         // Somebody else may have served it before it was locked.
         queues.retain(|it| it.next_release.is_some_and(|it| it <= now));
         queues.sort_by_key(|it| it.next_release);
@@ -64,8 +64,9 @@ async fn claim(
     now: i64,
 ) -> Result<Vec<String>, Error> {
     let failed = Error::query("find queues to serve");
+    let served = served(dialect);
     let statement = format!(
-        "SELECT q.inbox_id FROM queues q WHERE {SERVED} AND q.next_release <= $1 \
+        "SELECT q.inbox_id FROM queues q WHERE {served} AND q.next_release <= $1 \
          ORDER BY q.next_release LIMIT $2"
     );
     let inbox_ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statement))

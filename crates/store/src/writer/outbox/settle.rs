@@ -59,9 +59,9 @@ pub(in crate::writer) async fn attempted(
 }
 
 /// A mail that leaves before it is released.
-struct Leaving {
-    email_id: String,
-    inbox_id: String,
+pub(super) struct Leaving {
+    pub(super) email_id: String,
+    pub(super) inbox_id: String,
     recipients: Vec<String>,
 }
 
@@ -228,7 +228,7 @@ pub(in crate::writer) async fn let_in(
 }
 
 /// Those of the mails that wait or are held; their inboxes are locked.
-async fn waiting(
+pub(super) async fn waiting(
     connection: &mut AnyConnection,
     email_ids: &[String],
 ) -> Result<Vec<Leaving>, Error> {
@@ -252,7 +252,7 @@ async fn waiting(
 }
 
 /// `status` is also the state and names the event.
-async fn leave(
+pub(super) async fn leave(
     connection: &mut AnyConnection,
     mails: &[Leaving],
     status: &'static str,
@@ -278,10 +278,10 @@ async fn leave(
     Ok(())
 }
 
-async fn fail(
+pub(super) async fn fail(
     connection: &mut AnyConnection,
     mails: &[Leaving],
-    diagnostic: &'static str,
+    diagnostic: &str,
 ) -> Result<(), Error> {
     let statement = |tuples| {
         format!(
@@ -290,7 +290,7 @@ async fn fail(
         )
     };
     sql::execute(connection, mails, 3, statement, |query, mail| {
-        query.bind(mail.email_id.clone()).bind(GIVEN_UP).bind(diagnostic)
+        query.bind(mail.email_id.clone()).bind(GIVEN_UP).bind(sql::text(diagnostic))
     })
     .await
     .map_err(Error::query("give up recipients"))

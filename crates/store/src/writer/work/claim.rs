@@ -139,13 +139,13 @@ async fn insert(
     if received.is_empty() {
         return Ok(());
     }
-    let statement = |tuples| {
+    let statement = |rows| {
         format!(
             "INSERT INTO work_items (email_id, inbox_id, lane, state, position, attempts, reason) \
-             VALUES {tuples} ON CONFLICT (email_id) DO NOTHING"
+             {rows} ON CONFLICT (email_id) DO NOTHING"
         )
     };
-    sql::execute(connection, received, 7, statement, |query, (email_id, lane, position)| {
+    sql::insert(connection, received, 7, statement, |query, (email_id, lane, position)| {
         let query = query.bind(email_id.clone()).bind(queue.inbox_id.clone()).bind(lane.clone());
         query.bind("blocked").bind(*position).bind(0_i64).bind("")
     })
