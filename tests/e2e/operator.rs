@@ -68,10 +68,15 @@ async fn the_key_of_return_paths_is_replaced_with_care() -> anyhow::Result<()> {
 
     let list = [&["suppress", "ls"][..], &database].concat();
     assert!(operate(folder.path(), &list).await?.contains("none"));
-    let lift = [&["suppress", "rm", "bob@example.net", "--reason", "asked for"][..], &database].concat();
+    let lift =
+        [&["suppress", "rm", "bob@example.net", "--reason", "asked for"][..], &database].concat();
     let arguments = lift.iter().map(|it| (*it).to_owned()).collect();
     let mut lift = Program::start("lift", binary("posthouse")?, arguments, folder.path())?;
     assert!(!lift.wait().await?.success());
-    assert!(lift.log().contains("bob@example.net is not suppressed for everybody"), "{}", lift.log());
+    assert!(
+        lift.log().contains("bob@example.net is not suppressed for everybody"),
+        "{}",
+        lift.log()
+    );
     Ok(())
 }

@@ -117,7 +117,11 @@ impl Desk {
     }
 
     fn identity(&self, dead: &Dead) -> anyhow::Result<String> {
-        ensure!(!dead.subject.is_empty(), "message {} does not say where it came from", dead.sequence);
+        ensure!(
+            !dead.subject.is_empty(),
+            "message {} does not say where it came from",
+            dead.sequence
+        );
         if dead.subject.starts_with(EVENTS) {
             bail!(
                 "message {} is an event, which agents would read twice: `posthouse dead drop {}`; \

@@ -164,9 +164,10 @@ impl Desk {
             let found = found.with_context(|| format!("look up stream {}", stream.name))?;
             let info = found.cached_info();
             let cluster = info.cluster.as_ref();
-            let lagging = cluster.into_iter().flat_map(|it| &it.replicas).filter(|it| {
-                it.offline || !it.current
-            });
+            let lagging = cluster
+                .into_iter()
+                .flat_map(|it| &it.replicas)
+                .filter(|it| it.offline || !it.current);
             states.push(StreamState {
                 name: stream.name,
                 messages: info.state.messages,
@@ -220,14 +221,14 @@ impl Desk {
         headers: HeaderMap,
         payload: Bytes,
     ) -> anyhow::Result<()> {
-        let ack =
-            publish::start(&self.client, &self.jetstream, subject, headers, payload).await?;
+        let ack = publish::start(&self.client, &self.jetstream, subject, headers, payload).await?;
         Ok(publish::settle(ack).await?)
     }
 
     /// Deliveries that wait for their next attempt, the oldest entries first; as many as wanted.
     pub async fn later(&self, limit: usize) -> anyhow::Result<Vec<Later>> {
-        let stream = self.jetstream.get_stream_no_info("DUE").await.context("look up stream DUE")?;
+        let stream =
+            self.jetstream.get_stream_no_info("DUE").await.context("look up stream DUE")?;
         let (mut found, mut from) = (Vec::new(), 1);
         while found.len() < limit
             && let Some(message) = next(&stream, LATER, from).await?
@@ -260,7 +261,8 @@ impl Desk {
 
     /// Removes a delivery that waits.
     pub async fn forget_later(&self, later: &Later) -> anyhow::Result<()> {
-        let stream = self.jetstream.get_stream_no_info("DUE").await.context("look up stream DUE")?;
+        let stream =
+            self.jetstream.get_stream_no_info("DUE").await.context("look up stream DUE")?;
         // One that has just become due is not there any more.
         if let Err(err) = stream.delete_message(later.sequence).await {
             tracing::debug!("remove a delivery that waits: {err}");

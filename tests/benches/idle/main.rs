@@ -118,7 +118,11 @@ async fn said(stream: &mut TcpStream, begin: &str) -> anyhow::Result<()> {
 
 fn report(what: &str, count: usize, before: u64, with: u64) {
     let each = with.saturating_sub(before) as f64 / 1_024.0 / count as f64;
-    println!("{count} {what}: {:.0} MiB before, {:.0} with, {each:.1} KiB each", mib(before), mib(with));
+    println!(
+        "{count} {what}: {:.0} MiB before, {:.0} with, {each:.1} KiB each",
+        mib(before),
+        mib(with)
+    );
 }
 
 fn mib(octets: u64) -> f64 {

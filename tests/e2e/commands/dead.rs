@@ -9,7 +9,12 @@ use super::Operator;
 use crate::{nats_send::Agent, pipeline_out::captured};
 
 /// Parks a message as a stage would.
-async fn park(cluster: &Cluster, stage: &str, of: (&str, &str), payload: &str) -> anyhow::Result<()> {
+async fn park(
+    cluster: &Cluster,
+    stage: &str,
+    of: (&str, &str),
+    payload: &str,
+) -> anyhow::Result<()> {
     let jetstream = jetstream::new(async_nats::connect(&cluster.nats.url).await?);
     let mut headers = HeaderMap::new();
     headers.insert("Mail-Subject", of.0);

@@ -47,7 +47,8 @@ async fn what_is_wrong_is_named_with_the_way_out() -> anyhow::Result<()> {
         [&words[..], &["--domain", domain]].concat()
     };
     let said = operator.json(&ask("good.test")).await?;
-    for name in ["database", "clock of the database", "nats", "clock of nats", "streams", "stages"] {
+    for name in ["database", "clock of the database", "nats", "clock of nats", "streams", "stages"]
+    {
         ensure!(check(&said, name)?["status"] == "ok", "{name}: {said:#}");
     }
     for name in ["ptr", "mx", "spf", "dkim", "dmarc", "dead letters"] {
@@ -62,7 +63,8 @@ async fn what_is_wrong_is_named_with_the_way_out() -> anyhow::Result<()> {
     assert!(sync["wayOut"].as_str().is_some_and(|it| it.contains("--nats-monitor")), "{sync}");
 
     let intake = cluster.smtp()[0].to_string();
-    let bad = operator.run(&[&ask("bad.test")[..], &["--smtp", &intake, "--json"]].concat()).await?;
+    let bad =
+        operator.run(&[&ask("bad.test")[..], &["--smtp", &intake, "--json"]].concat()).await?;
     ensure!(!bad.is_good, "something failed: {bad:?}");
     let said: Value = serde_json::from_str(&bad.output)?;
     for name in ["mx", "spf", "dkim"] {

@@ -45,7 +45,8 @@ async fn a_stage_stands_still_and_its_mail_waits() -> anyhow::Result<()> {
     let listed = operator.json(&["suspend", "ls"]).await?;
     let expected = json!([{ "scope": "stage", "target": "scanner", "until": null }]);
     assert_eq!(listed["suspended"], expected, "{listed}");
-    let content = format!("From: a@b.example\r\nTo: {}\r\nSubject: Still\r\n\r\nHi.\r\n", inbox.address);
+    let content =
+        format!("From: a@b.example\r\nTo: {}\r\nSubject: Still\r\n\r\nHi.\r\n", inbox.address);
     let mut smtp = cluster.connect().await?;
     let reply = smtp.send("a@b.example", &[&inbox.address], content.as_bytes()).await?;
     ensure!(reply.code == 250, "it is taken all the same: {reply:?}");

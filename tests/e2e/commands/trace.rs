@@ -63,7 +63,8 @@ async fn a_mail_that_was_held_released_greylisted_and_bounced() -> anyhow::Resul
     let rules = json!({ "approval": "always" });
     agent.api.call(Method::PUT, &path, Some(&agent.token), &[], Some(&rules)).await?.success()?;
     // Nobody answers there: a call that failed is a part of the mail's life as well.
-    let hook = json!({ "url": format!("http://{}/hook", e2e::free_port()?) });
+    let url = format!("http://{}/hook", e2e::free_port()?);
+    let hook = json!({ "url": url, "events": ["email.held"] });
     agent.post("/v1/webhooks", &hook).await?.success()?;
 
     let sent = agent.send(&mail(&inbox, "bob@there.test", "Traced"), Some("order-77")).await?;
@@ -77,8 +78,8 @@ async fn a_mail_that_was_held_released_greylisted_and_bounced() -> anyhow::Resul
 
     let traced = eventually(SOON, "the events of the mail", async || {
         let traced = operator.json(&["trace", &id]).await?;
-        let is_told = !steps(&traced, "email.bounced").is_empty()
-            && !steps(&traced, "failed").is_empty();
+        let is_told =
+            !steps(&traced, "email.bounced").is_empty() && !steps(&traced, "failed").is_empty();
         Ok(is_told.then_some(traced))
     })
     .await?;
@@ -140,8 +141,7 @@ async fn mails_that_came_in_and_what_is_seen_without_nats() -> anyhow::Result<()
              Subject: Mail {n}\r\n\r\nHello.\r\n",
             inbox.address
         );
-        let reply =
-            smtp.send("ann@outside.example", &[&inbox.address], content.as_bytes()).await?;
+        let reply = smtp.send("ann@outside.example", &[&inbox.address], content.as_bytes()).await?;
         ensure!(reply.code == 250, "{reply:?}");
         email = agent.wait_for(&inbox, &format!("Mail {n}")).await?;
     }

@@ -93,7 +93,12 @@ async fn a_delivery_that_waits_is_tried_at_once_and_once() {
     let desk = desk(&bench).await;
     let at = SystemTime::now() + Duration::from_secs(3_600);
     for domain in ["a.test", "b.test"] {
-        let due = DeliveryDue { mail_id: "m".into(), domain: domain.into(), attempt: 2, ..Default::default() };
+        let due = DeliveryDue {
+            mail_id: "m".into(),
+            domain: domain.into(),
+            attempt: 2,
+            ..Default::default()
+        };
         bench.bus.publish(due.at(Some(at))).await.expect("publish");
     }
     let later = desk.later(10).await.expect("read");

@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_table_is_as_wide_as_its_words() {
-        let rows = [vec!["scanner".to_owned(), "7".to_owned()], vec!["a".to_owned(), "x".to_owned()]];
+        let rows =
+            [vec!["scanner".to_owned(), "7".to_owned()], vec!["a".to_owned(), "x".to_owned()]];
         assert_eq!(table(&["stage", "n"], &rows, "none"), "STAGE    N\nscanner  7\na        x");
         assert_eq!(table(&["stage"], &[], "none"), "none");
     }

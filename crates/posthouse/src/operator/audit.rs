@@ -29,7 +29,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Answer> {
     let acts = store.reader.operator_audit(since, options.limit).await;
     let acts = acts.context("read the record")?;
     let rows: Vec<Vec<String>> = acts.iter().map(row).collect();
-    let text = table(&["at", "who", "command", "target", "outcome", "reason"], &rows, "nothing yet");
+    let text =
+        table(&["at", "who", "command", "target", "outcome", "reason"], &rows, "nothing yet");
     let acts: Vec<_> = acts
         .iter()
         .map(|it| {

@@ -53,17 +53,19 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Answer> {
     let (queued, mixed): (Vec<QueuedMail>, Vec<QueuedMail>) =
         queued.into_iter().partition(|it| domain.is_none_or(|it2| it.domains() == [it2]));
     let waits = |it: &&QueuedMail| matches!(it.state.as_str(), "waiting" | "approval");
-    let waiting: Vec<(String, String)> = queued
-        .iter()
-        .filter(waits)
-        .map(|it| (it.email_id.clone(), it.inbox_id.clone()))
-        .collect();
+    let waiting: Vec<(String, String)> =
+        queued.iter().filter(waits).map(|it| (it.email_id.clone(), it.inbox_id.clone())).collect();
     let later = filter.later(&desk, MOST).await?;
     let words = filter.words();
-    ensure!(!waiting.is_empty() || !later.is_empty(), "nothing waits that could be given up ({words})");
+    ensure!(
+        !waiting.is_empty() || !later.is_empty(),
+        "nothing waits that could be given up ({words})"
+    );
     let answer = |outbox: usize, retries: usize| {
-        let mut text = format!("give up {outbox} mails in the outbox and {retries} deliveries that wait for \
-                                another attempt ({words})");
+        let mut text = format!(
+            "give up {outbox} mails in the outbox and {retries} deliveries that wait for \
+                                another attempt ({words})"
+        );
         if !mixed.is_empty() {
             _ = write!(text, "; {} are left that go to other domains, too", mixed.len());
         }

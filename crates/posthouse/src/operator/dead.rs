@@ -98,7 +98,13 @@ async fn list(filter: &Filter, nats: &Nats) -> anyhow::Result<Answer> {
     let dead = desk.dead(&filter.wanted(), filter.limit).await?;
     let row = |it: &Dead| {
         let size = it.payload.len().to_string();
-        vec![it.sequence.to_string(), rfc3339(it.parked_at), it.stage.clone(), size, it.failure.clone()]
+        vec![
+            it.sequence.to_string(),
+            rfc3339(it.parked_at),
+            it.stage.clone(),
+            size,
+            it.failure.clone(),
+        ]
     };
     let rows: Vec<Vec<String>> = dead.iter().map(row).collect();
     let text = table(&["number", "parked at", "stage", "octets", "failure"], &rows, "none");
@@ -225,7 +231,8 @@ mod tests {
 
     #[test]
     fn ids_are_found_among_octets() {
-        let payload = b"\x0a\x24eml_0123456789abcdef\x12\x05x@y.z ibx_0123456789 eml_0123456789abcdef";
+        let payload =
+            b"\x0a\x24eml_0123456789abcdef\x12\x05x@y.z ibx_0123456789 eml_0123456789abcdef";
         assert_eq!(ids(payload), ["eml_0123456789abcdef", "ibx_0123456789"]);
         assert!(ids(b"eml_ nothing").is_empty());
     }

@@ -115,7 +115,8 @@ impl Filter {
     /// Whether a delivery is meant; the domain is in A-labels.
     fn fits(&self, later: &Later, domain: Option<&str>) -> bool {
         let due = &later.due;
-        let is = |wanted: &Option<String>, it: &str| wanted.as_ref().is_none_or(|wanted| wanted == it);
+        let is =
+            |wanted: &Option<String>, it: &str| wanted.as_ref().is_none_or(|wanted| wanted == it);
         is(&self.account, &due.account_id)
             && is(&self.inbox, &due.inbox_id)
             && is(&self.mail, &due.mail_id)
@@ -241,7 +242,11 @@ async fn summary(by: By, filter: &Filter, place: &Place) -> anyhow::Result<Answe
     counts.sort_by(|a, b| (b.1.0, &a.0).cmp(&(a.1.0, &b.0)));
     let now = when::now();
     let row = |(key, (count, first)): &(String, (u64, i64))| {
-        let due = if *first <= now { "due".to_owned() } else { format!("in {}", when::span(first - now)) };
+        let due = if *first <= now {
+            "due".to_owned()
+        } else {
+            format!("in {}", when::span(first - now))
+        };
         vec![key.clone(), count.to_string(), due]
     };
     let rows: Vec<Vec<String>> = counts.iter().map(row).collect();

@@ -183,7 +183,8 @@ fn shown(picture: &Picture, before: Option<&Picture>) -> Answer {
     let stages: Vec<(&StageState, Option<f64>)> =
         picture.stages.iter().map(|it| (it, rate_of(it))).collect();
     let mut text = format!("{}\n\n", rfc3339(picture.at));
-    let rows: Vec<Vec<String>> = stages.iter().map(|(it, rate)| row(picture.at, it, *rate)).collect();
+    let rows: Vec<Vec<String>> =
+        stages.iter().map(|(it, rate)| row(picture.at, it, *rate)).collect();
     let headings = ["stage", "waiting", "in hand", "again", "oldest", "per second", "state"];
     text += &table(&headings, &rows, "no stage");
     let oldest = picture.oldest_due_at.map(|it| when::span(picture.at - it));

@@ -157,7 +157,8 @@ async fn list(scope: &Scope, limit: i64, database: &Database) -> anyhow::Result<
     let store = database.open().await?;
     scope.check(&store).await?;
     let found = scope.read(&store, limit).await?;
-    let until = |it: &Suppression| it.expires_at.map_or_else(|| "it is removed".to_owned(), rfc3339);
+    let until =
+        |it: &Suppression| it.expires_at.map_or_else(|| "it is removed".to_owned(), rfc3339);
     let row = |it: &Suppression| {
         let (address, reason) = (it.address.clone(), it.reason.clone());
         vec![address, reason, rfc3339(it.created_at), until(it), it.evidence.clone()]
@@ -243,7 +244,9 @@ async fn remove(
         scope.read(&store, MOST).await?.into_iter().map(|it| it.address).collect();
     let addresses: BTreeSet<String> = addresses.iter().map(|it| it.trim().to_lowercase()).collect();
     if let Some(unknown) = addresses.iter().find(|it| !known.contains(*it)) {
-        anyhow::bail!("{unknown} is not suppressed for {words}: `posthouse suppress ls` shows who is");
+        anyhow::bail!(
+            "{unknown} is not suppressed for {words}: `posthouse suppress ls` shows who is"
+        );
     }
     let answer = || {
         let text = format!("let mail of {words} go to {} addresses again", addresses.len());

@@ -13,8 +13,9 @@ use store::{AuditFilter, Delivery, Store, TracedCall, TracedMail, rfc3339};
 
 use self::steps::Step;
 use super::{
-    Database, Nats, dead,
+    Database, Nats,
     answer::{Answer, table},
+    dead,
 };
 
 /// Events of an inbox that are looked through for those of one mail.
@@ -102,8 +103,11 @@ async fn whole(store: &Store, mail: TracedMail, nats: &Nats) -> anyhow::Result<A
         .context("read the attempts")?;
     let verdicts = reader.verdicts(&mail.account_id, &mail.inbox_id, &mail.email_id).await;
     let verdicts = verdicts.context("read verdicts")?;
-    let filter =
-        AuditFilter { email_id: Some(mail.email_id.clone()), limit: 1_000, ..AuditFilter::default() };
+    let filter = AuditFilter {
+        email_id: Some(mail.email_id.clone()),
+        limit: 1_000,
+        ..AuditFilter::default()
+    };
     let decisions = reader.audit(&mail.account_id, &filter).await.context("read decisions")?;
     let told = told(mail, nats).await;
     let ids = told.events.iter().filter_map(|it| it["eventId"].as_str()).map(str::to_owned);
@@ -127,7 +131,8 @@ async fn told(mail: &TracedMail, nats: &Nats) -> Told {
     let desk = match nats.desk().await {
         Ok(desk) => desk,
         Err(err) => {
-            told.gaps.push(format!("events, webhooks and parked messages were not looked at: {err:#}"));
+            told.gaps
+                .push(format!("events, webhooks and parked messages were not looked at: {err:#}"));
             return told;
         }
     };
@@ -187,7 +192,8 @@ fn shown(mail: &TracedMail, steps: &[Step], recipients: &[Value], gaps: &[String
         mail.status,
         mail.message_id.as_deref().unwrap_or("none"),
     );
-    let row = |it: &Step| vec![rfc3339(it.at), it.stage.to_owned(), it.what.clone(), it.text.clone()];
+    let row =
+        |it: &Step| vec![rfc3339(it.at), it.stage.to_owned(), it.what.clone(), it.text.clone()];
     let rows: Vec<Vec<String>> = steps.iter().map(row).collect();
     text += &table(&["at", "stage", "what", ""], &rows, "nothing is known of it");
     for gap in gaps {

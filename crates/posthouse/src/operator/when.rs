@@ -29,7 +29,9 @@ pub(crate) fn moment(text: &str) -> Result<i64, String> {
     }
     let time = OffsetDateTime::parse(text, &Rfc3339);
     let time = time.ok().and_then(|it| i64::try_from(it.unix_timestamp_nanos() / 1_000).ok());
-    time.ok_or_else(|| format!("{text:?} is no time such as 2026-11-24T05:41:12Z, nor 2h for as long ago"))
+    time.ok_or_else(|| {
+        format!("{text:?} is no time such as 2026-11-24T05:41:12Z, nor 2h for as long ago")
+    })
 }
 
 pub(crate) fn now() -> i64 {

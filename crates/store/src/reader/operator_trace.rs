@@ -54,8 +54,7 @@ impl Reader {
         let ids: Vec<String> = ids.into_iter().collect();
         let statement = |ids| format!("{MAIL} WHERE e.id IN (VALUES {ids})");
         let bind = |query: sql::Bound, id: &String| query.bind(id.clone());
-        let rows =
-            sql::fetch(&mut connection, &ids, 1, statement, bind).await.map_err(&failed)?;
+        let rows = sql::fetch(&mut connection, &ids, 1, statement, bind).await.map_err(&failed)?;
         let mails: sqlx::Result<Vec<TracedMail>> = rows.iter().map(mail).collect();
         let mut mails = mails.map_err(&failed)?;
         mails.sort_by(|a, b| (b.created_at, &b.email_id).cmp(&(a.created_at, &a.email_id)));

@@ -123,7 +123,8 @@ impl Writer {
             ..outgoing(email, mail)
         });
         let mails: Vec<Outgoing<'_>> = outgoing.collect();
-        let entering = outbox::plan(connection, self.database.dialect, &self.limits, &mails, now).await?;
+        let entering =
+            outbox::plan(connection, self.database.dialect, &self.limits, &mails, now).await?;
         let mut decisions = entering.decisions(now);
         for it in new.iter_mut().filter(|it| it.composed().is_some()) {
             match decisions.next().ok_or(Error::Corrupt { what: "the plan of a mail" })? {

@@ -88,8 +88,12 @@ async fn a_suspended_account_goes_on_by_itself() {
         let to_send: Vec<bool> = entered.iter().map(|it| it.to_send).collect();
         anyhow::ensure!(to_send == [false, true] || now() >= until, "{to_send:?}");
         let deadline = Instant::now() + Duration::from_secs(30);
-        let mut gone: Vec<String> =
-            entered.iter().zip(&mails).filter(|it| it.0.to_send).map(|it| it.1.mail_id.clone()).collect();
+        let mut gone: Vec<String> = entered
+            .iter()
+            .zip(&mails)
+            .filter(|it| it.0.to_send)
+            .map(|it| it.1.mail_id.clone())
+            .collect();
         while gone.len() < 2 {
             anyhow::ensure!(Instant::now() < deadline, "{gone:?}");
             gone.extend(released(&store).await?);
@@ -108,7 +112,10 @@ async fn a_mail_is_found_by_all_that_is_known_of_it() {
         let inbox = inbox(&store, "ada").await?;
         let sent = submission("key-1", &inbox, &["Bob@B.test", "carl@c.test"]);
         store.writer.enter(std::slice::from_ref(&sent)).await?;
-        store.writer.report(&[report(&sent.mail_id, 1, &[("Bob@B.test", Action::Delivered)])]).await?;
+        store
+            .writer
+            .report(&[report(&sent.mail_id, 1, &[("Bob@B.test", Action::Delivered)])])
+            .await?;
         for number in 1..=3 {
             store.writer.store(&[mail(number, &[&inbox])]).await?;
         }
@@ -154,7 +161,9 @@ async fn waiting_mail_is_seen_and_given_up() {
         let any = QueueFilter::default();
         let domain = |it: &str| QueueFilter { domain: Some(it.to_owned()), ..any.clone() };
         anyhow::ensure!(queued(any.clone()).await? == 2);
-        anyhow::ensure!(queued(domain("b.test")).await? == 2 && queued(domain("c.test")).await? == 1);
+        anyhow::ensure!(
+            queued(domain("b.test")).await? == 2 && queued(domain("c.test")).await? == 1
+        );
         let of_other = QueueFilter { account_id: Some("acct_2".to_owned()), ..any.clone() };
         anyhow::ensure!(queued(of_other).await? == 0);
         anyhow::ensure!(store.reader.queued(&any, 1).await?.len() == 1);

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use anyhow::Context as _;
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::rr::{Name, RData, RecordType},
 };
@@ -55,16 +55,21 @@ impl Names {
             None => TokioResolver::builder_tokio()
                 .context("read the system's name servers (resolv.conf); --dns names one")?,
             Some(server) => {
-                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut it| {
-                    it.port = server.port();
-                    it
-                });
+                let connections =
+                    [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut it| {
+                        it.port = server.port();
+                        it
+                    });
                 let server = NameServerConfig::new(server.ip(), true, connections.to_vec());
                 let config = ResolverConfig::from_name_servers(vec![server]);
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             }
         };
-        builder.options_mut().timeout = PATIENCE;
+        let options = builder.options_mut();
+        options.timeout = PATIENCE;
+        // What others see counts, not what this machine knows.
+        options.use_hosts_file = ResolveHosts::Never;
+        options.cache_size = 0;
         Ok(Names(builder.build().context("set up the resolver")?))
     }
 
@@ -118,7 +123,10 @@ impl Names {
                 let names = self.ask(&Name::from(*ip), RecordType::PTR, pointer).await?;
                 if !names.contains(&name) {
                     let names: Vec<String> = names.iter().map(Name::to_string).collect();
-                    back.push(format!("{ip} is {}", if names.is_empty() { "nobody".into() } else { names.join(" ") }));
+                    back.push(format!(
+                        "{ip} is {}",
+                        if names.is_empty() { "nobody".into() } else { names.join(" ") }
+                    ));
                 }
             }
             Ok::<_, String>((addresses, back))
@@ -134,7 +142,8 @@ impl Names {
                 vec![Check::ok("ptr", format!("{hostname} is {} and back", addresses.join(" ")))]
             }
             Ok((_, back)) => {
-                let way_out = format!("have whoever owns the addresses set their PTR to {hostname}");
+                let way_out =
+                    format!("have whoever owns the addresses set their PTR to {hostname}");
                 vec![Check::bad("ptr", Failed, back.join("; "), way_out)]
             }
         }
@@ -247,7 +256,9 @@ fn spf(domain: &str, found: &[String]) -> Check {
         let word = word.trim_start_matches(['+', '-', '~', '?']);
         ["include:", "redirect=", "exists:", "a", "mx", "ptr"].iter().any(|it| {
             word.strip_prefix(it).is_some_and(|rest| {
-                !it.chars().all(char::is_alphanumeric) || rest.is_empty() || rest.starts_with([':', '/'])
+                !it.chars().all(char::is_alphanumeric)
+                    || rest.is_empty()
+                    || rest.starts_with([':', '/'])
             })
         })
     };
@@ -260,9 +271,15 @@ fn spf(domain: &str, found: &[String]) -> Check {
         let seen = format!("{domain}: anybody may send ({record})");
         return Check::bad(NAME, Failed, seen, "end it with -all or ~all");
     }
-    let is_closed = words.iter().any(|it| it == "-all" || it == "~all" || it.starts_with("redirect="));
+    let is_closed =
+        words.iter().any(|it| it == "-all" || it == "~all" || it.starts_with("redirect="));
     if !is_closed {
-        return Check::bad(NAME, Warning, format!("{domain}: {record}"), "end it with -all or ~all");
+        return Check::bad(
+            NAME,
+            Warning,
+            format!("{domain}: {record}"),
+            "end it with -all or ~all",
+        );
     }
     Check::ok(NAME, format!("{domain}: {record}"))
 }
@@ -285,7 +302,8 @@ fn dkim(name: &str, found: &[String]) -> Check {
 fn dmarc(domain: &str, found: &[String]) -> Check {
     const NAME: &str = "dmarc";
     let [record] = found else {
-        let way_out = format!("one TXT record for _dmarc.{domain}, such as \"v=DMARC1; p=quarantine\"");
+        let way_out =
+            format!("one TXT record for _dmarc.{domain}, such as \"v=DMARC1; p=quarantine\"");
         return Check::bad(NAME, Failed, format!("{domain} has {} records", found.len()), way_out);
     };
     let policy = record.split(';').find_map(|it| it.trim().strip_prefix("p=")).unwrap_or_default();
@@ -378,7 +396,8 @@ mod tests {
 
     #[test]
     fn a_policy_names_every_exchanger() {
-        let policy = "version: STSv1\r\nmode: enforce\r\nmx: mx.a.test\r\nmx: *.b.test\r\nmax_age: 1\r\n";
+        let policy =
+            "version: STSv1\r\nmode: enforce\r\nmx: mx.a.test\r\nmx: *.b.test\r\nmax_age: 1\r\n";
         let check = |text: &str, hosts: &[&str], expected| {
             let policy = read_policy(text);
             assert_eq!(covers("a.test", &policy, &texts(hosts)).verdict, expected, "{hosts:?}");

@@ -28,7 +28,8 @@ pub(super) async fn database(database: &Database) -> Vec<Check> {
     let store = match database.open().await {
         Ok(store) => store,
         Err(err) => {
-            let way_out = "see that it runs and can be reached; `posthouse migrate` makes its schema current";
+            let way_out =
+                "see that it runs and can be reached; `posthouse migrate` makes its schema current";
             return vec![Check::bad("database", Failed, format!("{err:#}"), way_out)];
         }
     };
@@ -95,7 +96,8 @@ fn version(version: &str) -> Check {
     if found >= OLDEST_NATS {
         return Check::ok("nats", format!("reachable, version {version}"));
     }
-    let way_out = "upgrade to 2.14 or later: it freezes a stream whose disk fails instead of going on";
+    let way_out =
+        "upgrade to 2.14 or later: it freezes a stream whose disk fails instead of going on";
     Check::bad("nats", Warning, format!("version {version}"), way_out)
 }
 
@@ -104,20 +106,25 @@ fn login(desk: &Desk) -> Check {
         return Check::ok("nats login", "the server asks who somebody is");
     }
     let way_out = "set up logins (docs/nats.md)";
-    Check::bad("nats login", Warning, "whoever reaches NATS can read and send everybody's mail", way_out)
+    Check::bad(
+        "nats login",
+        Warning,
+        "whoever reaches NATS can read and send everybody's mail",
+        way_out,
+    )
 }
 
 async fn streams(options: &Options) -> Check {
-    let planned = async {
-        bus::apply(options.nats.server()?, options.replicas, true).await
-    };
+    let planned = async { bus::apply(options.nats.server()?, options.replicas, true).await };
     match planned.await {
         Ok(changes) if changes.is_empty() => Check::ok("streams", "as declared"),
         Ok(changes) => {
             let seen: Vec<&str> = changes.iter().map(|it| it.what.as_str()).collect();
             Check::bad("streams", Failed, seen.join("; "), "run `posthouse streams apply`")
         }
-        Err(err) => Check::bad("streams", Failed, format!("{err:#}"), "drain the stream, then apply"),
+        Err(err) => {
+            Check::bad("streams", Failed, format!("{err:#}"), "drain the stream, then apply")
+        }
     }
 }
 
@@ -133,17 +140,28 @@ async fn replicas(desk: &Desk, wanted: usize) -> Check {
         .collect();
     if !lagging.is_empty() {
         let seen = format!("behind or away: {}", lagging.join("; "));
-        return Check::bad("replicas", Failed, seen, "see those servers; until then one loss less is borne");
+        return Check::bad(
+            "replicas",
+            Failed,
+            seen,
+            "see those servers; until then one loss less is borne",
+        );
     }
     let fewest = streams.iter().map(|it| it.replicas).min().unwrap_or(0);
     if fewest < wanted {
         let seen = format!("a stream has {fewest}, and {wanted} are wanted");
-        let way_out = format!("`nats stream edit <stream> --replicas {wanted}`: `streams apply` leaves them");
+        let way_out =
+            format!("`nats stream edit <stream> --replicas {wanted}`: `streams apply` leaves them");
         return Check::bad("replicas", Failed, seen, way_out);
     }
     if fewest < 3 {
         let way_out = "for more than a trial: three servers in three places, `--replicas 3`";
-        return Check::bad("replicas", Warning, "each stream is on one server's disk alone", way_out);
+        return Check::bad(
+            "replicas",
+            Warning,
+            "each stream is on one server's disk alone",
+            way_out,
+        );
     }
     Check::ok("replicas", format!("{fewest} of each stream, all current"))
 }

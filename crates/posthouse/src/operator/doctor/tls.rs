@@ -32,7 +32,9 @@ pub(super) async fn look(smtp: Option<&str>) -> Check {
             let way_out = "see that an intake listens there, with tls.cert and tls.key configured";
             Check::bad(NAME, Failed, format!("{smtp}: {err:#}"), way_out)
         }
-        Err(_) => Check::bad(NAME, Failed, format!("{smtp} does not answer"), "see the intake's log"),
+        Err(_) => {
+            Check::bad(NAME, Failed, format!("{smtp} does not answer"), "see the intake's log")
+        }
     }
 }
 
@@ -87,6 +89,11 @@ async fn verified(smtp: &str, stream: TcpStream) -> Check {
             Check::ok(NAME, format!("{smtp}: {version}, its certificate is good"))
         }
         Ok(Err(err)) => Check::bad(NAME, Warning, format!("{smtp}: {err}"), way_out),
-        Err(_) => Check::bad(NAME, Failed, format!("{smtp}: the handshake stalls"), "see the intake's log"),
+        Err(_) => Check::bad(
+            NAME,
+            Failed,
+            format!("{smtp}: the handshake stalls"),
+            "see the intake's log",
+        ),
     }
 }

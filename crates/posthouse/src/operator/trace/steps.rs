@@ -32,8 +32,7 @@ impl Step {
     }
 
     pub(super) fn json(&self) -> Value {
-        let mut json =
-            json!({ "at": rfc3339(self.at), "stage": self.stage, "what": self.what, "text": self.text });
+        let mut json = json!({ "at": rfc3339(self.at), "stage": self.stage, "what": self.what, "text": self.text });
         if !self.more.is_null() {
             json["details"] = self.more.clone();
         }
@@ -55,8 +54,9 @@ pub(super) fn of_life(life: &Life) -> Vec<Step> {
 
 fn of_request(mail: &TracedMail, request: &TracedRequest) -> Vec<Step> {
     let TracedRequest { idempotency_key, requested_at, entered_at, send_at, rejection } = request;
-    let asked = Step::new(*requested_at, "submission", "accepted", format!("key {idempotency_key}"))
-        .with(json!({ "idempotencyKey": idempotency_key }));
+    let asked =
+        Step::new(*requested_at, "submission", "accepted", format!("key {idempotency_key}"))
+            .with(json!({ "idempotencyKey": idempotency_key }));
     let scanned = scanned(*entered_at, &mail.security);
     let entered = match rejection {
         Some((code, message)) => {
@@ -65,7 +65,12 @@ fn of_request(mail: &TracedMail, request: &TracedRequest) -> Vec<Step> {
         }
         None => {
             let later = send_at.map(|it| format!(", to be sent at {}", rfc3339(it)));
-            Step::new(*entered_at, "ledger", "entered", format!("in the ledger{}", later.unwrap_or_default()))
+            Step::new(
+                *entered_at,
+                "ledger",
+                "entered",
+                format!("in the ledger{}", later.unwrap_or_default()),
+            )
         }
     };
     vec![asked, scanned, entered]
@@ -116,11 +121,8 @@ fn of_hold(hold: &TracedHold) -> Vec<Step> {
     let reasons: Value = serde_json::from_str(&hold.reasons).unwrap_or_default();
     let kinds = reasons.as_array().into_iter().flatten().filter_map(|it| it["kind"].as_str());
     let kinds: Vec<&str> = kinds.collect();
-    let held = format!(
-        "for somebody's approval until {}: {}",
-        rfc3339(hold.expires_at),
-        kinds.join(", ")
-    );
+    let held =
+        format!("for somebody's approval until {}: {}", rfc3339(hold.expires_at), kinds.join(", "));
     let held = Step::new(hold.created_at, "ledger", "held", held).with(json!({ "kinds": kinds }));
     let decided = hold.decided_at.map(|at| {
         let what = if hold.state == "approved" { "released" } else { &hold.state };
@@ -147,8 +149,9 @@ fn of_turn(mail: &TracedMail, turn: &TracedTurn) -> Option<Step> {
 }
 
 pub(super) fn of_delivery(delivery: &Delivery) -> Step {
-    let Delivery { recipient, attempt, source, action, status, diagnostic, remote_host, tls, .. } =
-        delivery;
+    let Delivery {
+        recipient, attempt, source, action, status, diagnostic, remote_host, tls, ..
+    } = delivery;
     let is_session = source == "session";
     // The words say it where the codes do not (RFC 6647).
     let words = diagnostic.to_lowercase();
