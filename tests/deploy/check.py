@@ -120,7 +120,7 @@ def check_files(report):
     report.run("hadolint", [TOOLS / "hadolint", "--config", HERE / "hadolint.yaml", deploy / "Dockerfile"])
     compose = [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", deploy / "compose.yaml"]
     report.run("compose.yaml is what the specification says", compose)
-    plain = [deploy / "compose.yaml", *deploy.glob("prometheus.yaml"), *chart.CHART.glob("*.yaml")]
+    plain = [deploy / "compose.yaml", deploy / "monitoring/prometheus.yml", *chart.CHART.glob("*.yaml")]
     report.run("yamllint", [TOOLS / "yamllint", "--strict", "--config-file", HERE / "yamllint.yaml", *plain])
     report.tell("compose.yaml", programs.compose_problems(yaml.safe_load((deploy / "compose.yaml").read_text())))
 

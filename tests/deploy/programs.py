@@ -17,6 +17,7 @@ STAGES = ("intake", "scanner", "storage", "sender", "webhooks", "gateway")
 COMPOSE = chart.ROOT / "deploy/compose.yaml"
 DATABASE = "postgres://posthouse:pw@postgres/posthouse"
 PASSWORDS = {"POSTHOUSE_NATS_PASSWORD": "pw_services", "POSTHOUSE_NATS_LOGINS_PASSWORD": "pw_logins"}
+LOGIN = ("posthouse", PASSWORDS["POSTHOUSE_NATS_PASSWORD"])
 
 
 def programs():
@@ -120,7 +121,7 @@ def check_compose_up(report, folder):
         states = []
         for _ in range(2):
             report.run("deploy/compose-up, without Docker", [chart.ROOT / "deploy/compose-up"], env=environment)
-            states.append({it.name: it.read_text() for it in secrets.iterdir()})
+            states.append({it.name: it.read_text() for it in secrets.iterdir() if it.is_file()})
         report.tell("deploy/compose-up makes secrets once", [] if states[0] == states[1] else ["others the second time"])
         compose = yaml.safe_load(COMPOSE.read_text())
         named = {Path(it["file"]).name for it in compose["secrets"].values()}
@@ -183,7 +184,7 @@ def check_streams(report):
         configuration = Path(scratch, "nats-server.conf")
         configuration.write_text(local(maps["nats-server.conf"], scratch, port, free_port()))
         with nats_server(nats, configuration, environment, port):
-            make_as_nack(report, resources, port)
+            made = make_as_nack(report, resources, port)
             job = without_ours(
                 POSTHOUSE_NATS=f"nats://127.0.0.1:{port}",
                 POSTHOUSE_NATS_USER="posthouse",
@@ -194,6 +195,9 @@ def check_streams(report):
             jobs = [it for it in chart.of_kind(chart.render({}), "Job")]
             command = [folder / "posthouse", *container(jobs[0])["args"]]
             report.run("the Job has nothing to do after that", command, env=job)
+            Client(port, *LOGIN).delete_streams()
+            report.run("the Job makes all of it", command, env=job)
+            report.tell("and the same as NACK", differences(made, Client(port, *LOGIN).streams()))
         clustered = chart.render(yaml.safe_load(chart.SETS["airgapped"].read_text()))
         maps = [it for it in chart.of_kind(clustered, "ConfigMap") if chart.component(it) == "nats"][0]["data"]
         # Its certificate is not here.
@@ -204,7 +208,7 @@ def check_streams(report):
 
 def make_as_nack(report, resources, port):
     """Makes the streams as NACK makes them of its resources, by JetStream's API."""
-    client = Client(port, "posthouse", PASSWORDS["POSTHOUSE_NATS_PASSWORD"])
+    client = Client(port, *LOGIN)
     wrong = []
     for resource in chart.of_kind(resources, "Stream", "Consumer"):
         spec = {key: it for key, it in resource["spec"].items() if key not in ("preventDelete", "account")}
@@ -218,6 +222,16 @@ def make_as_nack(report, resources, port):
         if "error" in answer:
             wrong.append(f"{chart.name(resource)}: {answer['error']}")
     report.tell("JetStream takes what NACK would make", wrong)
+    return client.streams()
+
+
+def differences(some, others):
+    """Between streams and consumers as JetStream has them."""
+    for name in sorted({*some, *others}):
+        one, other = some.get(name, {}), others.get(name, {})
+        for key in sorted({*one, *other}):
+            if one.get(key) != other.get(key):
+                yield f"{name}: {key} is {one.get(key)} by NACK, and {other.get(key)} by the Job"
 
 
 NAMES = {"maxMsgsPerSubject": "max_msgs_per_subject", "replicas": "num_replicas", "allowRollup": "allow_rollup_hdrs"}
@@ -265,3 +279,22 @@ class Client:
             if verb == "-ERR":
                 raise RuntimeError(line)
         raise RuntimeError("NATS closed the connection")
+
+    def streams(self):
+        """The configurations of all streams and consumers, without what JetStream notes about them."""
+        found = {}
+        for stream in self.ask("$JS.API.STREAM.LIST", {})["streams"]:
+            name = stream["config"]["name"]
+            found[name] = without_notes(stream["config"])
+            for consumer in self.ask(f"$JS.API.CONSUMER.LIST.{name}", {})["consumers"]:
+                found[f"{name}/{consumer['name']}"] = without_notes(consumer["config"])
+        return found
+
+    def delete_streams(self):
+        # Last the one that another one names as its source.
+        for name in sorted({it.partition("/")[0] for it in self.streams()}, key="DEAD".__eq__):
+            self.ask(f"$JS.API.STREAM.DELETE.{name}", {})
+
+
+def without_notes(configuration):
+    return {key: it for key, it in configuration.items() if key not in ("metadata", "name")}

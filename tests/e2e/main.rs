@@ -1,12 +1,16 @@
 //! What users see of the whole, one file per behaviour.
 
+mod alerts;
 mod architecture;
 mod asyncapi;
 mod auto_reply;
 mod bounces;
+mod catalogue;
 mod commands;
 mod configs;
+mod console;
 mod corpora;
+mod dashboards;
 mod deliveries;
 mod deploy;
 mod dev;
@@ -20,6 +24,7 @@ mod labels;
 mod leaving_documents;
 mod limits;
 mod mcp;
+mod metrics;
 mod nats_logins;
 mod nats_send;
 mod openapi;
@@ -43,6 +48,7 @@ mod survives_kill;
 mod survives_kill_outbound;
 mod together;
 mod tokens;
+mod traces;
 mod unsubscribe;
 mod uploads;
 mod webhooks;

@@ -23,20 +23,20 @@ use tokio::{io::AsyncWriteExt as _, net::TcpListener, process::Command};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-struct Call {
-    headers: BTreeMap<String, String>,
-    body: String,
+pub(crate) struct Call {
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 #[derive(Clone, Default)]
-struct Receiver {
+pub(crate) struct Receiver {
     calls: Arc<Mutex<Vec<Call>>>,
     /// The next answers; 200 when there are none.
     answers: Arc<Mutex<VecDeque<u16>>>,
 }
 
 impl Receiver {
-    async fn start() -> anyhow::Result<(Receiver, SocketAddr)> {
+    pub(crate) async fn start() -> anyhow::Result<(Receiver, SocketAddr)> {
         let receiver = Receiver::default();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -53,7 +53,7 @@ impl Receiver {
         self.calls.lock().expect("lock").clone()
     }
 
-    async fn wait_for(&self, count: usize) -> anyhow::Result<Vec<Call>> {
+    pub(crate) async fn wait_for(&self, count: usize) -> anyhow::Result<Vec<Call>> {
         eventually(SOON, &format!("{count} requests"), async || {
             let calls = self.calls();
             Ok((calls.len() >= count).then_some(calls))

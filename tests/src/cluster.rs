@@ -46,6 +46,8 @@ pub struct Plan {
     pub sender: String,
     /// Further lines of the configuration of every posthouse-webhooks, which may call this machine.
     pub webhooks: &'static str,
+    /// Lines that every configuration begins with.
+    pub common: String,
     /// NATS asks who everybody is, and agents log in with their tokens.
     pub logins: bool,
 }
@@ -63,6 +65,7 @@ impl Default for Plan {
             mx_port: None,
             sender: String::new(),
             webhooks: "",
+            common: String::new(),
             logins: false,
         }
     }
@@ -199,12 +202,13 @@ impl Cluster {
             }
             _ => format!(
                 "listen = '{listen}'\ndatabase = '{database}'\ndomains = ['{DOMAIN}']\n\
-                 public_url = 'http://{api}'\nallow_private_webhooks = true\n{dns}"
+                 public_url = 'http://{api}'\nallow_private_webhooks = true\nconsole = {{ plain_http = true }}\n{dns}"
             ),
         };
         let path = self.folder.path().join(format!("{name}.toml"));
         let login = self.logins.as_ref().map(|it| it.lines(service)).unwrap_or_default();
-        fs::write(&path, format!("nats = '{nats}'\nadmin = '{admin}'\n{login}{own}"))
+        let common = &plan.common;
+        fs::write(&path, format!("nats = '{nats}'\nadmin = '{admin}'\n{common}{login}{own}"))
             .with_context(|| format!("write configuration of {name}"))?;
         let arguments = vec!["--config".into(), path.display().to_string()];
         let program = binary(&format!("posthouse-{service}"))?;

@@ -52,8 +52,9 @@ impl Program {
         let append = |name| File::options().create(true).append(true).open(name);
         let mut command = Command::new(&self.path);
         for (variable, _) in env::vars_os() {
-            if variable.to_string_lossy().starts_with("POSTHOUSE_") {
-                command.env_remove(variable);
+            let name = variable.to_string_lossy();
+            if ["POSTHOUSE_", "OTEL_"].iter().any(|it| name.starts_with(it)) {
+                command.env_remove(&variable);
             }
         }
         let child = command

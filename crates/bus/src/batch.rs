@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::{PublishError, publish::check_connected};
+use crate::{PublishError, publish::check_connected, trace};
 
 /// Fewer are published one by one. Measured in `docs/decisions`.
 const FROM: usize = 24;
@@ -90,6 +90,7 @@ async fn try_publish(client: &async_nats::Client, batch: &[Record]) -> Result<()
         headers.insert(header::NATS_MESSAGE_ID, record.identity.as_str());
         headers.insert(BATCH_ID, id.as_str());
         headers.insert(BATCH_SEQUENCE, (n + 1).to_string());
+        trace::insert(&mut headers, record.trace.as_ref());
         headers
     };
     let Some((last, others)) = batch.split_last() else { return Ok(()) };
@@ -144,6 +145,7 @@ mod tests {
             identity: String::new(),
             payload: Vec::new(),
             due: None,
+            trace: None,
         }
     }
 

@@ -12,8 +12,9 @@ use async_nats::{
     jetstream::{self, Message},
 };
 use bytes::Bytes;
-use contract::{Bundle, BundledMessage, Record, topology::STREAMS};
+use contract::{Bundle, BundledMessage, Record, Trace, topology::STREAMS};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use opentelemetry::trace::SpanContext;
 use prometheus::Histogram;
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +24,7 @@ use crate::{
     INLINE_LIMIT, PublishError,
     metrics::Metrics,
     publish::{self, settle},
+    trace,
 };
 
 /// The payload is a `Bundle` of so many messages.
@@ -77,6 +79,7 @@ pub(crate) struct Bundler {
 struct Pending {
     identity: String,
     payload: Bytes,
+    trace: Option<SpanContext>,
     done: oneshot::Sender<Result<(), PublishError>>,
 }
 
@@ -87,8 +90,8 @@ impl Bundler {
         record: Record,
     ) -> Result<impl Future<Output = Result<(), PublishError>>, PublishError> {
         let (done, stored) = oneshot::channel();
-        let Record { subject, identity, payload, .. } = record;
-        let pending = Pending { identity, payload: payload.into(), done };
+        let Record { subject, identity, payload, trace, .. } = record;
+        let pending = Pending { identity, payload: payload.into(), trace, done };
         let gone = |subject: &str| PublishError::Unavailable {
             subject: subject.to_owned(),
             source: anyhow!("this process stops"),
@@ -151,6 +154,7 @@ impl Publisher {
         let payload = match together {
             [alone] => {
                 headers.insert(header::NATS_MESSAGE_ID, alone.identity.as_str());
+                trace::insert(&mut headers, alone.trace.as_ref());
                 alone.payload.clone()
             }
             _ => {
@@ -158,6 +162,7 @@ impl Publisher {
                 let message = |it: &Pending| BundledMessage {
                     identity: it.identity.clone(),
                     payload: it.payload.clone(),
+                    trace: it.trace.as_ref().map(Trace::of),
                 };
                 Bundle { messages: together.iter().map(message).collect() }.encode_to_vec().into()
             }
@@ -214,6 +219,7 @@ mod tests {
         let pending = |size: &usize| Pending {
             identity: String::new(),
             payload: vec![0; *size].into(),
+            trace: None,
             done: oneshot::channel().0,
         };
         let pending: Vec<Pending> = sizes.iter().map(pending).collect();

@@ -14,7 +14,7 @@ use async_nats::{
     jetstream::{self, context::ContextBuilder},
 };
 use contract::topology::DIRECTORY;
-use service::{Process, Stopped};
+use service::{Process, Stopped, Traces};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -32,6 +32,7 @@ pub struct Bus {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) metrics: Metrics,
     pub(crate) bundlers: Arc<Bundlers>,
+    pub(crate) traces: Traces,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -58,7 +59,8 @@ impl Bus {
         let jetstream = context(&client);
         let bundlers = Arc::new(Bundlers::start(&client, &jetstream, &metrics));
         let shutdown = process.shutdown.clone();
-        let bus = Bus { client, jetstream, metrics, bundlers, shutdown };
+        let traces = process.traces.clone();
+        let bus = Bus { client, jetstream, metrics, bundlers, traces, shutdown };
         bus.wait_for_topology().await?;
         if !bus.client.server_info().auth_required {
             warn!(
@@ -72,6 +74,10 @@ impl Bus {
     /// Whether NATS can be reached now.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     pub fn claims(&self) -> Claims {

@@ -8,6 +8,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// For traces.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Failure::Transient(_) => "transient",
+            Failure::Permanent(_) => "permanent",
+        }
+    }
+
     /// What happened, where the class does not matter.
     pub fn cause(self) -> anyhow::Error {
         match self {

@@ -4,9 +4,10 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use contract::{Event, EventSubject};
 use futures_util::StreamExt as _;
+use opentelemetry::trace::SpanContext;
 use tracing::warn;
 
-use crate::Bus;
+use crate::{Bus, trace_of};
 
 /// A live subscription to every event about an email. It mends itself; what happened while NATS was
 /// away is missed.
@@ -18,13 +19,15 @@ pub struct Feed {
 #[derive(Debug)]
 pub struct Told {
     pub subject: EventSubject,
+    /// Where it stands in a trace.
+    pub trace: Option<SpanContext>,
     payload: Bytes,
 }
 
 impl Told {
     /// `None` if the subject is none of an event.
-    pub fn new(subject: &str, payload: Bytes) -> Option<Told> {
-        Some(Told { subject: EventSubject::parse(subject)?, payload })
+    pub fn new(subject: &str, payload: Bytes, trace: Option<SpanContext>) -> Option<Told> {
+        Some(Told { subject: EventSubject::parse(subject)?, trace, payload })
     }
 
     /// `None` for what is no event: whoever has access to NATS can write there.
@@ -52,7 +55,8 @@ impl Feed {
     pub async fn next(&mut self) -> Option<Told> {
         loop {
             let message = self.subscriber.next().await?;
-            match Told::new(&message.subject, message.payload) {
+            let trace = trace_of(message.headers.as_ref());
+            match Told::new(&message.subject, message.payload, trace) {
                 Some(told) => return Some(told),
                 None => warn!(subject = %message.subject, "not an event"),
             }

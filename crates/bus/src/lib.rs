@@ -18,12 +18,15 @@ mod feed;
 mod log;
 mod login;
 mod metrics;
+mod pipeline;
 mod publish;
 mod runner;
 mod settle;
 mod stage;
+mod standing;
 mod sweep;
 mod topology;
+mod trace;
 mod uploads;
 
 pub use crate::{
@@ -38,8 +41,10 @@ pub use crate::{
     feed::{Feed, Told},
     log::{Bounds, EventLog, Following, Logged, LoggedPage},
     login::{Login, Server},
+    pipeline::{Parked, Standing},
     publish::PublishError,
     stage::{BatchStage, Stage},
     topology::{Change, apply},
+    trace::{Traced, trace_of},
     uploads::{UPLOAD_LIFETIME, UPLOAD_LIMIT, Upload, Uploads},
 };

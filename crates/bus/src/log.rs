@@ -14,10 +14,11 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use contract::topology::EVENTS;
 use futures_util::StreamExt as _;
+use opentelemetry::trace::SpanContext;
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
-use crate::{Bus, Desk, runner::boxed};
+use crate::{Bus, Desk, runner::boxed, trace_of};
 
 /// For one page.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,6 +60,8 @@ pub struct Logged {
     pub sequence: u64,
     pub subject: String,
     pub payload: Bytes,
+    /// Where it stands in a trace.
+    pub trace: Option<SpanContext>,
 }
 
 /// Events in the order of the stream.
@@ -167,6 +170,7 @@ impl EventLog {
                 sequence,
                 subject: message.subject.to_string(),
                 payload: message.payload,
+                trace: trace_of(Some(&message.headers)),
             })),
             Err(err) => match err.kind() {
                 RawMessageErrorKind::NoMessageFound => Ok(None),
@@ -229,6 +233,7 @@ fn from(after: u64) -> DeliverPolicy {
 
 fn logged(message: Message) -> anyhow::Result<Logged> {
     let sequence = message.info().map_err(|err| anyhow!(err))?.stream_sequence;
-    let async_nats::Message { subject, payload, .. } = message.message;
-    Ok(Logged { sequence, subject: subject.to_string(), payload })
+    let async_nats::Message { subject, payload, headers, .. } = message.message;
+    let trace = trace_of(headers.as_ref());
+    Ok(Logged { sequence, subject: subject.to_string(), payload, trace })
 }

@@ -11,10 +11,11 @@ use async_nats::{
 use bytes::Bytes;
 use contract::{Emit, Record, claim_prefix, content::Place, send_subject};
 use futures_util::future::{try_join, try_join_all};
+use service::current_trace;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use crate::{Bus, INLINE_LIMIT, batch};
+use crate::{Bus, INLINE_LIMIT, batch, trace};
 
 /// The request is the object of this key in the claim bucket, and the payload is empty.
 pub(crate) const CLAIM_HEADER: &str = "Mail-Claim";
@@ -35,9 +36,15 @@ pub enum PublishError {
 }
 
 impl Bus {
-    /// Publishes, and returns once JetStream has stored every record.
+    /// Publishes, and returns once JetStream has stored every record. Those that are in no trace come
+    /// into that of whoever calls.
     pub async fn publish(&self, emit: impl Emit) -> Result<(), PublishError> {
         let mut records = emit.records();
+        if let Some(trace) = current_trace() {
+            for record in &mut records {
+                record.trace.get_or_insert_with(|| trace.clone());
+            }
+        }
         let batched = batch::take(&mut records);
         let batched = async {
             let rest = batch::publish(&self.client, batched).await?;
@@ -75,6 +82,7 @@ impl Bus {
         let subject = send_subject(account_id, inbox_id, token);
         let mut headers = HeaderMap::new();
         headers.insert(header::NATS_MESSAGE_ID, key);
+        trace::insert(&mut headers, current_trace().as_ref());
         let mut claimed = None;
         let payload = if request.len() <= INLINE_LIMIT {
             request
@@ -157,6 +165,7 @@ fn is_full(err: &jetstream::context::PublishError) -> bool {
 fn address(record: &Record) -> Result<(String, HeaderMap), PublishError> {
     let mut headers = HeaderMap::new();
     headers.insert(header::NATS_MESSAGE_ID, record.identity.as_str());
+    trace::insert(&mut headers, record.trace.as_ref());
     let Some(due) = record.due else {
         return Ok((record.subject.clone(), headers));
     };

@@ -14,10 +14,10 @@ use tokio::{
     time,
 };
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use crate::{
-    BatchStage, Bus, Failure, Stage,
+    BatchStage, Bus, Failure, Stage, Traced,
     breaker::Breaker,
     settle::{Settled, Settler},
 };
@@ -59,7 +59,11 @@ impl Bus {
             tasks: TaskTracker::new(),
             breaker: Arc::new(Breaker::default()),
         };
-        let outcome = puller.run(declared).await;
+        self.metrics.expect(S::DURABLE);
+        let outcome = tokio::select! {
+            outcome = puller.run(declared) => outcome,
+            never = self.watch_queue(declared) => match never {},
+        };
         puller.tasks.close();
         if time::timeout(DRAIN, puller.tasks.wait()).await.is_err() {
             warn!(stage = S::DURABLE, "left messages unfinished; they are delivered again");
@@ -228,10 +232,16 @@ impl<S: Stage> BatchStage for OneByOne<S> {
     type In = S::In;
     type Out = S::Out;
 
-    async fn handle(&self, events: Vec<S::In>) -> Result<Vec<S::Out>, Failure> {
-        let handle = async |event| {
+    async fn handle(&self, events: Vec<Traced<S::In>>) -> Result<Vec<S::Out>, Failure> {
+        let handle = async |traced: Traced<S::In>| {
             let hand = self.hands.acquire().await.context("wait for a hand")?;
-            let handled = self.stage.handle(event).await;
+            let log = traced.log_span();
+            let Traced { event, step } = traced;
+            let handled = step.around(self.stage.handle(event)).instrument(log).await;
+            if let Err(failure) = &handled {
+                step.fail(failure.kind());
+            }
+            step.end();
             drop(hand);
             handled
         };

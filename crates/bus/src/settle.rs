@@ -7,16 +7,19 @@ use async_nats::{
     HeaderMap, header,
     jetstream::{AckKind, Message},
 };
-use contract::{Delivered, Emit as _, Input as _};
+use contract::{BundledMessage, Delivered, Emit as _, Input as _, Record, Trace};
 use futures_util::future::{join_all, try_join_all};
+use opentelemetry::trace::SpanContext;
+use service::mail_span;
 use tokio::time;
-use tracing::{error, warn};
+use tracing::{Instrument as _, error, warn};
 
 use crate::{
     BatchStage, Bus, Failure, bundle,
     publish::{self, CLAIM_HEADER},
     runner::boxed,
     topology::ACK_WAIT,
+    trace::{self, Hand, trace_of},
 };
 
 /// The wait before each further attempt; the last one repeats.
@@ -98,8 +101,9 @@ impl<S: BatchStage> Settler<S> {
         if let [message] = messages[..] {
             return self.settle_alone(message).await;
         }
-        match self.handle(&messages).await {
-            Ok(outs) => self.finish(&messages, outs).await,
+        let (hand, handled) = self.handle(&messages).await;
+        match handled {
+            Ok(records) => self.finish(&messages, records, hand).await,
             Err(_) => {
                 let mut settled = Settled::Badly;
                 for message in messages {
@@ -120,20 +124,22 @@ impl<S: BatchStage> Settler<S> {
         if attempt > MAX_ATTEMPTS {
             // A handler that kills its process never gets to return a failure.
             let err = anyhow!("did not survive {MAX_ATTEMPTS} attempts");
-            return self.park(message, attempt, &err).await;
+            return self.park(message, attempt, &err).instrument(log_span::<S>(message)).await;
         }
-        match self.handle(&[message]).await {
-            Ok(outs) => self.finish(&[message], outs).await,
+        let (hand, handled) = self.handle(&[message]).await;
+        let log = hand.log.clone();
+        match handled {
+            Ok(records) => self.finish(&[message], records, hand).instrument(log).await,
             Err(Failed::Panicked(err)) if attempt < MAX_PANICS => {
-                self.retry(message, attempt, &err).await
+                self.retry(message, attempt, &err).instrument(log).await
             }
             Err(Failed::Classified(Failure::Transient(err))) if attempt < MAX_ATTEMPTS => {
-                self.retry(message, attempt, &err).await
+                self.retry(message, attempt, &err).instrument(log).await
             }
             Err(
                 Failed::Panicked(err)
                 | Failed::Classified(Failure::Transient(err) | Failure::Permanent(err)),
-            ) => self.park(message, attempt, &err).await,
+            ) => self.park(message, attempt, &err).instrument(log).await,
         }
     }
 
@@ -142,8 +148,9 @@ impl<S: BatchStage> Settler<S> {
         if attempt > MAX_BUNDLE_ATTEMPTS {
             return self.take_apart(bundle, attempt).await;
         }
-        match self.handle(&[bundle]).await {
-            Ok(outs) => self.finish(&[bundle], outs).await,
+        let (hand, handled) = self.handle(&[bundle]).await;
+        match handled {
+            Ok(records) => self.finish(&[bundle], records, hand).await,
             Err(Failed::Classified(Failure::Transient(err))) => {
                 self.retry(bundle, attempt, &err).await
             }
@@ -162,6 +169,8 @@ impl<S: BatchStage> Settler<S> {
         let publish = messages.into_iter().map(|it| async move {
             let mut headers = HeaderMap::new();
             insert(&mut headers, header::NATS_MESSAGE_ID.as_ref(), &it.identity);
+            let trace = it.trace.as_ref().and_then(Trace::context);
+            trace::insert(&mut headers, trace.as_ref());
             let started = self.bus.start(bundle.subject.to_string(), headers, it.payload);
             publish::settle(started.await?).await
         });
@@ -173,32 +182,43 @@ impl<S: BatchStage> Settler<S> {
         Settled::Well
     }
 
-    async fn handle(&self, messages: &[&Message]) -> Result<Vec<S::Out>, Failed> {
-        let events = messages
-            .iter()
-            .map(|it| decode::<S>(it))
-            .collect::<anyhow::Result<Vec<Vec<S::In>>>>()
-            .map_err(|err| Failed::Classified(Failure::Permanent(err)))?;
-        let events: Vec<S::In> = events.into_iter().flatten().collect();
+    /// What is to be published, and whose hand it came from.
+    async fn handle(&self, messages: &[&Message]) -> (Hand, Result<Vec<Record>, Failed>) {
+        let events = messages.iter().map(|it| decode::<S>(it));
+        let (hand, events) = match events.collect::<anyhow::Result<Vec<_>>>() {
+            Ok(events) => {
+                let events = events.into_iter().flatten().collect();
+                Hand::take(&self.bus.traces, S::DURABLE, events)
+            }
+            Err(err) => {
+                let headers = messages.first().and_then(|it| it.headers.as_ref());
+                let hand = Hand::of_unread(trace_of(headers).as_ref());
+                return (hand, Err(Failed::Classified(Failure::Permanent(err))));
+            }
+        };
         let count = events.len();
         // A task of its own, so that a panic fails these messages and not the process.
         let stage = Arc::clone(&self.stage);
-        let handled = tokio::spawn(async move { stage.handle(events).await });
-        let outs = handled
-            .await
-            .map_err(|err| Failed::Panicked(anyhow!("the handler panicked: {err}")))?
-            .map_err(Failed::Classified)?;
-        if outs.len() != count {
-            let err = anyhow!("{} outputs for {count} events", outs.len());
-            return Err(Failed::Classified(Failure::Permanent(err)));
+        let work = hand.around(async move { stage.handle(events).await });
+        let handled = match tokio::spawn(work).await {
+            Ok(Ok(outs)) if outs.len() == count => Ok(records::<S>(&hand, outs)),
+            Ok(Ok(outs)) => {
+                let err = anyhow!("{} outputs for {count} events", outs.len());
+                Err(Failed::Classified(Failure::Permanent(err)))
+            }
+            Ok(Err(failure)) => Err(Failed::Classified(failure)),
+            Err(err) => Err(Failed::Panicked(anyhow!("the handler panicked: {err}"))),
+        };
+        if let Err(failed) = &handled {
+            hand.fail(failed.kind());
         }
-        Ok(outs)
+        (hand, handled)
     }
 
     /// Publishes, and acks only what JetStream has taken over.
-    async fn finish(&self, messages: &[&Message], outs: Vec<S::Out>) -> Settled {
-        let records: Vec<_> = outs.into_iter().flat_map(|out| out.records()).collect();
+    async fn finish(&self, messages: &[&Message], records: Vec<Record>, hand: Hand) -> Settled {
         if let Err(err) = self.bus.publish(records).await {
+            hand.fail("not_published");
             let err = anyhow::Error::new(err);
             for message in messages {
                 self.retry(message, attempt(message), &err).await;
@@ -257,6 +277,7 @@ impl<S: BatchStage> Settler<S> {
             insert(&mut headers, IDENTITY_HEADER, identity.as_str());
         }
         insert(&mut headers, SUBJECT_HEADER, &message.subject);
+        trace::insert(&mut headers, trace_of(message.headers.as_ref()).as_ref());
         insert(&mut headers, FAILURE_HEADER, &format!("{why:#}"));
         let subject = format!("dead.{}", S::DURABLE);
         let ack = self.bus.start(subject, headers, message.payload.clone()).await?;
@@ -275,6 +296,32 @@ enum Failed {
     Panicked(anyhow::Error),
 }
 
+impl Failed {
+    /// For traces.
+    fn kind(&self) -> &'static str {
+        match self {
+            Failed::Classified(failure) => failure.kind(),
+            Failed::Panicked(_) => "panicked",
+        }
+    }
+}
+
+/// What stands below no other step already stands below that of its event.
+fn records<S: BatchStage>(hand: &Hand, outs: Vec<S::Out>) -> Vec<Record> {
+    let of = |(out, trace): (S::Out, Option<SpanContext>)| {
+        let records = out.records().into_iter();
+        records.map(move |it| Record { trace: it.trace.or_else(|| trace.clone()), ..it })
+    };
+    outs.into_iter().zip(hand.contexts()).flat_map(of).collect()
+}
+
+/// For a message that nobody has read yet.
+fn log_span<S: BatchStage>(message: &Message) -> tracing::Span {
+    let events = decode::<S>(message).unwrap_or_default();
+    let mail_id = events.first().map(|(it, _)| it.mail_id()).unwrap_or_default();
+    mail_span(&mail_id, trace_of(message.headers.as_ref()).as_ref())
+}
+
 /// Tells JetStream while `work` goes on that the messages are in good hands.
 async fn keep_alive<T>(messages: &[Message], work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
@@ -290,8 +337,8 @@ async fn keep_alive<T>(messages: &[Message], work: impl Future<Output = T>) -> T
     }
 }
 
-/// One event, or those of a bundle.
-fn decode<S: BatchStage>(message: &Message) -> anyhow::Result<Vec<S::In>> {
+/// One event, or those of a bundle, and where each stands in a trace.
+fn decode<S: BatchStage>(message: &Message) -> anyhow::Result<Vec<(S::In, Option<SpanContext>)>> {
     let info = message.info().map_err(boxed)?;
     let stored_at_micros = i64::try_from(info.published.unix_timestamp_nanos() / 1_000)?;
     let decode = |payload: &[u8], message_id: Option<&str>, claim: Option<&str>| {
@@ -307,12 +354,17 @@ fn decode<S: BatchStage>(message: &Message) -> anyhow::Result<Vec<S::In>> {
     };
     if is_bundle::<S>(message) {
         let bundled = bundle::unpack(message)?;
-        return bundled.iter().map(|it| decode(&it.payload, Some(&it.identity), None)).collect();
+        let decode = |it: &BundledMessage| {
+            let event = decode(&it.payload, Some(&it.identity), None)?;
+            Ok((event, it.trace.as_ref().and_then(Trace::context)))
+        };
+        return bundled.iter().map(decode).collect();
     }
     let header =
         |name: &str| message.headers.as_ref().and_then(|it| it.get(name)).map(|it| it.as_str());
     let message_id = header(header::NATS_MESSAGE_ID.as_ref());
-    Ok(vec![decode(&message.payload, message_id, header(CLAIM_HEADER))?])
+    let event = decode(&message.payload, message_id, header(CLAIM_HEADER))?;
+    Ok(vec![(event, trace_of(message.headers.as_ref()))])
 }
 
 fn is_bundle<S: BatchStage>(message: &Message) -> bool {

@@ -1,6 +1,6 @@
 use contract::{Emit, Input};
 
-use crate::Failure;
+use crate::{Failure, Traced};
 
 /// One step of the pipeline: takes an event off a subject and says what to publish next.
 ///
@@ -39,6 +39,6 @@ pub trait BatchStage: Send + Sync + 'static {
     /// One output for each event, in their order.
     fn handle(
         &self,
-        events: Vec<Self::In>,
+        events: Vec<Traced<Self::In>>,
     ) -> impl Future<Output = Result<Vec<Self::Out>, Failure>> + Send;
 }

@@ -240,6 +240,11 @@ fn difference(found: &stream::Config, wanted: &stream::Config) -> Option<String>
         .map(|(key, found, wanted)| format!("{key} is {found}, not {wanted}"))
 }
 
+/// Of every stream, those under the buckets too.
+pub(crate) fn stream_names() -> impl Iterator<Item = String> {
+    streams(1).into_iter().map(|it| it.name)
+}
+
 /// Every stream as wanted, those under the buckets too. DEAD comes first: others name it.
 fn streams(replicas: usize) -> Vec<stream::Config> {
     let mut configs: Vec<stream::Config> = STREAMS.iter().map(config).collect();

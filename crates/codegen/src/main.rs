@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "posthouse/v1/mail.proto",
     "posthouse/v1/inbound.proto",
     "posthouse/v1/outbound.proto",
@@ -12,6 +12,7 @@ const FILES: [&str; 8] = [
     "posthouse/v1/bundle.proto",
     "posthouse/v1/expectation.proto",
     "posthouse/v1/review.proto",
+    "posthouse/v1/trace.proto",
     "posthouse/v1/webhooks.proto",
 ];
 

@@ -1,6 +1,8 @@
 use std::time::SystemTime;
 
-use crate::{Input, event_subject};
+use opentelemetry::trace::SpanContext;
+
+use crate::{Input, Trace, event_subject};
 
 /// What a stage hands back to be published: nothing, one event, or several.
 pub trait Emit: Send {
@@ -16,6 +18,8 @@ pub struct Record {
     pub payload: Vec<u8>,
     /// When to deliver it; at once if `None`.
     pub due: Option<SystemTime>,
+    /// Where it stands in a trace; if `None`, where whoever publishes it stands.
+    pub trace: Option<SpanContext>,
 }
 
 impl Record {
@@ -26,6 +30,7 @@ impl Record {
             identity,
             payload: event.encode_to_vec(),
             due: None,
+            trace: None,
         }
     }
 }
@@ -71,9 +76,15 @@ emit! {
     MailRejudged: "rejudged" by mail_id, rejudged_at_micros;
     MailReviewed: "reviewed" by email_id, reviewed_at_micros;
     SubmissionScanned: "submission" by mail_id, requested_at_micros;
-    SubmissionAccepted: "accepted" by mail_id;
     DeliveryReported: "reported" by mail_id, domain, attempt;
     OutcomeResolved: "resolved" by mail_id, resolved_at_micros;
+}
+
+impl Emit for crate::SubmissionAccepted {
+    fn records(self) -> Vec<Record> {
+        let trace = self.trace.as_ref().and_then(Trace::context);
+        vec![Record { trace, ..Record::of(&self, format!("accepted/{}", self.mail_id)) }]
+    }
 }
 
 impl Emit for crate::WebhookDue {
@@ -134,5 +145,6 @@ fn for_agents(event: &impl serde::Serialize, place: [&str; 3], event_id: &str) -
         identity: event_id.to_owned(),
         payload,
         due: None,
+        trace: None,
     }
 }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 /// A message as it came off its stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivered<'a> {
@@ -22,29 +24,38 @@ pub trait Input: Sized + Send + 'static {
     const SUBJECT: &'static str;
 
     fn decode(delivered: Delivered<'_>) -> Decoded<Self>;
+
+    /// The mail that it is about, for logs and traces; empty if it is about none.
+    fn mail_id(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
+    }
 }
 
 macro_rules! inputs {
-    ($($subject:literal => $message:ident;)+) => {
+    ($($subject:literal => $message:ident $(of $mail_id:ident)?;)+) => {
         $(impl Input for crate::$message {
             const SUBJECT: &'static str = $subject;
 
             fn decode(delivered: Delivered<'_>) -> Decoded<Self> {
                 prost::Message::decode(delivered.payload).map_err(|err| err.to_string())
             }
+
+            $(fn mail_id(&self) -> Cow<'_, str> {
+                Cow::Borrowed(&self.$mail_id)
+            })?
         })+
     };
 }
 
 inputs! {
-    "inbound.received" => MailReceived;
-    "inbound.scanned" => MailScanned;
-    "inbound.rejudged" => MailRejudged;
-    "inbound.reviewed" => MailReviewed;
-    "outbound.scanned" => SubmissionScanned;
-    "outbound.accepted" => SubmissionAccepted;
-    "outbound.due" => DeliveryDue;
-    "outbound.reported" => DeliveryReported;
-    "outbound.resolved" => OutcomeResolved;
+    "inbound.received" => MailReceived of mail_id;
+    "inbound.scanned" => MailScanned of mail_id;
+    "inbound.rejudged" => MailRejudged of mail_id;
+    "inbound.reviewed" => MailReviewed of email_id;
+    "outbound.scanned" => SubmissionScanned of mail_id;
+    "outbound.accepted" => SubmissionAccepted of mail_id;
+    "outbound.due" => DeliveryDue of mail_id;
+    "outbound.reported" => DeliveryReported of mail_id;
+    "outbound.resolved" => OutcomeResolved of mail_id;
     "webhooks.due" => WebhookDue;
 }

@@ -10,6 +10,7 @@ mod input;
 mod rights;
 mod submission;
 pub mod topology;
+mod trace;
 
 #[rustfmt::skip]
 #[path = "gen/posthouse.v1.rs"]
@@ -21,6 +22,7 @@ pub use crate::{
     input::{Decoded, Delivered, Input},
     rights::{Grant, Right, Rights, SendLimits, token_id},
     submission::{Submission, claim_prefix, send_subject, submission_id},
+    trace::{TRACEPARENT, TRACESTATE, read_trace, traceparent, tracestate},
     v1::*,
 };
 

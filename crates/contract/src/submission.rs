@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -57,6 +59,10 @@ impl Input for Submission {
             request: Content { size_bytes: delivered.payload.len() as u64, place: Some(place) },
             requested_at_micros: delivered.stored_at_micros,
         })
+    }
+
+    fn mail_id(&self) -> Cow<'_, str> {
+        Cow::Owned(Submission::mail_id(self))
     }
 }
 

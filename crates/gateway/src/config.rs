@@ -8,9 +8,9 @@ use std::{
 
 use axum::http::Uri;
 use serde::Deserialize;
-use service::{Configuration, LogFormat};
+use service::{Configuration, LogFormat, TracesConfig};
 
-use crate::nats::AgentLogins;
+use crate::{console::ConsoleConfig, nats::AgentLogins};
 
 /// The settings of `posthouse-gateway`, each with its default.
 #[derive(Clone, Deserialize, PartialEq)]
@@ -71,6 +71,8 @@ pub struct Config {
     /// machine to try things on: who can make a webhook can then make posthouse-webhooks call anything
     /// it reaches.
     pub allow_private_webhooks: bool,
+    /// The pages at `/console` for the people who watch over agents.
+    pub console: ConsoleConfig,
     /// The NATS server.
     pub nats: String,
     /// How to log in at NATS; not at all if it asks nobody.
@@ -83,6 +85,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The form of the log lines: "human" or "json".
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
 }
 
 impl Default for Config {
@@ -110,12 +114,14 @@ impl Default for Config {
             max_websockets: 10_000,
             slow_client_seconds: 10,
             allow_private_webhooks: false,
+            console: ConsoleConfig::default(),
             nats: "nats://127.0.0.1:4222".to_owned(),
             nats_login: bus::Login::default(),
             agent_logins: AgentLogins::default(),
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
         }
     }
 }
@@ -129,9 +135,14 @@ impl Configuration for Config {
         self.log
     }
 
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
+    }
+
     fn check(&self) -> Result<(), String> {
         self.nats_login.check()?;
         self.agent_logins.check()?;
+        self.console.check(self.listen)?;
         self.check_domains()?;
         if let Some(url) = &self.public_url
             && !is_base_url(url)
@@ -242,7 +253,7 @@ mod tests {
                 .any(|it| it.trim_start_matches("# ").starts_with(&format!("{key} = ")));
             assert!(is_there, "{key} is not in the sample file");
         }
-        assert_eq!(count, 28, "{err}");
+        assert_eq!(count, 29, "{err}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use contract::Grant;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::Value;
+use service::Traces;
 use store::Reader;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
@@ -26,11 +27,13 @@ use crate::{
     documentation::Errors,
     event_cursor::Place,
     gateway::{Gateway, Stop},
+    happening::Happening,
     inboxes,
     params::Params,
     problem::{Problem, ProblemBody},
     selection::{Selection, Types},
     tail::{Step, Tail},
+    trace::told,
     waiters::Waiter,
 };
 
@@ -92,6 +95,7 @@ struct ShownEvent {
 pub(crate) struct Events {
     pub(crate) reader: Reader,
     pub(crate) tail: Tail,
+    pub(crate) traces: Traces,
     pub(crate) stop: Stop,
 }
 
@@ -100,6 +104,7 @@ impl FromRef<Gateway> for Events {
         Events {
             reader: Reader::from_ref(gateway),
             tail: Tail::from_ref(gateway),
+            traces: Traces::from_ref(gateway),
             stop: Stop::from_ref(gateway),
         }
     }
@@ -171,6 +176,10 @@ fn limit(params: &Params) -> Result<usize, Problem> {
 }
 
 impl Events {
+    pub(crate) fn told(&self, event: &Happening, door: &'static str) {
+        told(&self.traces, event.trace.as_ref(), door);
+    }
+
     /// What the parameters ask for, of this account.
     pub(crate) async fn selection(
         &self,
@@ -207,6 +216,7 @@ impl Reading {
                 self.events.tail.read(&self.wanted, self.place, limit).await?;
             self.place = place;
             if !events.is_empty() || (is_over && !has_more) {
+                events.iter().for_each(|it| self.events.told(it, "events"));
                 let data = events.iter().map(|it| it.event(place.stream)).collect();
                 return Ok(EventPage { data, cursor: place.encode(), has_more });
             }
@@ -230,6 +240,7 @@ impl Reading {
                 let Step { events, place, has_more } = step.ok()?;
                 reading.place = place;
                 if !events.is_empty() {
+                    events.iter().for_each(|it| reading.events.told(it, "event-stream"));
                     let events: Vec<_> =
                         events.iter().map(|it| sent(&it.event(place.stream))).collect();
                     return Some((stream::iter(events), reading));

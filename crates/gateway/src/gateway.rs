@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::get};
 use bus::{Bus, Directory};
+use service::Traces;
 use store::{Reader, Store, UnsubscribeTokens, Vault, WebhookSecrets, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, accounts, attachments, audit, canaries, claims, deliveries, documentation,
+    Config, accounts, attachments, audit, canaries, claims,
+    console::{Console, ConsoleConfig},
+    deliveries, documentation,
     domain_check::Checker,
     domains, emails, events, expectations, extraction,
     finish::finish,
@@ -33,7 +36,9 @@ use crate::{
     tail::Tail,
     threads,
     tier::Tiers,
-    tokens, unsubscribe, uploads, verdicts,
+    tokens,
+    trace::trace,
+    unsubscribe, uploads, verdicts,
     waiters::Waiters,
     webhooks::{self, Targets},
     websocket, work,
@@ -59,6 +64,7 @@ pub(crate) struct Gateway {
     targets: Targets,
     waiters: Waiters,
     tail: Tail,
+    traces: Traces,
     sockets: Sockets,
     repeats: Repeats,
     readings: Readings,
@@ -73,6 +79,7 @@ pub(crate) struct Gateway {
     trusted_proxies: TrustedProxies,
     public_url: PublicUrl,
     body_limits: BodyLimits,
+    console: Arc<ConsoleConfig>,
     stop: Stop,
 }
 
@@ -99,6 +106,7 @@ impl Gateway {
             directory: bus.directory(),
             tail: Tail::new(bus.event_log(), metrics.readers.clone()),
             sockets: Sockets::new(config, metrics.websockets.clone()),
+            traces: bus.traces().clone(),
             bus,
             links,
             tokens,
@@ -120,6 +128,7 @@ impl Gateway {
             trusted_proxies: TrustedProxies(config.trusted_proxies.clone().into()),
             public_url: PublicUrl(config.public_url.clone()),
             body_limits: BodyLimits::new(config.max_body_bytes),
+            console: Arc::new(config.console.clone()),
             stop: Stop(stop),
         }
     }
@@ -141,7 +150,18 @@ impl Gateway {
     pub(crate) fn router(self) -> Router {
         let api = self.guarded(Gateway::api());
         let mcp = self.guarded(mcp::routes(api.clone(), &self.public_url));
-        api.merge(mcp)
+        let console = self.console(api.clone());
+        api.merge(mcp).merge(console)
+    }
+
+    /// Without the gate: it goes through it for all that it asks of the API, as who is signed in.
+    fn console(&self, api: Router) -> Router {
+        if !self.console.enabled {
+            return Router::new();
+        }
+        let parts = (self.reader.clone(), self.writer.clone(), self.bus.clone());
+        let console = Console::new(&self.console, api, parts, self.trusted_proxies.clone());
+        console.router().layer(from_fn_with_state(self.metrics.clone(), finish))
     }
 
     /// Nothing gets past the gate, and every answer is finished.
@@ -149,6 +169,7 @@ impl Gateway {
         routes
             .layer(from_fn_with_state(gate::Gate::from_ref(self), gate::admit))
             .layer(from_fn_with_state(self.metrics.clone(), finish))
+            .layer(from_fn_with_state(self.traces.clone(), trace))
             .with_state(self.clone())
     }
 

@@ -6,6 +6,7 @@ use axum::extract::ws::Utf8Bytes;
 use bus::Logged;
 use bytes::Bytes;
 use contract::EventSubject;
+use opentelemetry::trace::SpanContext;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
@@ -17,6 +18,8 @@ pub(crate) struct Happening {
     pub(crate) subject: EventSubject,
     /// JSON.
     pub(crate) payload: Bytes,
+    /// Where it stands in a trace.
+    pub(crate) trace: Option<SpanContext>,
     /// The same for everybody who is told over a WebSocket.
     frame: OnceLock<Utf8Bytes>,
 }
@@ -25,11 +28,11 @@ impl Happening {
     /// `None` for what is no event: whoever has access to NATS can write there.
     pub(crate) fn of(logged: Logged) -> Option<Happening> {
         let subject = EventSubject::parse(&logged.subject)?;
-        let Logged { sequence, payload, .. } = logged;
+        let Logged { sequence, payload, trace, .. } = logged;
         // Most are asked for by nobody: looked through, and not taken in.
         let is_object = payload.trim_ascii_start().starts_with(b"{");
         is_object.then(|| serde_json::from_slice::<IgnoredAny>(&payload).ok()).flatten()?;
-        Some(Happening { sequence, subject, payload, frame: OnceLock::new() })
+        Some(Happening { sequence, subject, payload, trace, frame: OnceLock::new() })
     }
 
     pub(crate) fn cursor(&self, stream: i64) -> String {
@@ -85,6 +88,7 @@ mod tests {
             sequence: 7,
             subject: "mail.v1.event.acct_1.ibx_1.email.sent".to_owned(),
             payload: payload.to_owned().into(),
+            trace: None,
         })
     }
 

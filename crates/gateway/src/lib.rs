@@ -11,6 +11,7 @@ mod caller;
 mod canaries;
 mod claims;
 mod config;
+mod console;
 mod deliveries;
 mod dns_records;
 mod documentation;
@@ -70,6 +71,7 @@ mod tier;
 mod time;
 pub mod token;
 mod tokens;
+mod trace;
 mod unsubscribe;
 mod uploads;
 mod verdicts;
@@ -88,7 +90,8 @@ use store::{Store, UnsubscribeTokens, Vault, WebhookSecrets};
 use tokio::net::TcpListener;
 
 pub use crate::{
-    config::Config, documentation::description, grants::operators_grant, nats::AgentLogins,
+    config::Config, console::ConsoleConfig, documentation::description, grants::operators_grant,
+    nats::AgentLogins,
 };
 use crate::{
     domain_check::Checker,

@@ -15,10 +15,14 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
+use contract::{TRACEPARENT, read_trace};
 use futures_util::StreamExt as _;
+use opentelemetry::trace::SpanContext;
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
+use serde::Deserialize;
+use service::current_trace;
 use tower::ServiceExt as _;
 
 use crate::{
@@ -26,6 +30,7 @@ use crate::{
     octets::{BodyLimits, Octets},
     params::PublicUrl,
     problem::Problem,
+    trace,
 };
 
 /// Octets of a request: arguments of a tool, no files.
@@ -80,7 +85,11 @@ impl Door {
         // Bounded in time, too, which the protocol's library does not do.
         let read = Request::from_parts(parts.clone(), body);
         let octets = Octets::from_request(read, &self.limits).await?;
-        let inside = Inside { api: self.api, fields: passed_on(&parts.headers) };
+        let mut fields = passed_on(&parts.headers);
+        if let Some(trace) = said_inside(&octets.octets).or_else(current_trace) {
+            fields.extend(trace::fields(&trace));
+        }
+        let inside = Inside { api: self.api, fields };
         let tools = self.tools;
         let server = move || Ok(Server::new(Arc::clone(&tools), inside.clone()));
         let service = StreamableHttpService::new(
@@ -91,6 +100,32 @@ impl Door {
         let request = Request::from_parts(parts, Body::from(octets.octets.clone()));
         Ok(service.handle(request).await.map(Body::new))
     }
+}
+
+/// Where a call stands in a trace, if it says so itself: clients of the protocol that know of traces write
+/// it there, whatever carries the call.
+fn said_inside(octets: &[u8]) -> Option<SpanContext> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Message {
+        params: Params,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Params {
+        _meta: Meta,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Meta {
+        traceparent: Option<String>,
+        tracestate: Option<String>,
+    }
+    let Meta { traceparent, tracestate } =
+        serde_json::from_slice::<Message>(octets).ok()?.params._meta;
+    read_trace(
+        |name| if name == TRACEPARENT { traceparent.as_deref() } else { tracestate.as_deref() },
+    )
 }
 
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
@@ -153,6 +188,24 @@ mod tests {
         assert_eq!(of("https://mail.example.com/api"), "https://mail.example.com:443");
         assert_eq!(of("http://127.0.0.1:4801"), "http://127.0.0.1:4801");
         assert_eq!(of("not a url"), "");
+    }
+
+    #[test]
+    fn a_call_may_say_where_it_stands() {
+        const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let call = |meta: &str| {
+            let call =
+                format!(r#"{{"method":"tools/call","params":{{"name":"x","_meta":{meta}}}}}"#);
+            said_inside(call.as_bytes()).map(|it| contract::traceparent(&it))
+        };
+        assert_eq!(
+            call(&format!(r#"{{"traceparent":"{GIVEN}","progressToken":1}}"#)).as_deref(),
+            Some(GIVEN)
+        );
+        for without in ["{}", "null", r#"{"traceparent":"x"}"#, r#"{"traceparent":7}"#] {
+            assert_eq!(call(without), None, "{without}");
+        }
+        assert_eq!(said_inside(b"[]"), None);
     }
 
     #[tokio::test]

@@ -7,6 +7,10 @@ use axum::http::{Method, StatusCode};
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
 use service::Process;
 
+/// What becomes of a lease.
+const LEASE_EVENTS: [&str; 7] =
+    ["claimed", "acked", "nacked", "extended", "lost", "expired", "set_aside"];
+
 /// The metrics of the gateway. Cloning shares them.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -62,6 +66,10 @@ impl Metrics {
                 &["event"],
             )?,
         };
+        LEASE_EVENTS.iter().for_each(|it| metrics.leases(it, 0));
+        ["admitted", "refused", "failed"]
+            .iter()
+            .for_each(|it| _ = metrics.nats_logins.with_label_values(&[it]));
         let registry = process.metrics.registry("gateway")?;
         registry.register(Box::new(metrics.requests.clone())).context("register metrics")?;
         registry.register(Box::new(metrics.durations.clone())).context("register metrics")?;

@@ -11,6 +11,7 @@ use axum::{
 };
 use contract::Email;
 use serde::Serialize;
+use service::Traces;
 use store::{ArrivalFilter, Reader};
 use utoipa::ToSchema;
 
@@ -23,6 +24,7 @@ use crate::{
     problem::Problem,
     repeats::{Answer, Question, Repeats},
     time::now_micros,
+    trace::told,
     waiters::Waiters,
 };
 
@@ -51,6 +53,7 @@ pub(crate) struct Poller {
     reader: Reader,
     waiters: Waiters,
     repeats: Repeats,
+    traces: Traces,
     stop: Stop,
 }
 
@@ -60,6 +63,7 @@ impl FromRef<Gateway> for Poller {
             reader: Reader::from_ref(gateway),
             waiters: Waiters::from_ref(gateway),
             repeats: Repeats::from_ref(gateway),
+            traces: Traces::from_ref(gateway),
             stop: Stop::from_ref(gateway),
         }
     }
@@ -128,6 +132,9 @@ impl Poller {
         loop {
             let found = self.look(account_id, inbox_id, filter, question, known).await?;
             if found.is_some() || is_over {
+                if found.is_some() {
+                    told(&self.traces, waiter.trace().as_ref(), "poll");
+                }
                 return Ok(found);
             }
             tokio::select! {

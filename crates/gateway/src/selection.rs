@@ -124,7 +124,7 @@ mod tests {
     fn in_thread(subject: &str, thread_id: &str) -> Happening {
         let payload = format!(r#"{{"data":{{"threadId":"{thread_id}"}}}}"#).into();
         let subject = format!("mail.v1.event.{subject}");
-        Happening::of(Logged { sequence: 1, subject, payload }).expect("an event")
+        Happening::of(Logged { sequence: 1, subject, payload, trace: None }).expect("an event")
     }
 
     fn ids(ids: &[&str]) -> Option<Vec<String>> {

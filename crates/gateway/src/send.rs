@@ -29,6 +29,7 @@ use crate::{
     threads,
     tier::Tiers,
     time::{now_micros, seconds_to_midnight},
+    trace::about,
     waiters::Waiters,
 };
 
@@ -320,6 +321,7 @@ impl Submitter {
         octets: Bytes,
     ) -> Result<Json<Answer>, Problem> {
         let id = submission_id(&inbox.id, key);
+        about(&id);
         let mut waiter = self.waiters.register(&id);
         let token_id = held_to(token);
         self.bus.submit(&token.account_id, &inbox.id, token_id, key, octets).await?;

@@ -4,6 +4,7 @@ use aws_lc_rs::rand;
 use data_encoding::BASE64URL_NOPAD;
 
 const PREFIX: &str = "lm_sk_live_";
+const OPERATORS_PREFIX: &str = "ph_operator_";
 
 /// No token is longer; whatever is, need not be hashed.
 pub(crate) const MAX_LENGTH: usize = 128;
@@ -11,6 +12,11 @@ pub(crate) const MAX_LENGTH: usize = 128;
 /// A new token: 256 random bits, in 43 characters.
 pub fn generate() -> Result<String, aws_lc_rs::error::Unspecified> {
     Ok(format!("{PREFIX}{}", random()?))
+}
+
+/// As `generate`, of one that is of no account: its holder runs the service.
+pub fn generate_for_operator() -> Result<String, aws_lc_rs::error::Unspecified> {
+    Ok(format!("{OPERATORS_PREFIX}{}", random()?))
 }
 
 /// 256 random bits, in 43 characters.
@@ -35,6 +41,8 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(one.len(), PREFIX.len() + 43);
         assert!(one.len() < MAX_LENGTH);
+        let operators = generate_for_operator().expect("random");
+        assert!(operators.len() < MAX_LENGTH && operators.starts_with(OPERATORS_PREFIX));
     }
 
     #[test]

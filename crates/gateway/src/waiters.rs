@@ -8,6 +8,7 @@ use std::{
 
 use bus::{Bus, Feed, Told};
 use contract::Email;
+use opentelemetry::trace::SpanContext;
 use prometheus::IntGauge;
 use tokio::{
     sync::{oneshot, watch},
@@ -18,10 +19,13 @@ use tokio_util::sync::CancellationToken;
 /// How often everybody looks for themselves while events do not come.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Where in a trace that stands which woke somebody last.
+type Trace = Option<SpanContext>;
+
 /// Who waits for what. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct Waiters {
-    waiting: Arc<Mutex<HashMap<String, watch::Sender<()>>>>,
+    waiting: Arc<Mutex<HashMap<String, watch::Sender<Trace>>>>,
     rehearsals: Arc<Mutex<HashMap<String, oneshot::Sender<Email>>>>,
     gauge: IntGauge,
 }
@@ -35,7 +39,7 @@ pub(crate) fn work_of(inbox_id: &str) -> String {
 /// closes the connection.
 pub(crate) struct Waiter {
     id: String,
-    receiver: watch::Receiver<()>,
+    receiver: watch::Receiver<Trace>,
     waiters: Waiters,
 }
 
@@ -73,7 +77,7 @@ impl Waiters {
     /// From when this returns, nothing is missed: register first, then look.
     pub(crate) fn register(&self, id: &str) -> Waiter {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = waiting.entry(id.to_owned()).or_insert_with(|| watch::Sender::new(()));
+        let sender = waiting.entry(id.to_owned()).or_insert_with(|| watch::Sender::new(None));
         self.gauge.inc();
         Waiter { id: id.to_owned(), receiver: sender.subscribe(), waiters: self.clone() }
     }
@@ -95,37 +99,43 @@ impl Waiters {
     }
 
     pub(crate) fn wake(&self, id: &str) {
+        self.wake_by(id, None);
+    }
+
+    /// As `wake`, by something that stands there in a trace.
+    pub(crate) fn wake_by(&self, id: &str, trace: Trace) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = waiting.get(id) {
-            sender.send_replace(());
+            sender.send_replace(trace);
         }
     }
 
     pub(crate) fn wake_all(&self) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for sender in waiting.values() {
-            sender.send_replace(());
+            sender.send_replace(None);
         }
     }
 
     fn wake_for(&self, told: &Told) {
         let email = || told.event()?.data;
         let inbox_id = &told.subject.inbox_id;
+        let wake = |id: &str| self.wake_by(id, told.trace.clone());
         match told.subject.event.as_str() {
             "email.received" => {
-                self.wake(inbox_id);
-                self.wake(&work_of(inbox_id));
+                wake(inbox_id);
+                wake(&work_of(inbox_id));
             }
-            "email.set_aside" => self.wake(&work_of(inbox_id)),
+            "email.set_aside" => wake(&work_of(inbox_id)),
             "email.queued" | "email.rejected" | "email.sent" | "email.deferred"
             | "email.released" | "email.refused" => {
                 if let Some(email) = email() {
-                    self.wake(&email.id);
+                    wake(&email.id);
                     self.say(&email);
                 }
                 if told.subject.event == "email.queued" {
                     // It may have been sent under a lease, which is over then.
-                    self.wake(&work_of(inbox_id));
+                    wake(&work_of(inbox_id));
                 }
             }
             "email.validated" => email().iter().for_each(|it| self.say(it)),
@@ -179,6 +189,10 @@ impl Waiter {
         if self.receiver.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    pub(crate) fn trace(&self) -> Trace {
+        self.receiver.borrow().clone()
     }
 }
 
@@ -260,7 +274,7 @@ mod tests {
         let told = |event: &str| {
             let payload = format!(r#"{{"event":"{event}","data":{{"id":"eml_1"}}}}"#);
             let subject = format!("mail.v1.event.acct_1.ibx_1.{event}");
-            Told::new(&subject, payload.into()).expect("an event")
+            Told::new(&subject, payload.into(), None).expect("an event")
         };
         let (mut inbox, mut email) = (waiters.register("ibx_1"), waiters.register("eml_1"));
         let mut worker = waiters.register(&work_of("ibx_1"));

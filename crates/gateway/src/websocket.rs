@@ -207,6 +207,7 @@ impl Session {
             })?;
         for event in events {
             self.say(event.frame(place.stream)).await?;
+            self.events.told(&event, "websocket");
         }
         self.place = place;
         Ok(has_more)

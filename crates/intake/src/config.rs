@@ -5,7 +5,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use service::LogFormat;
+use service::{LogFormat, TracesConfig};
 
 use crate::Network;
 
@@ -45,6 +45,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// human or json.
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
 
     /// The certificate chain, PEM. Without it and `tls_key` one is made at every start,
     /// which is enough for the senders that encrypt to anybody.
@@ -122,6 +124,7 @@ impl Default for Config {
             nats_login: bus::Login::default(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
             tls_certificate: None,
             tls_key: None,
             max_size_bytes: 35 * 1024 * 1024,
@@ -286,6 +289,10 @@ impl service::Configuration for Config {
 
     fn log(&self) -> LogFormat {
         self.log
+    }
+
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
     }
 
     fn check(&self) -> Result<(), String> {

@@ -19,6 +19,7 @@ mod network;
 mod pace;
 mod post;
 mod receive;
+mod refusal;
 mod reply;
 mod sequence;
 mod server;

@@ -7,6 +7,7 @@ use bus::{Bus, Claims, Directory, KnownToken, PublishError, Resolution};
 use bytes::Bytes;
 use contract::{Content, MailReceived, content::Place};
 use mail::Address;
+use service::Traces;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
@@ -31,6 +32,10 @@ pub(crate) enum Refusal {
 impl Post {
     pub(crate) fn new(bus: Bus) -> Post {
         Post { claims: bus.claims(), directory: bus.directory(), bus }
+    }
+
+    pub(crate) fn traces(&self) -> &Traces {
+        self.bus.traces()
     }
 
     pub(crate) fn is_open(&self) -> bool {

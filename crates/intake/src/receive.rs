@@ -4,17 +4,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use contract::{Envelope, MailReceived};
+use opentelemetry::{
+    KeyValue,
+    trace::{SpanBuilder, SpanKind},
+};
+use service::mail_span;
 use time::OffsetDateTime;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Duration, Instant},
 };
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
     BareLineEnds,
     command::Chunk,
     data::{Data, Fault, Framing, Limits},
+    door::Door,
     memory::Share,
     pace::{Pace, TooSlow},
     post::Refusal,
@@ -31,6 +38,8 @@ pub(crate) struct Chunks(Receipt);
 /// What is known of a content before its end.
 struct Receipt {
     mail_id: String,
+    /// Where the trace of the mail begins.
+    step: service::Step,
     data: Data,
     share: Share,
     pace: Pace,
@@ -111,6 +120,7 @@ impl Session {
             )
         };
         Receipt {
+            step: self.shared.post.traces().begin(None, || span(self.door)),
             mail_id,
             data: Data::new(framing, limits, &trace),
             share: self.shared.memory.share(),
@@ -129,15 +139,24 @@ impl Session {
         self.mails += 1;
         self.sequence.advance(Step::DataEnd);
         let envelope = std::mem::take(&mut self.envelope);
-        let Receipt { mail_id, data, share, .. } = receipt;
+        let Receipt { mail_id, step, data, share, .. } = receipt;
         let reply = match data.finish() {
             // Boxed, so that a session that only waits for commands has not the size of these.
             Ok(content) if self.door.is_submission() => {
-                Box::pin(self.submit(envelope, content, share)).await
+                Box::pin(step.around(self.submit(envelope, content, share))).await
             }
-            Ok(content) => Box::pin(self.take(mail_id, envelope, content, share)).await,
+            Ok(content) => {
+                step.set(|| KeyValue::new("mail.id", mail_id.clone()));
+                let log = mail_span(&mail_id, step.context());
+                let taken = step.around(self.take(mail_id, envelope, content, share));
+                Box::pin(taken.instrument(log)).await
+            }
             Err(fault) => fault.reply(),
         };
+        step.set(|| KeyValue::new("smtp.reply.code", i64::from(reply.code)));
+        if reply.code >= 400 {
+            step.fail(if reply.code < 500 { "transient" } else { "permanent" });
+        }
         let outcome = match reply.code {
             200..400 => "accepted",
             400..500 => "deferred",
@@ -182,6 +201,13 @@ impl Session {
             Err(Refusal::Unavailable) => reply::UNAVAILABLE,
         }
     }
+}
+
+/// From the beginning of its content on: who a session is from is nobody's mail yet.
+fn span(door: Door) -> SpanBuilder {
+    let name = if door.is_submission() { "submit mail" } else { "receive mail" };
+    let protocol = KeyValue::new("network.protocol.name", "smtp");
+    SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_attributes([protocol])
 }
 
 impl Receipt {

@@ -36,6 +36,9 @@ pub async fn serve(
     process: Process,
 ) -> anyhow::Result<()> {
     let addresses = listeners.addresses().context("read address of listener")?;
+    let (tls, certificate_ends) = tls::acceptor(&config)?;
+    let metrics = Metrics::new(&process.metrics.registry("intake")?)?;
+    metrics.certificate_ends(certificate_ends);
     let mut server = Server {
         admissions: Arc::new(Admissions::new(Limits {
             connections: config.max_connections,
@@ -44,10 +47,10 @@ pub async fn serve(
         })),
         shared: Arc::new(Shared {
             post: Post::new(bus),
-            tls: tls::acceptor(&config)?,
+            tls,
             failures: Failures::new(config.max_auth_failures_per_peer, config.auth_window()),
             memory: Memory::new(config.max_memory_bytes),
-            metrics: Metrics::new(&process.metrics.registry("intake")?)?,
+            metrics,
             shutdown: process.shutdown.clone(),
             config,
         }),
@@ -104,7 +107,7 @@ impl Server {
     /// Says no without a task: a reply always fits into the buffer of a new socket. Whoever expects TLS
     /// could not read it.
     fn refuse(&self, door: Door, stream: TcpStream, reply: &Reply) {
-        self.shared.metrics.rejections.with_label_values(&[reply.status]).inc();
+        self.shared.metrics.replied(reply);
         if door == Door::Submissions {
             return;
         }

@@ -134,7 +134,7 @@ impl Session {
     async fn secure(mut self, stream: TcpStream) {
         let handshake = self.shared.tls.accept(stream);
         let Ok(Ok(stream)) = timeout(self.shared.config.tls_timeout(), handshake).await else {
-            self.shared.metrics.rejections.with_label_values(&["tls"]).inc();
+            self.shared.metrics.tls_failed();
             return;
         };
         self.peer.tls = tls::version_name(stream.get_ref().1.protocol_version()).to_owned();
@@ -156,7 +156,7 @@ impl Session {
         match outcome {
             Ok(_) => (),
             Err(Stop::Because(reply)) => {
-                self.count(&reply);
+                self.shared.metrics.replied(&reply);
                 wire.say(&reply);
             }
             Err(Stop::Gone) => return,
@@ -181,7 +181,7 @@ impl Session {
                 Line::Endless => return Err(Stop::Because(reply::LINE_TOO_LONG)),
             };
             let reply = self.judge(reply);
-            self.count(&reply);
+            shared.metrics.replied(&reply);
             wire.say(&reply);
             if reply.closes() {
                 return Ok(Ended::Closed);
@@ -359,12 +359,6 @@ impl Session {
             }
         }
         reply
-    }
-
-    fn count(&self, reply: &Reply) {
-        if reply.code >= 400 {
-            self.shared.metrics.rejections.with_label_values(&[reply.status]).inc();
-        }
     }
 }
 

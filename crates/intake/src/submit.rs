@@ -6,8 +6,10 @@ use bytes::Bytes;
 use contract::{Envelope, ForwardPath, Peer, submission_id, token_id};
 use data_encoding::BASE64;
 use mail::{Address, Flaw, Whole};
+use service::{current_trace, mail_span};
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -116,7 +118,9 @@ impl Session {
         let Request { key, mail_id, json } = request;
         let post = &self.shared.post;
         let Author { account_id, inbox_id, token, .. } = &author;
-        match post.submit(account_id, inbox_id, token.as_deref(), &key, json).await {
+        let log = mail_span(&mail_id, current_trace().as_ref());
+        let submitted = post.submit(account_id, inbox_id, token.as_deref(), &key, json);
+        match submitted.instrument(log).await {
             Ok(()) => {
                 self.shared.metrics.bytes.inc_by(octets);
                 Reply::saying(250, "2.0.0", format!("OK {mail_id}"))

@@ -7,11 +7,11 @@ mod mcp;
 mod operator;
 mod replay;
 
-use std::{fmt::Display, process::ExitCode};
+use std::{env, fmt::Display, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use service::LogFormat;
+use service::{LogFormat, Process, TracesConfig};
 
 #[derive(Parser)]
 #[command(name = "posthouse", version, about = "Email for AI agents, on your own machines.")]
@@ -43,19 +43,30 @@ fn main() -> ExitCode {
     _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let Arguments { json, command } = Arguments::parse();
     match command {
-        Command::Dev(options) => {
-            service::run_until_told("posthouse dev", LogFormat::Human, |process| {
-                dev::run(options, process)
-            })
-        }
+        Command::Dev(options) => run_traced("posthouse dev", |process| dev::run(options, process)),
         Command::Mcp(options) => mcp::serve(options),
         Command::Replay(options) => {
-            service::run_until_told("posthouse replay", LogFormat::Human, |process| {
+            service::run_until_told("posthouse replay", LogFormat::Human, None, |process| {
                 replay::run(options, process)
             })
         }
         Command::Extract => scanner::extract(),
         Command::Operate(command) => operate(command, json),
+    }
+}
+
+/// With traces, if the variables of OpenTelemetry say where they go.
+fn run_traced<F>(name: &'static str, run: impl FnOnce(Process) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let service = name.replace(' ', "-");
+    match TracesConfig::default().export(&service, |it| env::var(it).ok()) {
+        Ok(export) => service::run_until_told(name, LogFormat::Human, export, run),
+        Err(err) => {
+            eprintln!("{name}: {err}");
+            ExitCode::from(64)
+        }
     }
 }
 

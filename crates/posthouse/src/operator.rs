@@ -8,6 +8,7 @@ mod dead;
 mod doctor;
 mod inbox;
 mod nats;
+mod operators;
 mod queue;
 mod status;
 mod suppress;
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// The key that return paths are made with.
     #[command(subcommand)]
     ReturnPaths(ReturnPaths),
+    /// The tokens with which those who run the service sign in at the console.
+    #[command(subcommand)]
+    Operator(operators::Command),
     /// See how an inbox stands and what it may send, stop it, let it send again.
     #[command(subcommand)]
     Inbox(inbox::Command),
@@ -159,6 +163,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<Answer> {
         }
         Command::Token(command) => token::run(command).await,
         Command::ReturnPaths(command) => bounces::return_paths(command).await,
+        Command::Operator(command) => operators::run(command).await.map(Answer::from),
         Command::Inbox(command) => inbox::run(command).await,
         Command::Trace(options) => trace::run(options).await,
         Command::Doctor(options) => doctor::run(*options).await,

@@ -18,7 +18,8 @@ pub use crate::{
     extract::{Action, Amount, Contact, Extraction, Facts, Moment, RULES, Scheduled, extract},
     links::{Link, MAX_LINKS, Purpose, foremost_links, links},
     safe::{
-        Attached, HiddenWords, Options, Safe, Stranger, fence, plain_field, plain_text, render,
+        Attached, HiddenWords, Options, Safe, Stranger, fence, is_invisible, plain_field,
+        plain_text, render,
     },
 };
 use crate::{

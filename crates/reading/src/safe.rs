@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use mail::Hiding;
 
+pub use clean::is_invisible;
 use clean::{Cleaned, clean_field, clean_text};
 pub use fence::fence;
 

@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
-use service::{Configuration, LogFormat};
+use service::{Configuration, LogFormat, TracesConfig};
 
 use crate::opinion::OpinionConfig;
 
@@ -16,6 +16,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
     /// How far scanning steps back for the other processes of the machine, 0 (not) to 19. Where there
     /// is too little processor's time for all, mail is accepted first, and scanned afterwards.
     pub nice: u8,
@@ -49,6 +51,7 @@ impl Default for Config {
             nats_login: bus::Login::default(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
             nice: 10,
             hostname: "posthouse.localhost".to_owned(),
             dns: Vec::new(),
@@ -70,6 +73,10 @@ impl Configuration for Config {
 
     fn log(&self) -> LogFormat {
         self.log
+    }
+
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
     }
 
     fn nice(&self) -> u8 {

@@ -1,6 +1,21 @@
 use anyhow::Context as _;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
 
+use crate::judge::NOT_SCANNED;
+
+/// What becomes of an attached document.
+const DOCUMENT_OUTCOMES: [&str; 9] = [
+    "read",
+    "partly_read",
+    "encrypted",
+    "broken",
+    "too_large",
+    "unsupported",
+    "slow",
+    "died",
+    "unavailable",
+];
+
 #[derive(Clone)]
 pub(crate) struct Metrics {
     /// By verdict: clean, risk, not_scanned.
@@ -9,8 +24,6 @@ pub(crate) struct Metrics {
     /// By what they did: raised, lowered, same, missing.
     pub(crate) opinions: IntCounterVec,
     pub(crate) opinion_duration: Histogram,
-    /// By outcome: read, partly_read, encrypted, broken, too_large, unsupported, slow, died,
-    /// unavailable.
     pub(crate) documents: IntCounterVec,
 }
 
@@ -46,6 +59,11 @@ impl Metrics {
             Opts::new("mail_documents_total", "Attached documents opened, by outcome."),
             &["outcome"],
         )?;
+        let verdict = |it: &&str| _ = verdicts.with_label_values(&[it]);
+        ["clean", "risk", NOT_SCANNED].iter().for_each(verdict);
+        let opinion = |it: &&str| _ = opinions.with_label_values(&[it]);
+        ["raised", "lowered", "same", "missing"].iter().for_each(opinion);
+        DOCUMENT_OUTCOMES.iter().for_each(|it| _ = documents.with_label_values(&[it]));
         let metrics = Metrics { verdicts, duration, opinions, opinion_duration, documents };
         registry.register(Box::new(metrics.verdicts.clone())).context("register metric")?;
         registry.register(Box::new(metrics.duration.clone())).context("register metric")?;

@@ -44,6 +44,7 @@ impl Stage for SubmissionScanner {
             expires_at_micros: 0,
             on_unknown: OnUnknown::Unspecified.into(),
             token: submission.token.unwrap_or_default(),
+            trace: None,
         };
         match self.request(&scanned, &octets).await? {
             Ok(request) => {

@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
-use service::{Configuration, LogFormat};
+use service::{Configuration, LogFormat, TracesConfig};
 
 use crate::{schedule::Retries, shaping, source::Pool};
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
     /// The name in EHLO. It should resolve to the address mail leaves from, and back.
     pub hostname: String,
     /// Name servers to ask; those of the system if empty.
@@ -171,6 +173,7 @@ impl Default for Config {
             database: "sqlite:.posthouse/posthouse.db".to_owned(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
             hostname: "posthouse.localhost".to_owned(),
             dns: Vec::new(),
             default_route: Route::Mx {},
@@ -251,6 +254,10 @@ impl Configuration for Config {
 
     fn log(&self) -> LogFormat {
         self.log
+    }
+
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
     }
 
     fn check(&self) -> Result<(), String> {

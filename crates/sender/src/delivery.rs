@@ -19,7 +19,7 @@ use crate::{
     dns::Dns,
     dot::Dot,
     exchange::{Exchange, Exchanges},
-    metrics::Metrics,
+    metrics::{self, Metrics},
     mta_sts::MtaSts,
     reply::{Next, Outcome},
     route::{Route, Routes, Smarthost},
@@ -74,6 +74,8 @@ struct Recipient {
     outcome: Outcome,
     remote_host: String,
     tls: &'static str,
+    /// Of the site that was to be asked, as metrics call it.
+    provider: String,
     held: bool,
 }
 
@@ -252,6 +254,9 @@ impl Delivery {
                 return Ok(());
             }
         };
+        for recipient in recipients.iter_mut() {
+            self.shaping.label(&site).clone_into(&mut recipient.provider);
+        }
         let targets = self.shaping.passable(&site, &targets)?;
         let mut slot = self.shaping.enter(&site, &targets).await?;
         let letter = match self.letter(mail, recipients) {
@@ -340,13 +345,14 @@ impl Delivery {
             None
         };
         for recipient in recipients {
+            let reply = metrics::class(recipient.outcome.action, !recipient.remote_host.is_empty());
             let expired = recipient.is_delayed() && next.is_none();
             if expired {
                 recipient.expire();
             }
             // One of which nobody knows has not failed when the time is over.
             recipient.held = recipient.is_unknown() && (holds || next.is_none());
-            self.metrics.settled(recipient.outcome.action, expired);
+            self.metrics.settled(&recipient.provider, recipient.outcome.action, reply, expired);
         }
         next
     }
@@ -365,6 +371,7 @@ impl Recipient {
             outcome,
             remote_host: String::new(),
             tls: "",
+            provider: String::new(),
             held: false,
         }
     }

@@ -2,6 +2,8 @@ use anyhow::Context as _;
 use contract::Action;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use crate::shaping::OTHER;
+
 #[derive(Clone)]
 pub(crate) struct Metrics {
     attempts: IntCounterVec,
@@ -39,15 +41,17 @@ impl Metrics {
             registry.register(Box::new(counter.clone())).context("register metric")?;
             anyhow::Ok(counter)
         };
-        Ok(Metrics {
+        let metrics = Metrics {
             attempts: counter(
                 "mail_out_attempts_total",
-                "Recipients attempted, by what became of them.",
-                &["outcome"],
+                "Recipients attempted, by provider, by what became of them, and by the class of the last \
+                 answer: 2xx, 4xx, 5xx, none.",
+                &["provider", "outcome", "reply"],
             )?,
             deliveries: counter(
                 "mail_out_deliveries_total",
-                "Recipients by provider and class of the answer: 2xx, 4xx, 5xx, none.",
+                "Recipients offered to a host, by provider and class of the answer: 2xx, 4xx, 5xx, none; \
+                 in one attempt several hosts may be asked.",
                 &["provider", "class"],
             )?,
             connections,
@@ -68,7 +72,39 @@ impl Metrics {
                 &["provider", "action"],
             )?,
             first_attempt,
-        })
+        };
+        metrics.expect();
+        Ok(metrics)
+    }
+
+    /// Has what will be counted appear at nought: what is not there cannot be seen to rise. Providers
+    /// appear when there is mail for them.
+    fn expect(&self) {
+        for (outcome, reply) in [
+            ("delivered", "2xx"),
+            ("deferred", "4xx"),
+            ("bounced", "5xx"),
+            ("expired", "4xx"),
+            ("unknown", "none"),
+        ] {
+            _ = self.attempts.with_label_values(&[OTHER, outcome, reply]);
+            _ = self.deliveries.with_label_values(&[OTHER, reply]);
+        }
+        _ = self.connections(OTHER);
+        ["new", "reused", "stale"].iter().for_each(|it| _ = self.sessions.with_label_values(&[it]));
+        ["suspend", "slow"].iter().for_each(|it| _ = self.measures.with_label_values(&[OTHER, it]));
+        let reasons = [
+            "connections",
+            "connection rate",
+            "message rate",
+            "share",
+            "hands",
+            "route",
+            "suspended",
+            "warm-up",
+            "dns",
+        ];
+        reasons.iter().for_each(|it| _ = self.postponed.with_label_values(&[it]));
     }
 
     /// Those of one provider.
@@ -77,13 +113,7 @@ impl Metrics {
     }
 
     pub(crate) fn answered(&self, provider: &str, action: Action, answered: bool) {
-        let class = match action {
-            _ if !answered => "none",
-            Action::Delivered => "2xx",
-            Action::Failed => "5xx",
-            _ => "4xx",
-        };
-        self.deliveries.with_label_values(&[provider, class]).inc();
+        self.deliveries.with_label_values(&[provider, class(action, answered)]).inc();
     }
 
     pub(crate) fn session(&self, kind: &str) {
@@ -105,7 +135,8 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn settled(&self, action: Action, expired: bool) {
+    /// `provider` is empty if no host was found to ask.
+    pub(crate) fn settled(&self, provider: &str, action: Action, reply: &str, expired: bool) {
         let outcome = match action {
             Action::Delivered => "delivered",
             Action::Failed if expired => "expired",
@@ -113,6 +144,17 @@ impl Metrics {
             Action::Unknown => "unknown",
             Action::Delayed | Action::Unspecified => "deferred",
         };
-        self.attempts.with_label_values(&[outcome]).inc();
+        let provider = if provider.is_empty() { "none" } else { provider };
+        self.attempts.with_label_values(&[provider, outcome, reply]).inc();
+    }
+}
+
+/// Of the answer that led to this.
+pub(crate) fn class(action: Action, answered: bool) -> &'static str {
+    match action {
+        _ if !answered => "none",
+        Action::Delivered => "2xx",
+        Action::Failed => "5xx",
+        _ => "4xx",
     }
 }

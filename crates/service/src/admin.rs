@@ -63,7 +63,12 @@ async fn readyz(State(process): State<Process>) -> Response {
     }
 }
 
+fn is_ready(process: &Process) -> bool {
+    !process.shutdown.is_cancelled() && process.health.unready().is_empty()
+}
+
 async fn metrics(State(process): State<Process>) -> Response {
+    process.metrics.note_ready(is_ready(&process));
     match process.metrics.text() {
         Ok(text) => {
             let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

@@ -6,21 +6,28 @@
 mod admin;
 mod config;
 mod health;
+mod log;
 mod metrics;
 mod probe;
 mod process;
+mod trace_config;
+mod trace_export;
+mod traces;
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{env, fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 pub use crate::{
     admin::{listen, serve_admin},
     config::read,
     health::Health,
+    log::LogFormat,
     metrics::Metrics,
     process::{Process, Stopped, run_until_told},
+    trace_config::{TraceExport, TracesConfig},
+    traces::{Step, Traces, current_trace, mail_span},
 };
 
 /// What every service's configuration has.
@@ -30,6 +37,8 @@ pub trait Configuration: DeserializeOwned + Send + 'static {
 
     fn log(&self) -> LogFormat;
 
+    fn traces(&self) -> &TracesConfig;
+
     /// How far this process steps back for others on its machine, as nice(2) counts it: 0 to 19.
     fn nice(&self) -> u8 {
         0
@@ -37,14 +46,6 @@ pub trait Configuration: DeserializeOwned + Send + 'static {
 
     /// Says what is contradictory or impossible, with the key, the value and the way out.
     fn check(&self) -> Result<(), String>;
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    #[default]
-    Human,
-    Json,
 }
 
 #[derive(Parser)]
@@ -78,6 +79,10 @@ where
     if let Err(err) = config.check() {
         return refuse(name, err);
     }
+    let export = match config.traces().export(name, |it| env::var(it).ok()) {
+        Ok(export) => export,
+        Err(err) => return refuse(name, err),
+    };
     if arguments.check {
         return ExitCode::SUCCESS;
     }
@@ -91,7 +96,7 @@ where
     {
         eprintln!("{name}: nice = {}: {err}; goes on without", config.nice());
     }
-    run_until_told(name, config.log(), |process| async move {
+    run_until_told(name, config.log(), export, |process| async move {
         if let Some(address) = admin {
             serve_admin(address, &process).await?;
         }

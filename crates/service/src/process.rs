@@ -1,4 +1,4 @@
-use std::{env, fmt, io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{env, fmt, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -7,9 +7,8 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
-use crate::{Health, LogFormat, Metrics};
+use crate::{Health, LogFormat, Metrics, TraceExport, Traces, log::start_log, trace_export};
 
 /// What a service shares with the process it runs in. Cloning shares it.
 #[derive(Clone, Default)]
@@ -18,6 +17,7 @@ pub struct Process {
     pub shutdown: CancellationToken,
     pub health: Health,
     pub metrics: Metrics,
+    pub traces: Traces,
     /// What to start to have a process of this same program; `None` where nobody said, as in tests.
     pub executable: Option<PathBuf>,
 }
@@ -34,22 +34,19 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// Sets up logs and signals, and runs to the end.
-pub fn run_until_told<F>(name: &str, log: LogFormat, run: impl FnOnce(Process) -> F) -> ExitCode
+/// Sets up logs, traces and signals, and runs to the end.
+pub fn run_until_told<F>(
+    name: &str,
+    log: LogFormat,
+    export: Option<TraceExport>,
+    run: impl FnOnce(Process) -> F,
+) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,
 {
     start_log(log);
     raise_open_files();
-    let outcome = Runtime::new().context("start runtime").and_then(|runtime| {
-        runtime.block_on(async {
-            let process = Process { executable: executable(), ..Process::default() };
-            let told = cancel_on_signal(process.shutdown.clone())?;
-            let outcome = run(process).await;
-            told.abort();
-            outcome
-        })
-    });
+    let outcome = run_traced(export, run);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) if err.is::<Stopped>() => ExitCode::SUCCESS,
@@ -58,6 +55,34 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is traced is exported from before the runtime begins until after it has ended.
+fn run_traced<F>(export: Option<TraceExport>, run: impl FnOnce(Process) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let mut process = Process { executable: executable(), ..Process::default() };
+    let exporting = match export {
+        Some(export) => {
+            let (exporting, traces) = trace_export::start(export, &process.metrics)?;
+            process.traces = traces;
+            Some(exporting)
+        }
+        None => None,
+    };
+    let outcome = Runtime::new().context("start runtime").and_then(|runtime| {
+        runtime.block_on(async {
+            let told = cancel_on_signal(process.shutdown.clone())?;
+            let outcome = run(process).await;
+            told.abort();
+            outcome
+        })
+    });
+    if let Some(exporting) = exporting {
+        exporting.finish();
+    }
+    outcome
 }
 
 /// Shells and service managers allow few open files where a server holds thousands of connections;
@@ -74,21 +99,6 @@ fn raise_open_files() {
 fn executable() -> Option<PathBuf> {
     let own = PathBuf::from("/proc/self/exe");
     if own.exists() { Some(own) } else { env::current_exe().ok() }
-}
-
-fn start_log(format: LogFormat) {
-    // Of connections that come and go, `bus` tells as much as an operator needs; of each request of a model,
-    // `rmcp` would tell several lines.
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn,rmcp=error"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Human => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
 }
 
 fn cancel_on_signal(shutdown: CancellationToken) -> anyhow::Result<tokio::task::JoinHandle<()>> {

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use bus::{BatchStage, Claims, Failure};
+use bus::{BatchStage, Claims, Failure, Traced};
 use contract::{Emit, MailScanned, Purpose, Record};
 use store::{Arrival, Store, Stored};
 use tokio::sync::Notify;
@@ -40,7 +40,8 @@ impl BatchStage for Arrivals {
     type In = MailScanned;
     type Out = Vec<Record>;
 
-    async fn handle(&self, mails: Vec<MailScanned>) -> Result<Vec<Vec<Record>>, Failure> {
+    async fn handle(&self, mails: Vec<Traced<MailScanned>>) -> Result<Vec<Vec<Record>>, Failure> {
+        let mails = mails.into_iter().map(|it| it.event).collect();
         let mut outs = Vec::new();
         for portion in portions(mails, |it| it.content.as_ref()) {
             outs.extend(self.store(portion).await?);

@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr};
 
 use serde::Deserialize;
-use service::{Configuration, LogFormat};
+use service::{Configuration, LogFormat, TracesConfig};
 use store::{Brakes, Breakers};
 
 use crate::{
@@ -55,6 +55,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
     /// When an inbox is warned, and when it is stopped.
     pub breakers: Breakers,
     /// What is refused as too much of the same.
@@ -84,6 +86,7 @@ impl Default for Config {
             warm_up: WarmUpConfig::default(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
             breakers: Breakers::default(),
             brakes: Brakes::default(),
             screening: ScreeningConfig::default(),
@@ -98,6 +101,10 @@ impl Configuration for Config {
 
     fn log(&self) -> LogFormat {
         self.log
+    }
+
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
     }
 
     fn check(&self) -> Result<(), String> {

@@ -2,8 +2,8 @@
 //! announces the same.
 
 use contract::{
-    Action, Email, EmailError, Event, Hold, InboxEvent, MailRejudged, OutcomeResolved,
-    RecipientReport, RecipientResult, Rejection, Resolution, SubmissionScanned,
+    Action, Email, EmailError, Emit as _, Event, Hold, InboxEvent, MailRejudged, OutcomeResolved,
+    RecipientReport, RecipientResult, Record, Rejection, Resolution, SubmissionScanned, Trace,
 };
 use store::{
     Composed, Entered, Fate, Found, GIVEN_UP, News, Reported, Resolved, Scrutiny, StandingChange,
@@ -60,9 +60,11 @@ pub(crate) fn held(entered: &Entered) -> Option<Event> {
 }
 
 /// What happened to a mail while it waited.
-pub(crate) fn news(news: &News, now: i64) -> Event {
+pub(crate) fn news(news: &News, now: i64) -> Vec<Record> {
     let parts = [&*news.email.id, &*news.event];
-    event(&parts, &news.event, rfc3339(now), &news.account_id, news.email.clone())
+    let event = event(&parts, &news.event, rfc3339(now), &news.account_id, news.email.clone());
+    let trace = news.trace.as_ref().and_then(Trace::context);
+    event.records().into_iter().map(|it| Record { trace: trace.clone(), ..it }).collect()
 }
 
 /// The answer to a request of which nothing is stored: the account does not have its inbox, or it was

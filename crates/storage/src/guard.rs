@@ -25,6 +25,9 @@ const INJECTION: &str = "injection";
 const NOT_SCANNED: &str = "not_scanned";
 const APPROVAL: &str = "approval";
 
+/// Of reasons to hold a mail.
+pub(crate) const KINDS: [&str; 6] = [SECRET, CANARY, INJECTION, NOT_SCANNED, APPROVAL, flow::KIND];
+
 /// The flag of secrets and canaries.
 const LEAK: &str = "outbound_secret";
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use bus::Bus;
-use contract::{Emit as _, Record};
+use contract::Record;
 use store::Store;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -74,8 +74,7 @@ impl Holds {
         if news.is_empty() {
             return Ok(());
         }
-        let records: Vec<Record> =
-            news.iter().flat_map(|it| events::news(it, now()).records()).collect();
+        let records: Vec<Record> = news.iter().flat_map(|it| events::news(it, now())).collect();
         self.bus.publish(records).await?;
         let ids: Vec<String> = news.into_iter().map(|it| it.email.id).collect();
         Ok(self.store.writer.told_holds(&ids).await?)

@@ -37,6 +37,9 @@ impl LeaseMetrics {
             ),
             &["event"],
         )?;
+        ["acked", "lost", "expired", "set_aside"]
+            .iter()
+            .for_each(|it| _ = leases.with_label_values(&[it]));
         registry.register(Box::new(leases.clone())).context("register metric")?;
         Ok(LeaseMetrics(leases))
     }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use bus::{BatchStage, Claims, Failure, Uploads};
-use contract::{Emit as _, Event, Record, Rejection, SendRequest, SubmissionScanned};
+use bus::{BatchStage, Claims, Failure, Traced, Uploads};
+use contract::{Emit as _, Event, Record, Rejection, SendRequest, SubmissionScanned, Trace};
 use mail::ReturnPathKeys;
 use store::{Entered, LimitPolicy, Manner, Outcome, Scrutiny, Store, Submitted, request_digest};
 use tokio::sync::Notify;
@@ -51,9 +51,14 @@ impl BatchStage for Ledger {
 
     async fn handle(
         &self,
-        submissions: Vec<SubmissionScanned>,
+        submissions: Vec<Traced<SubmissionScanned>>,
     ) -> Result<Vec<Vec<Record>>, Failure> {
         let mut outs = Vec::new();
+        // What is handed over may wait, in the database, and goes on from here.
+        let submissions = submissions
+            .into_iter()
+            .map(|it| SubmissionScanned { trace: it.step.context().map(Trace::of), ..it.event });
+        let submissions: Vec<SubmissionScanned> = submissions.collect();
         for portion in portions(submissions, |it| it.request.as_ref()) {
             outs.extend(self.enter(portion).await?);
         }
@@ -350,7 +355,7 @@ impl Ledger {
         for content in submission.request.iter().chain(documents) {
             if let Err(err) = self.claims.remove(content).await {
                 // The bucket lets go of it in time.
-                tracing::debug!("leave a claim behind: {err:#}");
+                tracing::debug!(mail.id = submission.mail_id, "leave a claim behind: {err:#}");
             }
         }
     }

@@ -29,6 +29,7 @@ mod metrics;
 mod named_order;
 mod notices;
 mod offers;
+mod outcomes;
 mod portions;
 mod redaction;
 mod rejudger;
@@ -191,7 +192,8 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         tokens.keep(),
         expectations.keep(),
         announcer.keep(),
-        bus.sweep()
+        bus.sweep(),
+        bus.watch_streams()
     );
     store.close().await;
     outcome.map(drop)

@@ -58,6 +58,17 @@ pub(crate) enum Dropped {
 }
 
 impl Dropped {
+    pub(crate) const ALL: [Dropped; 8] = [
+        Dropped::NoReport,
+        Dropped::Forged,
+        Dropped::Expired,
+        Dropped::UnknownMail,
+        Dropped::NoRecipient,
+        Dropped::UnknownRecipient,
+        Dropped::Unproven,
+        Dropped::Irrelevant,
+    ];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Dropped::NoReport => "no_report",

@@ -8,6 +8,11 @@ use prometheus::{
 };
 use store::Limit;
 
+use crate::{guard, matching::Dropped, outcomes::OutcomeMetrics};
+
+/// The stages that make transactions of many events.
+const STAGES: [&str; 3] = ["storage", "ledger", "reporter"];
+
 #[derive(Clone)]
 pub(crate) struct Metrics {
     /// Events in one transaction, by stage.
@@ -31,6 +36,7 @@ pub(crate) struct Metrics {
     /// Stored verdicts that were replaced by newer ones.
     pub(crate) rejudged: IntCounter,
     pub(crate) screening: ScreeningMetrics,
+    pub(crate) outcomes: OutcomeMetrics,
 }
 
 impl Metrics {
@@ -98,7 +104,7 @@ impl Metrics {
         registry.register(Box::new(commit.clone())).context("register metric")?;
         registry.register(Box::new(repeats.clone())).context("register metric")?;
         registry.register(Box::new(orphans.clone())).context("register metric")?;
-        Ok(Metrics {
+        let metrics = Metrics {
             batch,
             commit,
             repeats,
@@ -111,7 +117,36 @@ impl Metrics {
             stopped,
             rejudged,
             screening: ScreeningMetrics::register(registry)?,
-        })
+            outcomes: OutcomeMetrics::register(registry)?,
+        };
+        metrics.expect();
+        Ok(metrics)
+    }
+
+    /// Has what will be counted appear at nought: what is not there cannot be seen to rise.
+    fn expect(&self) {
+        for stage in STAGES {
+            _ = self.batch.with_label_values(&[stage]);
+            _ = self.commit.with_label_values(&[stage]);
+            _ = self.repeats.with_label_values(&[stage]);
+        }
+        let dropped = Dropped::ALL.iter().map(|it| it.as_str());
+        ["applied", "repeated"]
+            .into_iter()
+            .chain(dropped)
+            .for_each(|it| _ = self.reports.with_label_values(&[it]));
+        for (event, reason) in [
+            ("inbox.warned", "bounces"),
+            ("inbox.warned", "complaints"),
+            ("inbox.stopped", "bounces"),
+            ("inbox.stopped", "complaints"),
+        ] {
+            _ = self.breakers.with_label_values(&[event, reason]);
+        }
+        ["matched", "ambiguous", "expired"]
+            .iter()
+            .for_each(|it| _ = self.expectations.with_label_values(&[it]));
+        _ = self.rejections.with_label_values(&["invalid_request"]);
     }
 
     /// Runs a transaction of this many events and notes how it went.
@@ -183,6 +218,9 @@ impl ScreeningMetrics {
             Opts::new("mail_storage_reviews_total", "Decisions on mail in quarantine."),
             &["decision"],
         )?;
+        let action = |it: &&str| _ = screened.with_label_values(&[it]);
+        ["delivered", "warned", "quarantined"].iter().for_each(action);
+        ["released", "refused"].iter().for_each(|it| _ = reviews.with_label_values(&[it]));
         registry.register(Box::new(screened.clone())).context("register metric")?;
         registry.register(Box::new(reviews.clone())).context("register metric")?;
         Ok(ScreeningMetrics { screened, reviews })
@@ -242,6 +280,8 @@ impl OutboxMetrics {
                 "For how long the oldest mail waits that could have gone but for limits and turns.",
             )?,
         };
+        Limit::ALL.iter().for_each(|it| _ = metrics.held.with_label_values(&[it.as_str()]));
+        guard::KINDS.iter().for_each(|it| _ = metrics.holds.with_label_values(&[it]));
         registry.register(Box::new(metrics.held.clone())).context("register metric")?;
         registry.register(Box::new(metrics.holds.clone())).context("register metric")?;
         registry.register(Box::new(metrics.released.clone())).context("register metric")?;

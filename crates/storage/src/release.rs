@@ -183,8 +183,7 @@ impl Release {
         let expired = news.iter().filter(|it| it.event == events::EXPIRED);
         let expired: Vec<String> = expired.map(|it| it.email.id.clone()).collect();
         let notices = self.notices.of_expired(&expired).await.map_err(Failure::cause)?;
-        let mut records: Vec<Record> =
-            news.iter().flat_map(|it| events::news(it, now()).records()).collect();
+        let mut records: Vec<Record> = news.iter().flat_map(|it| events::news(it, now())).collect();
         records.extend(notices.records());
         self.bus.publish(records).await?;
         let ids: Vec<String> = news.into_iter().map(|it| it.email.id).collect();

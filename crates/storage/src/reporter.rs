@@ -2,7 +2,7 @@
 //! `email.suppressed`, and notifications for those who asked for them
 
 use anyhow::anyhow;
-use bus::{BatchStage, Failure};
+use bus::{BatchStage, Failure, Traced};
 use contract::{Action, DeliveryReported, Emit as _, RecipientReport, Record};
 use store::{Evidence, Reported, Writer};
 
@@ -21,7 +21,11 @@ impl BatchStage for Reporter {
     type In = DeliveryReported;
     type Out = Vec<Record>;
 
-    async fn handle(&self, reports: Vec<DeliveryReported>) -> Result<Vec<Vec<Record>>, Failure> {
+    async fn handle(
+        &self,
+        reports: Vec<Traced<DeliveryReported>>,
+    ) -> Result<Vec<Vec<Record>>, Failure> {
+        let reports: Vec<DeliveryReported> = reports.into_iter().map(|it| it.event).collect();
         let work = self.writer.report(&reports);
         let reported = self.metrics.transaction(STAGE, reports.len(), work).await;
         let reported = reported.map_err(failure)?;
@@ -39,6 +43,9 @@ impl BatchStage for Reporter {
             })?;
             if reported.repeated {
                 self.metrics.note_repeats(STAGE, 1);
+            } else {
+                let recipients = &reported.report.recipients;
+                recipients.iter().for_each(|it| self.metrics.outcomes.note_attempted(it));
             }
             let mut out = events::reported(&reported).records();
             // With each report on the mail: either may be acknowledged first.

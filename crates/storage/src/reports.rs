@@ -89,6 +89,7 @@ impl Reports {
         let found = applied.iter().flatten().cloned();
         let classes = applied.iter().zip(matched).filter(|it| it.0.is_some());
         let found: Vec<(Found, Class)> = found.zip(classes.map(|it| it.1.class)).collect();
+        found.iter().for_each(|(it, class)| self.metrics.outcomes.note_reported(it, *class));
         self.note_bounces(&found).await?;
         self.note_complaints(&found).await?;
         let mut outs = Vec::new();

@@ -162,6 +162,7 @@ pub(crate) fn handover(
         accepted_at_micros: submission.requested_at_micros,
         expires_at_micros: submission.expires_at_micros,
         on_unknown: submission.on_unknown,
+        trace: submission.trace.clone(),
         ..SubmissionAccepted::default()
     }
 }

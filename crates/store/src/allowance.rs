@@ -113,6 +113,9 @@ pub enum Limit {
 }
 
 impl Limit {
+    pub const ALL: [Limit; 5] =
+        [Limit::Minute, Limit::Hour, Limit::Day, Limit::WarmUp, Limit::NewRecipients];
+
     /// A stable name, for metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -103,6 +103,7 @@ impl Announcement {
             identity: self.event_id.clone(),
             payload: to_json(&shown).into_bytes(),
             due: None,
+            trace: None,
         }
     }
 

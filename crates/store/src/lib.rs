@@ -12,6 +12,7 @@ mod audit;
 mod brakes;
 mod breakers;
 mod carried;
+mod console;
 mod continuations;
 mod cursor;
 mod database;
@@ -62,6 +63,7 @@ pub use crate::{
     brakes::{Brakes, Manner},
     breakers::Breakers,
     carried::{Earlier, Joiner, Together},
+    console::{AccountInfo, ConsoleSession, OperatorToken},
     domain::*,
     error::Error,
     expectation::{

@@ -3,7 +3,8 @@
 //! Whatever changes a waiting mail locks its inbox first, as the ledger does. So of two processes that
 //! would release the last mail a limit allows, the second sees what the first did.
 
-use contract::{Email, SubmissionAccepted};
+use contract::{Email, SubmissionAccepted, Trace};
+use prost::Message as _;
 
 use crate::{Limit, dialect::Dialect};
 
@@ -60,6 +61,13 @@ pub struct News {
     pub event: String,
     pub account_id: String,
     pub email: Email,
+    /// That of its request.
+    pub trace: Option<Trace>,
+}
+
+/// Where the mail of this handover stands in a trace.
+pub(crate) fn trace_of(handover: &[u8]) -> Option<Trace> {
+    SubmissionAccepted::decode(handover).ok()?.trace
 }
 
 /// How much waits.

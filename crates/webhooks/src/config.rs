@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr};
 
 use serde::Deserialize;
-use service::{Configuration, LogFormat};
+use service::{Configuration, LogFormat, TracesConfig};
 
 /// A webhook is one replica's alone for a minute at a time, which has to be longer than an attempt.
 const LONGEST_TIMEOUT: u64 = 30;
@@ -31,6 +31,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// "human" or "json".
     pub log: LogFormat,
+    /// Where spans of traces go.
+    pub traces: TracesConfig,
 }
 
 impl Default for Config {
@@ -46,6 +48,7 @@ impl Default for Config {
             dns: Vec::new(),
             admin: None,
             log: LogFormat::Human,
+            traces: TracesConfig::default(),
         }
     }
 }
@@ -57,6 +60,10 @@ impl Configuration for Config {
 
     fn log(&self) -> LogFormat {
         self.log
+    }
+
+    fn traces(&self) -> &TracesConfig {
+        &self.traces
     }
 
     fn check(&self) -> Result<(), String> {

@@ -47,7 +47,7 @@ pub(crate) async fn deliver(
         }
         // Whoever has access to NATS can write there what is none.
         let Some(body) = Body::of(&event.payload, &webhook.id) else { continue };
-        let answer = caller.call(webhook, &body).await;
+        let answer = caller.call(webhook, &body, event.trace).await;
         let (failed, now) = (attempts + 1, now_micros());
         let next = match answer.is_success() || answer.status == 410 {
             true => None,

@@ -49,6 +49,7 @@ pub async fn run(config: Config, process: Process) -> anyhow::Result<()> {
         secrets: WebhookSecrets::new(&secret),
         schedule: Arc::new(Schedule::new(&config)),
         metrics,
+        traces: process.traces.clone(),
         stop: process.shutdown.clone(),
     };
     let outcome = tokio::try_join!(bus.run_batches(waker), bus.run(caller));

@@ -27,6 +27,9 @@ impl Metrics {
             "mail_webhook_attempt_duration_seconds",
             "From looking the name up to the end of the answer.",
         ))?;
+        let outcomes = ["delivered", "failed", "given_up"];
+        outcomes.iter().for_each(|it| _ = attempts.with_label_values(&[it]));
+        ["failing", "gone"].iter().for_each(|it| _ = disabled.with_label_values(&[it]));
         registry.register(Box::new(attempts.clone())).context("register metric")?;
         registry.register(Box::new(disabled.clone())).context("register metric")?;
         registry.register(Box::new(duration.clone())).context("register metric")?;

@@ -195,6 +195,7 @@ mod tests {
             sequence,
             subject: format!("mail.v1.event.{place}"),
             payload: bytes::Bytes::new(),
+            trace: None,
         };
         let wanted = Wanted {
             id: "whk_1".to_owned(),

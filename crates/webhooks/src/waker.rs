@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use bus::{BatchStage, Failure};
+use bus::{BatchStage, Failure, Traced};
 use contract::{Happened, WebhookDue};
 use store::Store;
 
@@ -22,7 +22,8 @@ impl BatchStage for Waker {
     type In = Happened;
     type Out = Vec<WebhookDue>;
 
-    async fn handle(&self, events: Vec<Happened>) -> Result<Vec<Vec<WebhookDue>>, Failure> {
+    async fn handle(&self, events: Vec<Traced<Happened>>) -> Result<Vec<Vec<WebhookDue>>, Failure> {
+        let events: Vec<Happened> = events.into_iter().map(|it| it.event).collect();
         let accounts: BTreeSet<&str> =
             events.iter().map(|it| it.subject.account_id.as_str()).collect();
         let accounts: Vec<&str> = accounts.into_iter().collect();
@@ -40,12 +41,11 @@ impl BatchStage for Waker {
         }
         let wanted: Vec<(String, u64)> = newest.iter().map(|(id, it)| (id.clone(), *it)).collect();
         let idle = self.store.writer.want_webhooks(self.stream, &wanted).await.map_err(failure)?;
-        let due = idle.into_iter().map(|id| {
-            let occasion = format!("event-{}", newest.get(&id).copied().unwrap_or_default());
-            WebhookDue::next(&id, occasion)
-        });
-        if let Some(last) = out.last_mut() {
-            last.extend(due);
+        for id in idle {
+            let sequence = newest.get(&id).copied().unwrap_or_default();
+            // With the event that woke it, whose trace it goes on in.
+            let cause = events.iter().position(|it| it.sequence == sequence).unwrap_or_default();
+            out[cause].push(WebhookDue::next(&id, format!("event-{sequence}")));
         }
         Ok(out)
     }

@@ -10,6 +10,7 @@ fn events(numbers: std::ops::Range<usize>) -> Vec<Record> {
         identity: format!("evt_{n}"),
         payload: format!("{n}").into_bytes(),
         due: None,
+        trace: None,
     };
     numbers.map(event).collect()
 }

@@ -36,7 +36,7 @@ impl Stage for Fussy {
 async fn bundle(bench: &Bench, ids: &[&str]) {
     let message = |id: &&str| {
         let record = mail(id).records().remove(0);
-        BundledMessage { identity: record.identity, payload: record.payload.into() }
+        BundledMessage { identity: record.identity, payload: record.payload.into(), trace: None }
     };
     let bundle = Bundle { messages: ids.iter().map(message).collect() };
     publish(bench, "inbound.received", ids.len(), bundle.encode_to_vec()).await;

@@ -9,9 +9,11 @@ mod logins;
 mod outage;
 mod runner;
 mod schedule;
+mod standing;
 mod submit;
 mod sweep;
 mod topology;
+mod traces;
 
 use std::{
     sync::{Arc, Mutex},
@@ -20,7 +22,7 @@ use std::{
 
 use async_nats::jetstream;
 use bus::Bus;
-use contract::{Bundle, Content, MailReceived, MailScanned, content::Place};
+use contract::{Bundle, BundledMessage, Content, MailReceived, MailScanned, Trace, content::Place};
 use local_nats::{LocalNats, Options};
 use prost::Message as _;
 use service::Process;
@@ -64,23 +66,37 @@ impl Bench {
 
     /// The mails in SCANNED, whether they came bundled or not.
     async fn scanned(&self) -> Vec<String> {
-        let mut stream = self.jetstream().await.get_stream("SCANNED").await.expect("stream");
-        let mut ids = Vec::new();
-        for sequence in 1..=stream.info().await.expect("info").state.last_sequence {
-            let message = stream.get_raw_message(sequence).await.expect("message");
-            let payloads = match message.headers.get("Mail-Bundle") {
-                Some(_) => {
-                    let bundle = Bundle::decode(message.payload).expect("a bundle");
-                    bundle.messages.into_iter().map(|it| it.payload).collect()
-                }
-                None => vec![message.payload],
-            };
-            for payload in payloads {
-                ids.push(MailScanned::decode(payload).expect("a mail").mail_id);
-            }
-        }
+        let scanned = self.scanned_traces().await.into_iter();
+        let mut ids: Vec<String> = scanned.map(|(mail, _)| mail.mail_id).collect();
         ids.sort();
         ids
+    }
+
+    /// As `scanned`, and where each stands in a trace.
+    async fn scanned_traces(&self) -> Vec<(MailScanned, Trace)> {
+        let mut stream = self.jetstream().await.get_stream("SCANNED").await.expect("stream");
+        let mut mails = Vec::new();
+        for sequence in 1..=stream.info().await.expect("info").state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.expect("message");
+            let field = |name| message.headers.get(name).map(ToString::to_string);
+            let field = |name| field(name).unwrap_or_default();
+            let messages = match message.headers.get("Mail-Bundle") {
+                Some(_) => Bundle::decode(message.payload.clone()).expect("a bundle").messages,
+                None => vec![BundledMessage {
+                    payload: message.payload.clone(),
+                    trace: Some(Trace {
+                        traceparent: field("traceparent"),
+                        tracestate: field("tracestate"),
+                    }),
+                    ..BundledMessage::default()
+                }],
+            };
+            for BundledMessage { payload, trace, .. } in messages {
+                let mail = MailScanned::decode(payload).expect("a mail");
+                mails.push((mail, trace.unwrap_or_default()));
+            }
+        }
+        mails
     }
 }
 

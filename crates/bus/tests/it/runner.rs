@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use bus::{BatchStage, Failure, Stage};
+use bus::{BatchStage, Failure, Stage, Traced};
 use contract::{MailReceived, MailScanned};
 
 use crate::{Bench, Calls, eventually, mail};
@@ -104,6 +104,19 @@ async fn says_why_it_parked() {
     assert_eq!(parked.subject.as_str(), "dead.scanner");
     assert_eq!(parked.headers.get("Mail-Failure").expect("reason").as_str(), "never");
     assert_eq!(parked.headers.get("Mail-Subject").expect("subject").as_str(), "inbound.received");
+    let (count, told) = bench.bus.parked(10).await.expect("look");
+    assert_eq!((count, told.len()), (1, 1));
+    assert_eq!((&*told[0].durable, &*told[0].subject), ("scanner", "inbound.received"));
+    assert_eq!((&*told[0].failure, told[0].sequence), ("never", 1));
+    assert!(told[0].parked_at_micros > 0 && told[0].size_bytes > 0);
+    dead.delete_message(1).await.expect("delete");
+    assert_eq!(bench.bus.parked(10).await.expect("look"), (0, Vec::new()));
+    eventually(SOON, || async {
+        let standings = bench.bus.pipeline().await.expect("look");
+        let scanner = standings.iter().find(|it| it.durable == "scanner").expect("the scanner");
+        (scanner.waiting, scanner.in_hand, scanner.done) == (0, 0, 1)
+    })
+    .await;
     bench.process.shutdown.cancel();
     stage.await.expect("join").expect("run");
 }
@@ -116,14 +129,14 @@ impl BatchStage for Picky {
     type In = MailReceived;
     type Out = MailScanned;
 
-    async fn handle(&self, mails: Vec<MailReceived>) -> Result<Vec<MailScanned>, Failure> {
+    async fn handle(&self, mails: Vec<Traced<MailReceived>>) -> Result<Vec<MailScanned>, Failure> {
         self.0.note(&format!("batch of {}", mails.len()));
-        if mails.iter().any(|it| it.mail_id == "bad") {
+        if mails.iter().any(|it| it.event.mail_id == "bad") {
             return Err(Failure::Permanent(anyhow!("a bad one")));
         }
         Ok(mails
             .into_iter()
-            .map(|it| MailScanned { mail_id: it.mail_id, ..Default::default() })
+            .map(|it| MailScanned { mail_id: it.event.mail_id, ..Default::default() })
             .collect())
     }
 }

@@ -293,6 +293,15 @@ pub struct MailRejudged {
     #[prost(int64, tag = "3")]
     pub rejudged_at_micros: i64,
 }
+/// Where something stands in a trace: the header fields of W3C Trace Context.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Trace {
+    #[prost(string, tag = "1")]
+    pub traceparent: ::prost::alloc::string::String,
+    /// Empty if there is none.
+    #[prost(string, tag = "2")]
+    pub tracestate: ::prost::alloc::string::String,
+}
 /// What an agent asked to send, judged. The request itself may be wrong: then `rejection` says why.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubmissionScanned {
@@ -327,6 +336,9 @@ pub struct SubmissionScanned {
     /// The token that the request was made with, if it has to be asked what it may; from the subject.
     #[prost(string, tag = "16")]
     pub token: ::prost::alloc::string::String,
+    /// Set by the ledger, for what it hands over.
+    #[prost(message, optional, tag = "60")]
+    pub trace: ::core::option::Option<Trace>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rejection {
@@ -362,6 +374,9 @@ pub struct SubmissionAccepted {
     /// his replaces `reverse_path`, which names none.
     #[prost(string, repeated, tag = "10")]
     pub reverse_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where it goes on, however long it waited.
+    #[prost(message, optional, tag = "60")]
+    pub trace: ::core::option::Option<Trace>,
 }
 /// One submission has to go to one destination domain now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1101,6 +1116,9 @@ pub struct BundledMessage {
     /// A message of the subject's type.
     #[prost(bytes = "bytes", tag = "2")]
     pub payload: ::prost::bytes::Bytes,
+    /// Where it stands in a trace: what the header fields of these names would be. Empty if in none.
+    #[prost(message, optional, tag = "60")]
+    pub trace: ::core::option::Option<Trace>,
 }
 /// What an agent waits for in an inbox, and what came of it: over REST and as the data of expectation.matched,
 /// expectation.ambiguous and expectation.expired.

@@ -15,6 +15,7 @@ use axum::{
     http::{HeaderValue, Request},
     response::{IntoResponse as _, Response},
 };
+use bus::trace_of;
 use futures_util::StreamExt as _;
 use nats_login::{API, LoginName, inbox_prefix, parse_api_subject};
 use serde_json::{Map, Value};
@@ -31,7 +32,7 @@ use super::{
     tokens,
     turns::{Turn, Turns},
 };
-use crate::{caller::KnownToken, finish::identify, problem::Problem};
+use crate::{caller::KnownToken, finish::identify, problem::Problem, trace};
 
 /// Longer than anything is held.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -157,6 +158,9 @@ impl Api {
         request.extensions_mut().insert(KnownToken(hash));
         if let Some(key) = idempotency_key(&asked.message)? {
             request.headers_mut().insert("idempotency-key", key);
+        }
+        if let Some(trace) = trace_of(asked.message.headers.as_ref()) {
+            request.headers_mut().extend(trace::fields(&trace));
         }
         Ok(request)
     }

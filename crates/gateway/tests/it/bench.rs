@@ -304,6 +304,16 @@ impl Bench {
 
     /// As `deliver`, but nobody hears of it.
     pub(crate) async fn store_only(&self, inbox: &Inbox, content: &str) -> Event {
+        self.store_judged(inbox, content, Verdict::default()).await
+    }
+
+    /// As `store_only`, with a verdict.
+    pub(crate) async fn store_judged(
+        &self,
+        inbox: &Inbox,
+        content: &str,
+        verdict: Verdict,
+    ) -> Event {
         let scanned = MailScanned {
             mail_id: Uuid::now_v7().simple().to_string(),
             envelope: Some(Envelope {
@@ -323,7 +333,7 @@ impl Bench {
             }),
             received_at_micros: 1,
             message: Some(mail::parse(content.as_bytes(), 1 << 20)),
-            verdict: Some(Verdict::default()),
+            verdict: Some(verdict),
             ..Default::default()
         };
         let refusal =

@@ -8,7 +8,7 @@ use store::{Composed, Manner, NewHold, Outcome, Scrutiny, Submitted};
 use crate::bench::{Agent, Answer, Bench, Inbox};
 
 /// A held mail; returns its identifier.
-async fn held(bench: &Bench, inbox: &Inbox, key: &str) -> String {
+pub(crate) async fn held(bench: &Bench, inbox: &Inbox, key: &str) -> String {
     let octets = b"Subject: s\r\n\r\nt\r\n".to_vec();
     let reason = |kind: &str| HoldReason { kind: kind.to_owned(), ..Default::default() };
     let hold = NewHold {

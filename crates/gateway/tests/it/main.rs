@@ -4,6 +4,9 @@
 
 mod accounts;
 mod bench;
+mod console;
+mod console_decisions;
+mod console_mail;
 mod domains;
 mod emails;
 mod events;

@@ -183,6 +183,11 @@ impl Configs {
                 database,
                 public_url,
                 allow_private_webhooks: true,
+                // Elsewhere somebody has to put TLS in front first.
+                console: gateway::ConsoleConfig {
+                    plain_http: options.api.ip().is_loopback(),
+                    ..Default::default()
+                },
                 ..Default::default()
             },
         }

@@ -13,6 +13,7 @@ Posthouse is ready. Ctrl-C stops it, the next start goes on with the same data.
   SMTP      {smtp}, for addresses at {domain}
   Submit    {submission} (STARTTLS), {submissions} (TLS); log in with an inbox's address and a token
   API       http://{api}
+  Console   http://{api}/console; sign in with a token, or one of `posthouse operator token`
   NATS      nats://{nats}; an agent's password is its token
   State     http://{admin}/readyz, http://{admin}/metrics
   Data      {data}

@@ -52,8 +52,9 @@ fn clean(text: &str, limit: usize, line_end: char) -> Cleaned {
     cleaned
 }
 
-/// Controls, directions, joiners, tags, fillers, selectors, what has no meaning of its own.
-fn is_invisible(it: char) -> bool {
+/// Controls, directions, joiners, tags, fillers, selectors, what has no meaning of its own. Line ends and tabs
+/// are controls.
+pub fn is_invisible(it: char) -> bool {
     it.is_control()
         || matches!(
             it,

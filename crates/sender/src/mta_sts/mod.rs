@@ -298,6 +298,15 @@ impl Metrics {
         .context("create metric")?;
         registry.register(Box::new(deliveries.clone())).context("register metric")?;
         registry.register(Box::new(fetches.clone())).context("register metric")?;
+        for (mode, result) in [
+            ("enforce", "named"),
+            ("enforce", "not_named"),
+            ("testing", "named"),
+            ("testing", "not_named"),
+        ] {
+            _ = deliveries.with_label_values(&[mode, result]);
+        }
+        ["fetched", "failed"].iter().for_each(|it| _ = fetches.with_label_values(&[it]));
         Ok(Metrics { deliveries, fetches })
     }
 

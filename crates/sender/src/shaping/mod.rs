@@ -32,6 +32,7 @@ pub(crate) use self::{
     hands::HANDS,
     members::mixed,
     site::{Site, Slot},
+    table::OTHER,
 };
 use self::{
     file::{Limits, Tls},

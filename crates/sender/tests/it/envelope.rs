@@ -42,8 +42,8 @@ async fn counts_what_became_of_recipients() {
     delivery.attempt(CONTENT, &due(&["a@example.org", "b@example.org"])).await;
     let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
     for line in [
-        "mail_out_attempts_total{outcome=\"delivered\"} 1",
-        "mail_out_attempts_total{outcome=\"bounced\"} 1",
+        "mail_out_attempts_total{outcome=\"delivered\",provider=\"local\",reply=\"2xx\"} 1",
+        "mail_out_attempts_total{outcome=\"bounced\",provider=\"local\",reply=\"5xx\"} 1",
         "mail_out_connections{provider=\"local\"} 1",
         "mail_out_deliveries_total{class=\"2xx\",provider=\"local\"} 1",
         "mail_out_deliveries_total{class=\"5xx\",provider=\"local\"} 1",

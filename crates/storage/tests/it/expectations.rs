@@ -104,8 +104,8 @@ async fn a_deadline_is_told_once_by_two() {
     eventually(async || {
         let metrics = running.iter().map(|it| it.process.metrics.text().expect("metrics"));
         let count = metrics.map(|it| {
-            let line = it.lines().find(|it| it.starts_with("mail_storage_expectations_total"));
-            line.and_then(|it| it.rsplit(' ').next()?.parse::<u32>().ok()).unwrap_or_default()
+            let lines = it.lines().filter(|it| it.starts_with("mail_storage_expectations_total"));
+            lines.filter_map(|it| it.rsplit(' ').next()?.parse::<u32>().ok()).sum::<u32>()
         });
         count.sum::<u32>() == 2
     })

@@ -1,11 +1,12 @@
 //! What an account decided on the mail it sends, what waits for its decision, and what mail named.
 
+use contract::Trace;
 use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
 
 use super::Reader;
 use crate::{
     Allowance, Canary, Emails, Error, Mentioned, News, OutboundPolicy, OutboundRules, Page,
-    RulesOf, cursor::Cursor, email, moment::now, sql,
+    RulesOf, cursor::Cursor, email, moment::now, outbox::trace_of, sql,
 };
 
 /// Events read at once.
@@ -138,24 +139,27 @@ impl Reader {
     /// Decisions that have yet to be announced, some of them.
     pub async fn hold_news(&self) -> Result<Vec<News>, Error> {
         let failed = Error::query("read decisions on held mails");
-        let statement =
-            "SELECT email_id, announce FROM holds WHERE announce <> '' ORDER BY email_id LIMIT $1";
+        let statement = "SELECT h.email_id, h.announce, o.handover FROM holds h \
+                         LEFT JOIN outbox o ON o.email_id = h.email_id \
+                         WHERE h.announce <> '' ORDER BY h.email_id LIMIT $1";
         let mut connection = self.connection().await?;
         let rows = sqlx::query(statement)
             .bind(MOST_NEWS)
             .fetch_all(&mut *connection)
             .await
             .map_err(&failed)?;
-        let mut events: Vec<(String, String)> = Vec::new();
+        let mut events: Vec<(String, String, Option<Trace>)> = Vec::new();
         for row in rows {
             let email_id = row.try_get("email_id").map_err(&failed)?;
-            events.push((email_id, row.try_get("announce").map_err(&failed)?));
+            let handover: Option<Vec<u8>> = row.try_get("handover").map_err(&failed)?;
+            let trace = handover.as_deref().and_then(trace_of);
+            events.push((email_id, row.try_get("announce").map_err(&failed)?, trace));
         }
-        let ids: Vec<String> = events.iter().map(|(id, _)| id.clone()).collect();
+        let ids: Vec<String> = events.iter().map(|(id, ..)| id.clone()).collect();
         let mut emails = email::find(&mut connection, &ids).await?;
-        let news = events.into_iter().filter_map(|(id, event)| {
+        let news = events.into_iter().filter_map(|(id, event, trace)| {
             let found = emails.remove(&id)?;
-            Some(News { event, account_id: found.account_id, email: found.email })
+            Some(News { event, account_id: found.account_id, email: found.email, trace })
         });
         Ok(news.collect())
     }

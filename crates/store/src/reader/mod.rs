@@ -1,6 +1,7 @@
 mod announcements;
 mod attachment_texts;
 mod audit;
+mod console;
 pub(crate) mod domains;
 mod emails;
 pub(crate) mod expectations;

@@ -6,7 +6,7 @@ use super::Reader;
 use crate::{
     Backlog, Error, LimitOverrides, News, OutboxAgenda, email,
     moment::{DAY, now},
-    outbox::served,
+    outbox::{served, trace_of},
     sql,
     writer::overrides,
 };
@@ -68,8 +68,8 @@ impl Reader {
     /// What has yet to be announced, some of it.
     pub async fn news(&self) -> Result<Vec<News>, Error> {
         let failed = Error::query("read news of waiting mails");
-        let statement =
-            "SELECT email_id, announce FROM outbox WHERE announce <> '' ORDER BY email_id LIMIT $1";
+        let statement = "SELECT email_id, announce, handover FROM outbox WHERE announce <> '' \
+             ORDER BY email_id LIMIT $1";
         let mut connection = self.connection().await?;
         let rows = sqlx::query(statement)
             .bind(MOST_NEWS)
@@ -80,13 +80,14 @@ impl Reader {
         for row in rows {
             let email_id: String = row.try_get("email_id").map_err(&failed)?;
             let event: String = row.try_get("announce").map_err(&failed)?;
-            events.push((email_id, event));
+            let octets: Vec<u8> = row.try_get("handover").map_err(&failed)?;
+            events.push((email_id, event, trace_of(&octets)));
         }
-        let ids: Vec<String> = events.iter().map(|(id, _)| id.clone()).collect();
+        let ids: Vec<String> = events.iter().map(|(id, ..)| id.clone()).collect();
         let mut emails = email::find(&mut connection, &ids).await?;
-        let news = events.into_iter().filter_map(|(id, event)| {
+        let news = events.into_iter().filter_map(|(id, event, trace)| {
             let found = emails.remove(&id)?;
-            Some(News { event, account_id: found.account_id, email: found.email })
+            Some(News { event, account_id: found.account_id, email: found.email, trace })
         });
         Ok(news.collect())
     }

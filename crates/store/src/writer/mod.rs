@@ -5,6 +5,7 @@ mod attachment_texts;
 mod audit;
 mod brakes;
 mod carried;
+mod console;
 mod domains;
 mod emails;
 mod expectations;

@@ -5,6 +5,7 @@ mod announcements;
 mod brakes;
 mod carried;
 mod concurrency;
+mod console;
 mod corpus;
 mod domains;
 mod emails;
