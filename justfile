@@ -39,6 +39,11 @@ chart-schema:
 chart-files:
     tests/deploy/copy-files
 
+# Kills, freezes, fills up and cuts off everything under load, so many times for each of two clusters, and takes the power
+# away; what was accepted is there afterwards, once. The tests do it a dozen times
+faults count="150":
+    POSTHOUSE_TEST_FAULTS={{count}} tests/run faults::
+
 fmt:
     cargo fmt --all
 

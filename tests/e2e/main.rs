@@ -17,6 +17,7 @@ mod dev;
 mod documents;
 mod events;
 mod expectations;
+mod faults;
 mod flood;
 mod holds;
 mod isolation;

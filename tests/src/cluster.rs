@@ -9,7 +9,10 @@ use anyhow::{Context as _, ensure};
 use local_nats::LocalNats;
 use tempfile::TempDir;
 
-use crate::{Api, Postgres, Program, SOON, Secrets, Smtp, binary, eventually, free_port};
+use crate::{
+    Api, Link, Postgres, Program, SOON, Secrets, Settings, Smtp, binary, eventually, free_port,
+    servers,
+};
 
 pub const SERVICES: [&str; 6] = ["intake", "scanner", "storage", "sender", "webhooks", "gateway"];
 
@@ -50,6 +53,18 @@ pub struct Plan {
     pub common: String,
     /// NATS asks who everybody is, and agents log in with their tokens.
     pub logins: bool,
+    /// So many nats-servers, each with a copy of every stream.
+    pub nats_servers: usize,
+    /// Where the first nats-server keeps its streams, and the database itself; in a temporary folder if
+    /// nowhere.
+    pub nats_store: Option<PathBuf>,
+    pub database_folder: Option<PathBuf>,
+    /// Services reach the one nats-server over a link that can be cut.
+    pub link: bool,
+    /// libfaketime, by which each process has a clock that can be set.
+    pub clocks: Option<PathBuf>,
+    /// What PostgreSQL commits is on the disk, as it is with SQLite.
+    pub sync: bool,
 }
 
 impl Default for Plan {
@@ -67,6 +82,12 @@ impl Default for Plan {
             webhooks: "",
             common: String::new(),
             logins: false,
+            nats_servers: 1,
+            nats_store: None,
+            database_folder: None,
+            link: false,
+            clocks: None,
+            sync: false,
         }
     }
 }
@@ -75,17 +96,20 @@ impl Default for Plan {
 /// the end, which is to say that the test passed, dropping it shows the logs.
 pub struct Cluster {
     pub nats: LocalNats,
+    /// Those beside the first.
+    pub more_nats: Vec<LocalNats>,
+    pub link: Option<Link>,
     /// Its URL.
     pub database: String,
-    members: BTreeMap<String, Member>,
+    pub(crate) members: BTreeMap<String, Member>,
     logins: Option<Secrets>,
     passed: bool,
-    _postgres: Option<Postgres>,
+    pub postgres: Option<Postgres>,
     folder: TempDir,
 }
 
-struct Member {
-    program: Program,
+pub(crate) struct Member {
+    pub(crate) program: Program,
     admin: SocketAddr,
     listen: SocketAddr,
     /// Of an intake: where mail is handed in, with STARTTLS and with TLS at once.
@@ -102,39 +126,42 @@ impl Cluster {
     /// Services as planned; `None`, with a word about it, where the backend is not installed.
     pub async fn plan(plan: Plan) -> anyhow::Result<Option<Cluster>> {
         let folder = TempDir::new().context("create folder")?;
-        let (postgres, database) = match plan.backend {
-            Backend::Sqlite => {
-                (None, format!("sqlite:{}", folder.path().join("posthouse.db").display()))
-            }
-            Backend::Postgres => match Postgres::start().await? {
-                Some(postgres) => {
-                    let url = postgres.url.clone();
-                    (Some(postgres), url)
-                }
-                None => return Ok(None),
-            },
+        let Some((postgres, database)) = database(&plan, folder.path()).await? else {
+            return Ok(None);
         };
         let logins = match plan.logins {
             true => Some(Secrets::make(folder.path()).await?),
             false => None,
         };
-        let nats = local_nats::Options {
-            logins: logins.as_ref().map(|it| it.nats.clone()),
-            ..local_nats::Options::new(&folder.path().join("nats"))?
-        };
-        let nats = LocalNats::start(&nats).await?;
-        let mut apply = vec!["streams", "apply", "--nats", &nats.url];
+        let secrets = logins.as_ref().map(|it| it.nats.clone());
+        let mut servers = servers(folder.path(), &plan, secrets).await?;
+        let nats = servers.remove(0);
+        let count = plan.nats_servers.to_string();
+        let mut apply = vec!["streams", "apply", "--nats", &nats.url, "--replicas", &count];
         apply.extend(logins.iter().flat_map(Secrets::arguments));
-        operate(folder.path(), &apply).await?;
+        // Servers that share streams choose a leader first.
+        eventually(SOON, "the streams to be made", async || {
+            match operate(folder.path(), &apply).await {
+                Err(err) if plan.nats_servers == 1 => Err(err),
+                applied => Ok(applied.ok()),
+            }
+        })
+        .await?;
         operate(folder.path(), &["migrate", "--database", &database]).await?;
+        let link = match plan.link {
+            true => Some(Link::to(nats.url.trim_start_matches("nats://").parse()?).await?),
+            false => None,
+        };
 
         let mut cluster = Cluster {
             nats,
+            more_nats: servers,
+            link,
             database,
             members: BTreeMap::new(),
             logins,
             passed: false,
-            _postgres: postgres,
+            postgres,
             folder,
         };
         // The sender delivers to the first intake, wherever that comes to listen, and links lead to the
@@ -172,7 +199,7 @@ impl Cluster {
         let database = &self.database;
         let name = format!("{service}-{n}");
         let admin = free_port()?;
-        let nats = &self.nats.url;
+        let nats = self.nats_of_services();
         let submission = [free_port()?, free_port()?];
         let dns = plan.dns.map(|it| format!("dns = ['{it}']\n")).unwrap_or_default();
         let own = match service {
@@ -212,9 +239,27 @@ impl Cluster {
             .with_context(|| format!("write configuration of {name}"))?;
         let arguments = vec!["--config".into(), path.display().to_string()];
         let program = binary(&format!("posthouse-{service}"))?;
-        let program = Program::start(&name, program, arguments, self.folder.path())?;
+        let environment = match &plan.clocks {
+            Some(library) => self.clock(library, &name)?,
+            None => Vec::new(),
+        };
+        let program = Program::within(&name, program, arguments, self.folder.path(), environment)?;
         self.members.insert(name, Member { program, admin, listen, submission });
         Ok(())
+    }
+
+    fn nats_of_services(&self) -> String {
+        match &self.link {
+            Some(link) => format!("nats://{}", link.address),
+            None => self.nats_urls(),
+        }
+    }
+
+    /// All servers, separated by commas.
+    pub fn nats_urls(&self) -> String {
+        let urls: Vec<&str> =
+            [&self.nats].into_iter().chain(&self.more_nats).map(|it| &*it.url).collect();
+        urls.join(",")
     }
 
     /// Where mail to domains goes that are not served here.
@@ -298,16 +343,14 @@ impl Cluster {
         Ok(String::from_utf8(answer.octets)?)
     }
 
-    fn member(&mut self, name: &str) -> anyhow::Result<&mut Member> {
-        self.members.get_mut(name).with_context(|| format!("find {name}"))
-    }
-
     /// Ends the test: everybody who still runs stops as told, and NATS after them.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         for member in self.members.values_mut().filter(|it| it.program.is_running()) {
             member.program.terminate().await?;
         }
-        self.nats.stop().await?;
+        for nats in [&mut self.nats].into_iter().chain(&mut self.more_nats) {
+            nats.stop().await?;
+        }
         self.passed = true;
         Ok(())
     }
@@ -325,6 +368,26 @@ impl Drop for Cluster {
             eprintln!("--- the end of {name}'s log\n{}", tail.join("\n"));
         }
     }
+}
+
+/// The database's server, if it has one, and its URL.
+async fn database(
+    plan: &Plan,
+    folder: &Path,
+) -> anyhow::Result<Option<(Option<Postgres>, String)>> {
+    let place = plan.database_folder.as_deref().unwrap_or(folder);
+    if plan.backend == Backend::Sqlite {
+        return Ok(Some((None, format!("sqlite:{}", place.join("posthouse.db").display()))));
+    }
+    let settings = Settings {
+        data: plan.database_folder.as_ref().map(|it| it.join("postgres")),
+        sync: plan.sync,
+    };
+    let postgres = Postgres::with(settings).await?;
+    Ok(postgres.map(|it| {
+        let url = it.url.clone();
+        (Some(it), url)
+    }))
 }
 
 fn default_route(plan: &Plan, captured: &Path) -> String {

@@ -4,14 +4,19 @@
 mod api;
 mod cluster;
 mod corpora;
+mod disk;
 mod dkimpy;
+mod link;
 mod load;
+mod memory;
+mod nats;
 mod ports;
 mod postgres;
 mod program;
 mod secrets;
 mod smtp;
 mod tools;
+mod victims;
 
 use std::time::Duration;
 
@@ -22,10 +27,14 @@ pub use crate::{
     api::{Agent, Answer, Api, Inbox},
     cluster::{Backend, Cluster, DOMAIN, Plan, SERVICES, operate},
     corpora::{corpora, emails_of, skip},
+    disk::{Disk, Photograph},
     dkimpy::Dkimpy,
+    link::Link,
     load::{Load, Sent},
+    memory::memory_of,
+    nats::servers,
     ports::free_port,
-    postgres::Postgres,
+    postgres::{Postgres, Settings},
     program::{Program, binary},
     secrets::Secrets,
     smtp::{Reply, Smtp, Tls, crlf},

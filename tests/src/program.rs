@@ -1,5 +1,6 @@
 use std::{
     env,
+    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -23,12 +24,18 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+pub(crate) fn send(process: u32, signal: Signal) -> anyhow::Result<()> {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw).context("read process id")?;
+    kill_process(pid, signal).with_context(|| format!("signal process {process}"))
+}
+
 /// A program under test. What it prints goes to files; dropping it kills it.
 pub struct Program {
     pub name: String,
     path: PathBuf,
     arguments: Vec<String>,
     folder: PathBuf,
+    environment: Vec<(String, OsString)>,
     child: Option<Child>,
 }
 
@@ -40,8 +47,19 @@ impl Program {
         arguments: Vec<String>,
         folder: &Path,
     ) -> anyhow::Result<Program> {
+        Program::within(name, path, arguments, folder, Vec::new())
+    }
+
+    /// The same, with more in its environment.
+    pub fn within(
+        name: &str,
+        path: PathBuf,
+        arguments: Vec<String>,
+        folder: &Path,
+        environment: Vec<(String, OsString)>,
+    ) -> anyhow::Result<Program> {
         let (name, folder) = (name.to_owned(), folder.to_owned());
-        let mut program = Program { name, path, arguments, folder, child: None };
+        let mut program = Program { name, path, arguments, folder, environment, child: None };
         program.restart()?;
         Ok(program)
     }
@@ -59,6 +77,7 @@ impl Program {
         }
         let child = command
             .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(append(self.output_path("out")).context("create output file")?)
@@ -84,10 +103,13 @@ impl Program {
 
     /// Sends a signal that it survives, such as SIGSTOP.
     pub fn send(&self, signal: Signal) -> anyhow::Result<()> {
-        let child = self.child.as_ref().with_context(|| format!("{} is down", self.name))?;
-        let pid = child.id().with_context(|| format!("{} has exited", self.name))?;
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("read process id")?;
-        kill_process(pid, signal).with_context(|| format!("signal {}", self.name))
+        let pid = self.process_id().with_context(|| format!("{} is down", self.name))?;
+        send(pid, signal).with_context(|| format!("signal {}", self.name))
+    }
+
+    /// `None` if it is down.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
     }
 
     /// As an orchestrator stops it; what is asked so must end well.

@@ -61,20 +61,21 @@ impl fmt::Display for Change {
     }
 }
 
-/// Creates and updates; refuses what would lose messages. Idempotent.
+/// Creates and updates; refuses what would lose messages. Idempotent. Of so many servers each stream is
+/// to have a copy; without a number, new streams have one, and what is there stays as it is.
 pub async fn apply(
     server: impl Into<Server>,
-    replicas: usize,
+    replicas: impl Into<Option<usize>>,
     dry_run: bool,
 ) -> anyhow::Result<Vec<Change>> {
-    let server = server.into();
+    let (server, replicas) = (server.into(), replicas.into());
     let options = server.login.options().await.context("read the login for NATS")?;
     let client = options.connect(server.addresses()).await;
     let client = client.with_context(|| format!("connect to NATS at {}", server.url))?;
     let jetstream = connect::context(&client);
     let mut changes = Vec::new();
-    for wanted in streams(replicas) {
-        changes.extend(apply_stream(&jetstream, wanted, dry_run).await?);
+    for wanted in streams(replicas.unwrap_or(1)) {
+        changes.extend(apply_stream(&jetstream, wanted, replicas, dry_run).await?);
     }
     for consumer in CONSUMERS {
         changes.extend(apply_consumer(&jetstream, consumer, dry_run).await?);
@@ -109,6 +110,7 @@ fn missing(what: String) -> Mismatch {
 async fn apply_stream(
     jetstream: &jetstream::Context,
     wanted: stream::Config,
+    replicas: Option<usize>,
     dry_run: bool,
 ) -> anyhow::Result<Option<Change>> {
     let name = wanted.name.clone();
@@ -121,7 +123,10 @@ async fn apply_stream(
         }
         return Ok(Some(Change { what: format!("create stream {name}") }));
     };
-    let Some(difference) = difference(&found, &wanted) else {
+    let replicas = replicas.unwrap_or(found.num_replicas);
+    let copies = (found.num_replicas != replicas)
+        .then(|| format!("replicas is {}, not {replicas}", found.num_replicas));
+    let Some(difference) = difference(&found, &wanted).or(copies) else {
         return Ok(None);
     };
     if found.retention != wanted.retention {
@@ -135,7 +140,7 @@ async fn apply_stream(
         let update = stream::Config {
             max_bytes: found.max_bytes,
             max_messages: found.max_messages,
-            num_replicas: found.num_replicas,
+            num_replicas: replicas,
             placement: found.placement.clone(),
             ..wanted
         };
@@ -208,7 +213,7 @@ async fn has_consumer(jetstream: &jetstream::Context, consumer: &Consumer) -> an
     }
 }
 
-/// Compares what correctness rests on; limits and replicas are an operator's choice.
+/// Compares what correctness rests on; limits, and of how many servers each has a copy, are an operator's choice.
 fn difference(found: &stream::Config, wanted: &stream::Config) -> Option<String> {
     let mut subjects = found.subjects.clone();
     let mut wanted_subjects = wanted.subjects.clone();

@@ -32,6 +32,19 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Without them the server asks nobody who they are.
     pub logins: Option<Logins>,
+    /// One of several servers that keep copies of the streams.
+    pub member: Option<Member>,
+}
+
+/// A server's place among those it shares the streams with.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// No other server's.
+    pub name: String,
+    /// Where the others reach it.
+    pub listen: SocketAddr,
+    /// Where all of them are reached, this one too.
+    pub routes: Vec<SocketAddr>,
 }
 
 /// What the variables in `deploy/nats/accounts.conf` stand for.
@@ -59,6 +72,7 @@ impl Options {
             dir: dir.to_owned(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             logins: None,
+            member: None,
         })
     }
 }
@@ -81,6 +95,11 @@ impl LocalNats {
         let (child, address) = process::spawn(&options).await?;
         options.listen = address;
         Ok(LocalNats { url: format!("nats://{address}"), options, child })
+    }
+
+    /// Its process, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Kills the server as a crash would.

@@ -77,12 +77,20 @@ fn config(options: &Options) -> String {
     };
     let path = |name| format!("{:?}", options.dir.join(name).display().to_string());
     let mut line = |text: String| _ = writeln!(config, "{text}");
-    line("server_name: posthouse-local".into());
+    let name = options.member.as_ref().map_or("posthouse-local", |it| &it.name);
+    line(format!("server_name: {name:?}"));
     line(format!("host: {:?}", options.listen.ip().to_string()));
     line(format!("port: {port}"));
     line(format!("ports_file_dir: {}", path("ports")));
     line(format!("pid_file: {}", path("nats-server.pid")));
     line(format!("jetstream {{\n  store_dir: {}\n  sync_interval: always\n}}", path("store")));
+    if let Some(member) = &options.member {
+        let routes = member.routes.iter().map(|it| format!("\"nats://{it}\"")).collect::<Vec<_>>();
+        let (listen, routes) = (member.listen, routes.join(", "));
+        line(format!(
+            "cluster {{\n  name: posthouse\n  listen: \"{listen}\"\n  routes: [{routes}]\n}}"
+        ));
+    }
     if options.logins.is_some() {
         line("include \"accounts.conf\"".into());
     }

@@ -66,6 +66,7 @@ pub(crate) async fn run(options: Options, process: Process) -> anyhow::Result<()
         dir: folder.nats(),
         listen: options.nats,
         logins: Some(secrets.nats.clone()),
+        member: None,
     })
     .await
     .context("start NATS (its address is set by --nats or POSTHOUSE_DEV_NATS)")?;

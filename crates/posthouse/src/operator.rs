@@ -120,9 +120,10 @@ impl Nats {
 pub(crate) struct Topology {
     #[command(flatten)]
     nats: Nats,
-    /// Of how many servers each keeps a copy: 1, 3 or 5.
-    #[arg(long, default_value_t = 1)]
-    replicas: usize,
+    /// How many servers have a copy of each stream: 1, 3 or 5. If left out, new streams have one, and the
+    /// others stay as they are.
+    #[arg(long, env = "POSTHOUSE_REPLICAS", value_parser = replicas)]
+    replicas: Option<usize>,
 }
 
 #[derive(Args)]
@@ -243,6 +244,16 @@ async fn create_account(
     Ok(Answer::new(format!("account {id}\ntoken {token}"), json))
 }
 
+/// An even number survives no more servers than the odd one below it.
+fn replicas(count: &str) -> Result<usize, String> {
+    match count {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("streams have 1, 3 or 5 replicas".into()),
+    }
+}
+
 /// What stands in a NATS subject as one token, and in a path unescaped.
 fn account_id(id: &str) -> Result<String, String> {
     let name = id.strip_prefix("acct_").unwrap_or_default();
@@ -257,6 +268,14 @@ fn account_id(id: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replicas_are_as_many_as_can_be_outvoted() {
+        assert_eq!(["1", "3", "5"].map(|it| replicas(it).ok()), [1, 3, 5].map(Some));
+        for wrong in ["0", "2", "4", "7", "", "one"] {
+            replicas(wrong).expect_err(wrong);
+        }
+    }
 
     #[test]
     fn an_account_id_is_one_token_of_a_subject() {

@@ -30,12 +30,9 @@ impl Stage for MailScanner {
 
     async fn handle(&self, mail: MailReceived) -> Result<MailScanned, Failure> {
         let content = mail.content.as_ref().context("no content").map_err(Failure::Permanent)?;
-        let octets = self
-            .claims
-            .get(content)
-            .await?
-            .context("the content's claim is gone")
-            .map_err(Failure::Permanent)?;
+        let Some(octets) = self.claims.get(content).await? else {
+            return Ok(unread(mail));
+        };
         let parsed = spawn_blocking({
             let octets = octets.clone();
             move || mail::parse(&octets, TEXT_LIMIT)
@@ -73,6 +70,19 @@ impl Stage for MailScanner {
             content: mail.content,
             received_at_micros: mail.received_at_micros,
         })
+    }
+}
+
+/// A mail whose content is gone. Storage removes that once it has the mail, so this one has come again; if
+/// not, storage parks it.
+fn unread(mail: MailReceived) -> MailScanned {
+    MailScanned {
+        mail_id: mail.mail_id,
+        envelope: mail.envelope,
+        peer: mail.peer,
+        content: mail.content,
+        received_at_micros: mail.received_at_micros,
+        ..MailScanned::default()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use bus::{Claims, Failure, Stage, Uploads};
 use contract::{OnUnknown, Rejection, SendRequest, Submission, SubmissionScanned};
 use mail::Timing;
@@ -25,12 +24,7 @@ impl Stage for SubmissionScanner {
     type Out = SubmissionScanned;
 
     async fn handle(&self, submission: Submission) -> Result<SubmissionScanned, Failure> {
-        let octets = self
-            .claims
-            .get(&submission.request)
-            .await?
-            .context("the request's claim is gone")
-            .map_err(Failure::Permanent)?;
+        let octets = self.claims.get(&submission.request).await?;
         let mut scanned = SubmissionScanned {
             mail_id: submission.mail_id(),
             account_id: submission.account_id,
@@ -45,6 +39,12 @@ impl Stage for SubmissionScanner {
             on_unknown: OnUnknown::Unspecified.into(),
             token: submission.token.unwrap_or_default(),
             trace: None,
+        };
+        // The ledger removes a claim once the request is entered, so this one has come again; if not, the
+        // ledger parks it. Nothing that was not scanned is sent.
+        let Some(octets) = octets else {
+            scanned.rejection = Some(gone());
+            return Ok(scanned);
         };
         match self.request(&scanned, &octets).await? {
             Ok(request) => {
@@ -85,6 +85,14 @@ impl SubmissionScanner {
         };
         let resolved = self.uploads.resolve(&scanned.account_id, &mut request, at).await?;
         Ok(resolved.and_then(|()| mail::check_size(&request)).map(|()| request))
+    }
+}
+
+fn gone() -> Rejection {
+    Rejection {
+        code: "unavailable".to_owned(),
+        message: "The request's content could not be read: send it again under another key."
+            .to_owned(),
     }
 }
 

@@ -108,6 +108,11 @@ impl Arrivals {
             }
             return Ok(Mail::Stored(copies));
         };
+        if mail.message.is_none() {
+            // The scanner did not find the content. Nobody reads what was not scanned.
+            let err = anyhow!("mail {} was not read by the scanner", mail.mail_id);
+            return Err(Failure::Permanent(err));
+        }
         let is_cut = mail.message.as_ref().is_some_and(|it| it.text_truncated);
         let whole_text = if is_cut { Some(whole_text(octets.clone()).await?) } else { None };
         let carried = carried(&mail).await?;

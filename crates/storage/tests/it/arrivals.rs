@@ -14,14 +14,17 @@ async fn a_bad_mail_among_good_ones_is_parked_alone() {
     }
     bench.deliver(&mail(30, "ibx_purged"), "orphan").await;
     bench.deliver(&MailScanned { content: None, ..mail(31, &inbox.id) }, "empty").await;
+    // Its content was gone when it was scanned, and is there again.
+    bench.deliver(&MailScanned { message: None, ..mail(62, &inbox.id) }, "unread").await;
     for number in 32..62 {
         bench.deliver(&mail(number, &inbox.id), &number.to_string()).await;
     }
     let running = bench.start().await;
     let events = bench.wait_for_events(60).await;
-    eventually(async || bench.all_stored().await && bench.count("DEAD").await == 2).await;
+    eventually(async || bench.all_stored().await && bench.count("DEAD").await == 3).await;
     assert_eq!(events.len(), 60);
     let reasons = bench.parked().await;
+    assert!(reasons.iter().any(|it| it.contains("not read by the scanner")), "{reasons:?}");
     assert!(reasons.iter().any(|it| it.contains("none exists any more")), "{reasons:?}");
     assert!(reasons.iter().any(|it| it.contains("no content")), "{reasons:?}");
     let filter = EmailFilter { limit: 100, ..EmailFilter::default() };
