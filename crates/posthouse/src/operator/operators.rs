@@ -8,13 +8,9 @@ use serde_json::{Value, json};
 use store::{OperatorToken, rfc3339};
 
 use super::{
-    Database,
-    answer::Answer,
+    Answer, Database,
     change::{Change, Setup},
 };
-
-/// So much of a token's hash is its id.
-const ID_DIGITS: usize = 12;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -66,15 +62,13 @@ async fn make(
     let store = database.open().await?;
     let expires_at = expires_in.map(|it| micros_from_now(it.into())).transpose()?;
     if change.dry_run {
-        let text = format!("make an operator's token {label:?}");
-        return Ok(Answer::new(text, json!({ "label": label })).would());
+        return Ok(Answer::from(format!("make a token for operators {label:?}")).would());
     }
     let token = gateway::token::generate_for_operator().context("make a token")?;
     let hash = gateway::token::hash(&token);
     let work = async {
         store.writer.add_operator_token(&hash, label, expires_at).await.context("add the token")?;
-        // The record has its id; the token itself is nobody else's.
-        Ok(Answer::from(format!("token {}", &hash[..ID_DIGITS])))
+        Ok(Answer::from("a token is made".to_owned()))
     };
     change.audited(&store, "operator token", label, work).await?;
     Ok(Answer::new(format!("token {token}"), json!({ "token": token })))
@@ -100,26 +94,6 @@ async fn list(database: &Database) -> anyhow::Result<Answer> {
     Ok(Answer::new(lines.join("\n"), json!({ "tokens": tokens })))
 }
 
-async fn revoke(id: &str, change: &Change, database: &Database) -> anyhow::Result<Answer> {
-    let store = database.open().await?;
-    let tokens = store.reader.operator_tokens().await.context("read the tokens")?;
-    let Some(token) = tokens.iter().find(|it| it.id() == id) else {
-        bail!("there is no token {id}: `posthouse operator list` shows those there are");
-    };
-    if change.dry_run {
-        return Ok(Answer::new(format!("revoke token {id}"), json!({ "id": id })).would());
-    }
-    let work = async {
-        let revoked = store.writer.revoke_operator_token(&token.hash).await;
-        let text = match revoked.context("revoke the token")? {
-            true => format!("token {id} is revoked"),
-            false => format!("token {id} was revoked before"),
-        };
-        Ok(Answer::from(text))
-    };
-    change.audited(&store, "operator revoke", id, work).await
-}
-
 fn shown(token: &OperatorToken) -> String {
     let label = if token.label.is_empty() { String::new() } else { format!(" {:?}", token.label) };
     let moment = |word: &str, at: Option<i64>| {
@@ -128,6 +102,25 @@ fn shown(token: &OperatorToken) -> String {
     let (expires, revoked) =
         (moment("expires", token.expires_at), moment("revoked", token.revoked_at));
     format!("{} made {}{expires}{revoked}{label}", token.id(), rfc3339(token.created_at))
+}
+
+async fn revoke(id: &str, change: &Change, database: &Database) -> anyhow::Result<Answer> {
+    let store = database.open().await?;
+    let tokens = store.reader.operator_tokens().await.context("read the tokens")?;
+    let Some(token) = tokens.iter().find(|it| it.id() == id) else {
+        bail!("there is no token {id}: `posthouse operator list` shows those there are");
+    };
+    if change.dry_run {
+        return Ok(Answer::from(format!("revoke token {id}")).would());
+    }
+    let work = async {
+        let revoked = store.writer.revoke_operator_token(&token.hash).await;
+        Ok(Answer::from(match revoked.context("revoke the token")? {
+            true => format!("token {id} is revoked"),
+            false => format!("token {id} was revoked before"),
+        }))
+    };
+    change.audited(&store, "operator revoke", id, work).await
 }
 
 #[cfg(test)]
