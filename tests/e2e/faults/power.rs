@@ -1,9 +1,13 @@
 //! The power goes: what nobody has synced is gone, on the disk of NATS and on that of the database, at one
 //! moment under load. Both are ext4 on loop devices, and what was on the devices is what they go on with.
 
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use e2e::{Backend, Disk, Plan, eventually};
 use fastrand::Rng;
 use tokio::time::sleep;
@@ -60,6 +64,27 @@ async fn survives(name: &str, backend: Backend) -> anyhow::Result<()> {
     };
     survived.await.with_context(|| format!("seed {seed}"))?;
     eprintln!("{table}");
+    Ok(())
+}
+
+/// What the other tests rest on: a photograph has what was synced, and nothing else.
+#[tokio::test]
+async fn a_photograph_lacks_what_nobody_synced() -> anyhow::Result<()> {
+    let folder = folder()?;
+    let Some(mut disk) = Disk::device(&folder.path().join("disk"), 64).await? else {
+        return Ok(());
+    };
+    let (synced, lost) = (disk.path.join("synced"), disk.path.join("lost"));
+    let mut file = File::create(&synced).context("create a file")?;
+    file.write_all(b"promised").context("write")?;
+    file.sync_all().context("sync")?;
+    file.write_all(b" and more").context("write")?;
+    fs::write(&lost, "not promised").context("write")?;
+    drop(file);
+    let photograph = disk.photograph().await?;
+    disk.revert(photograph).await?;
+    ensure!(fs::read_to_string(&synced)? == "promised", "{:?}", fs::read_to_string(&synced));
+    ensure!(fs::read_to_string(&lost).unwrap_or_default().is_empty(), "it was not lost");
     Ok(())
 }
 

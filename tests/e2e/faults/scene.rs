@@ -90,6 +90,7 @@ impl Scene {
         let sent = self.inbound.finish().await?;
         let accepted = self.outbound.finish().await?;
         let (agent, nats) = (&self.agents[0], self.cluster.nats_urls());
+        verify::copies(&nats, 1 + self.cluster.more_nats.len()).await?;
         verify::quiet(&nats).await?;
         let dead = verify::dead(&nats).await?;
         table.places = verify::inbound(agent, &self.inboxes, &sent, &dead).await?;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream;
-use contract::topology::CONSUMERS;
+use contract::topology::{CONSUMERS, STREAMS};
 use e2e::{Agent, Inbox, eventually};
 use serde_json::Value;
 use test_peer::Peer;
@@ -30,6 +30,25 @@ pub(crate) async fn quiet(nats: &str) -> anyhow::Result<()> {
             let stream = jetstream.get_stream_no_info(consumer.stream).await?;
             let Ok(info) = stream.consumer_info(consumer.durable).await else { return Ok(None) };
             if info.num_pending > 0 || info.num_ack_pending > 0 {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .await
+}
+
+/// Waits until every stream is on so many servers, and all of them have all of it.
+pub(crate) async fn copies(nats: &str, servers: usize) -> anyhow::Result<()> {
+    let jetstream = jetstream::new(connect(nats).await?);
+    eventually(PATIENCE, "every stream to be on all servers", async || {
+        for stream in STREAMS {
+            let Ok(found) = jetstream.get_stream(stream.name).await else { return Ok(None) };
+            let info = found.cached_info();
+            let copies = info.config.num_replicas;
+            ensure!(copies == servers, "{} has {copies} replicas", stream.name);
+            let others = info.cluster.iter().flat_map(|it| &it.replicas);
+            if others.filter(|it| it.current).count() + 1 < servers {
                 return Ok(None);
             }
         }

@@ -23,6 +23,26 @@ async fn a_dry_run_says_what_is_missing_and_does_nothing() {
     jetstream.get_stream("EVENTS").await.expect_err("still missing");
 }
 
+/// One server cannot hold three copies, so only what is said of it can be seen here; that three do is seen
+/// end to end.
+#[tokio::test]
+async fn replicas_are_compared_only_where_they_are_asked_for() {
+    let bench = Bench::new().await;
+    let url = &bench.nats.url;
+    assert_eq!(bus::apply(url, None, true).await.expect("plan"), []);
+    let changes = bus::apply(url, 3, true).await.expect("plan");
+    let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert!(
+        changes.contains(&"update stream INBOUND: replicas is 1, not 3".to_owned()),
+        "{changes:?}"
+    );
+    assert!(
+        changes.contains(&"update stream KV_DIRECTORY: replicas is 1, not 3".to_owned()),
+        "{changes:?}"
+    );
+    bus::apply(url, 3, false).await.expect_err("there is one server");
+}
+
 #[tokio::test]
 async fn a_service_refuses_to_start_without_its_streams() {
     let bench = Bench::new().await;
