@@ -53,7 +53,8 @@ async fn addresses_are_added_exported_imported_and_removed() -> anyhow::Result<(
     assert!(refused.contains("there is no account acct_none"), "{refused}");
     let acts = operator.json(&["audit"]).await?;
     let commands = acts["acts"].as_array().into_iter().flatten().map(|it| it["command"].clone());
-    let expected = ["suppress import", "suppress rm", "suppress add"].map(|it| json!(it));
+    let expected =
+        ["suppress import", "suppress rm", "suppress add", "migrate"].map(|it| json!(it));
     assert_eq!(commands.collect::<Vec<_>>(), expected, "{acts}");
     cluster.stop().await
 }
