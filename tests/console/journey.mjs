@@ -136,14 +136,14 @@ async function decide() {
   await look(page, "deciding");
   // Without a reason nothing goes.
   await page.getByRole("button", { name: "Release" }).click();
-  assert.equal(await page.getByLabel("Reason").evaluate((it) => it.validity.valueMissing), true);
-  await page.getByLabel("Reason").fill("Known sender.");
+  assert.equal(await page.locator("#reason").evaluate((it) => it.validity.valueMissing), true);
+  await page.locator("#reason").fill("Known sender.");
   await loading(page, () => page.getByRole("button", { name: "Release" }).click());
   await untilShown(page, "Known sender.");
   await page.getByRole("link", { name: "Held", exact: true }).click();
   await page.getByRole("link", { name: /To be approved/ }).click();
   await look(page, "held");
-  await page.getByLabel("Reason").fill("A test key.");
+  await page.locator("#reason").fill("A test key.");
   await loading(page, () => page.getByRole("button", { name: "Approve" }).click());
   await untilShown(page, "A test key.");
   await page.getByRole("button", { name: "Sign out" }).click();
@@ -161,8 +161,7 @@ async function withKeysOnly() {
   await at(page, "inboxes");
   await focused("#token");
   await keyboard.type(TOKEN);
-  await keyboard.press("Enter");
-  await page.waitForURL(/inboxes/);
+  await loading(page, () => keyboard.press("Enter"));
   await keyboard.press("Tab");
   await focused(".skip");
   await keyboard.press("?");

@@ -1,4 +1,5 @@
-"""Checks what is in deploy/: `check.py WHAT…`, with chart, refusals, mutations, files, configs, streams or checkov.
+"""Checks what is in deploy/: `check.py WHAT…`, with chart, refusals, mutations, files, configs, streams,
+first-mail or checkov.
 
 tests/prepare installs what it needs. The programs are looked for in POSTHOUSE_BIN, nats-server in NATS_SERVER.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import chart
 import custom
+import first_mail
 import helm_python
 import kubernetes_validate
 import mutations
@@ -63,7 +65,9 @@ def copies():
     monitoring = chart.ROOT / "deploy/monitoring"
     if monitoring.is_dir():
         pairs[monitoring / "alerts.yaml"] = chart.CHART / "files/alerts.yaml"
-        for path in {it.name for folder in (monitoring, chart.CHART / "files") for it in folder.glob("dashboards/*.json")}:
+        for path in {
+            it.name for folder in (monitoring, chart.CHART / "files") for it in folder.glob("dashboards/*.json")
+        }:
             pairs[monitoring / "dashboards" / path] = chart.CHART / "files/dashboards" / path
     for original, copy in pairs.items():
         if not original.is_file() or not copy.is_file() or original.read_bytes() != copy.read_bytes():
@@ -160,6 +164,7 @@ CHECKS = {
     "files": check_files,
     "configs": check_configs,
     "streams": check_streams,
+    "first-mail": first_mail.check,
     "checkov": check_checkov,
 }
 

@@ -48,7 +48,14 @@ _consumer = {
     "preventDelete": SCALAR,
     "account": SCALAR,
 }
-_alert = {"alert": SCALAR, "expr": SCALAR, "for": SCALAR, "keep_firing_for": SCALAR, "labels": TEXTS, "annotations": TEXTS}
+_alert = {
+    "alert": SCALAR,
+    "expr": SCALAR,
+    "for": SCALAR,
+    "keep_firing_for": SCALAR,
+    "labels": TEXTS,
+    "annotations": TEXTS,
+}
 _record = {"record": SCALAR, "expr": SCALAR, "labels": TEXTS}
 
 FORMS = {
@@ -76,7 +83,9 @@ FORMS = {
 
 
 def is_custom(resource):
-    return "." in resource["apiVersion"].partition("/")[0] and not resource["apiVersion"].split("/")[0].endswith(".k8s.io")
+    return "." in resource["apiVersion"].partition("/")[0] and not resource["apiVersion"].split("/")[0].endswith(
+        ".k8s.io"
+    )
 
 
 def check(resource):

@@ -173,9 +173,7 @@ def network(resources):
 
 def services(resources):
     for service in chart.of_kind(resources, "Service"):
-        targets = [
-            it for it in chart.workloads(resources) if service["spec"]["selector"].items() <= labels(it).items()
-        ]
+        targets = [it for it in chart.workloads(resources) if service["spec"]["selector"].items() <= labels(it).items()]
         if len(targets) != 1:
             yield f"{chart.name(service)}: {len(targets)} workloads"
             continue

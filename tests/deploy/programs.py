@@ -69,10 +69,13 @@ def written(folder, stage, resources):
     return Path(folder, f"posthouse-{stage}.toml")
 
 
+def compose_all():
+    """The compose file as it is without any variable set."""
+    return yaml.safe_load(re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", COMPOSE.read_text()))
+
+
 def compose_services():
-    """Our stages in the compose file, as it is without any variable set."""
-    text = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", COMPOSE.read_text())
-    return {name: it for name, it in yaml.safe_load(text)["services"].items() if name in STAGES}
+    return {name: it for name, it in compose_all()["services"].items() if name in STAGES}
 
 
 def compose_problems(compose):
@@ -86,7 +89,9 @@ def compose_problems(compose):
             yield f"{name}: keeps privileges"
         if service.get("restart") == "unless-stopped" and "healthcheck" not in service and name != "prometheus":
             yield f"{name}: no healthcheck"
-        if "build" not in service and not re.search(r":(v?[0-9][0-9.]+[a-z0-9.-]*|17-bookworm|local)$", service["image"]):
+        if "build" not in service and not re.search(
+            r":(v?[0-9][0-9.]+[a-z0-9.-]*|17-bookworm|local)$", service["image"]
+        ):
             yield f"{name}: {service['image']} has no version"
         for kind in ("networks", "secrets"):
             yield from (f"{name}: no such {kind}: {it}" for it in service.get(kind, []) if it not in compose[kind])
@@ -107,30 +112,39 @@ if [[ $1 == run ]]; then exec "$POSTHOUSE_PROGRAM" nats issuer "$secrets/new-iss
 """
 
 
+def up_without_docker(report, folder, scratch):
+    """Runs deploy/compose-up with secrets in `scratch`; returns the environment that it ran in."""
+    docker = Path(scratch, "docker")
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    environment = without_ours(
+        PATH=f"{scratch}:{os.environ['PATH']}",
+        POSTHOUSE_PROGRAM=str(folder / "posthouse"),
+        POSTHOUSE_COMPOSE_SECRETS=str(Path(scratch, "secrets")),
+    )
+    report.run("deploy/compose-up, without Docker", [chart.ROOT / "deploy/compose-up"], env=environment)
+    return environment
+
+
 def check_compose_up(report, folder):
     """The script makes what the compose file names, once, and nothing that others can read."""
     with tempfile.TemporaryDirectory() as scratch:
-        docker, secrets = Path(scratch, "docker"), Path(scratch, "secrets")
-        docker.write_text(DOCKER)
-        docker.chmod(0o755)
-        environment = without_ours(
-            PATH=f"{scratch}:{os.environ['PATH']}",
-            POSTHOUSE_PROGRAM=str(folder / "posthouse"),
-            POSTHOUSE_COMPOSE_SECRETS=str(secrets),
-        )
+        secrets = Path(scratch, "secrets")
         states = []
         for _ in range(2):
-            report.run("deploy/compose-up, without Docker", [chart.ROOT / "deploy/compose-up"], env=environment)
+            up_without_docker(report, folder, scratch)
             states.append({it.name: it.read_text() for it in secrets.iterdir() if it.is_file()})
-        report.tell("deploy/compose-up makes secrets once", [] if states[0] == states[1] else ["others the second time"])
-        compose = yaml.safe_load(COMPOSE.read_text())
+        report.tell(
+            "deploy/compose-up makes secrets once", [] if states[0] == states[1] else ["others the second time"]
+        )
+        compose = compose_all()
         named = {Path(it["file"]).name for it in compose["secrets"].values()}
         named |= {Path(it).name for service in compose["services"].values() for it in service.get("env_file", [])}
         report.tell("compose.yaml names what it makes", [f"no {it}" for it in named if not states[0].get(it)])
         mode = secrets.stat().st_mode & 0o777
         report.tell("others cannot get at them", [] if mode == 0o700 else [f"the folder has mode {mode:o}"])
         wanted = ["compose version", "build", "run --rm", "up --detach --wait"]
-        asked = Path(f"{docker}.log").read_text()
+        asked = Path(scratch, "docker.log").read_text()
         report.tell("what it asks of Docker", [f"not {it}" for it in wanted if it not in asked])
 
 
@@ -143,19 +157,21 @@ def free_port():
 @contextmanager
 def nats_server(binary, configuration, environment, port):
     """A server of our own; it ends with the block."""
-    server = subprocess.Popen([binary, "--config", configuration], env=environment, stderr=subprocess.PIPE, text=True)
+    log = Path(f"{configuration}.log")
+    with log.open("w") as output:
+        server = subprocess.Popen([binary, "--config", configuration], env=environment, stderr=output)
     try:
         for _ in range(600):
             with socket.socket() as it:
                 if it.connect_ex(("127.0.0.1", port)) == 0:
                     break
             if server.poll() is not None:
-                raise RuntimeError(server.stderr.read())
+                raise RuntimeError(log.read_text())
             time.sleep(0.05)
         yield
     finally:
         server.terminate()
-        server.communicate(timeout=60)
+        server.wait(timeout=60)
 
 
 def local(text, folder, port, monitor):
@@ -163,6 +179,11 @@ def local(text, folder, port, monitor):
     text = text.replace("0.0.0.0:4222", f"127.0.0.1:{port}").replace("0.0.0.0:8222", f"127.0.0.1:{monitor}")
     text = text.replace("/var/lib/nats", f"{folder}/data").replace("/tmp/nats-server.pid", f"{folder}/pid")
     return re.sub(r"(?ms)^(cluster|tls) \{.*?^\}\n", "", text)
+
+
+def nats_files(resources):
+    """The ConfigMap of the chart's own NATS."""
+    return next(it for it in chart.of_kind(resources, "ConfigMap") if chart.component(it) == "nats")["data"]
 
 
 def check_streams(report):
@@ -173,12 +194,15 @@ def check_streams(report):
     folder, nats = found
     with tempfile.TemporaryDirectory() as scratch:
         key = subprocess.run(
-            [folder / "posthouse", "nats", "issuer", Path(scratch, "issuer")], capture_output=True, text=True, check=True
+            [folder / "posthouse", "nats", "issuer", Path(scratch, "issuer")],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         environment = without_ours(POD_NAME="nats-0", POSTHOUSE_NATS_ISSUER=key.stdout.strip(), **PASSWORDS)
         Path(scratch, "password").write_text(PASSWORDS["POSTHOUSE_NATS_PASSWORD"])
         resources = chart.render({"streams": {"manage": "nack"}})
-        maps = [it for it in chart.of_kind(resources, "ConfigMap") if chart.component(it) == "nats"][0]["data"]
+        maps = nats_files(resources)
         port = free_port()
         Path(scratch, "accounts.conf").write_text(maps["accounts.conf"])
         configuration = Path(scratch, "nats-server.conf")
@@ -199,7 +223,7 @@ def check_streams(report):
             report.run("the Job makes all of it", command, env=job)
             report.tell("and the same as NACK", differences(made, Client(port, *LOGIN).streams()))
         clustered = chart.render(yaml.safe_load(chart.SETS["airgapped"].read_text()))
-        maps = [it for it in chart.of_kind(clustered, "ConfigMap") if chart.component(it) == "nats"][0]["data"]
+        maps = nats_files(clustered)
         # Its certificate is not here.
         text = re.sub(r"(?ms)^tls \{.*?^\}\n", "", maps["nats-server.conf"])
         configuration.write_text(text)

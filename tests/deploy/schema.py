@@ -224,6 +224,8 @@ def schema():
         "resources": RESOURCES,
         "nack": thing({"account": TEXT}),
     }
+    peers = {"type": "array", "items": ANY, "minItems": 1}
+    tracing = {"endpoint": {"type": "string", "pattern": "^(https?://.+)?$"}, "peers": peers, "port": PORT}
     properties = {
         "global": ANY,
         "fullnameOverride": TEXT,
@@ -237,6 +239,7 @@ def schema():
         "domainKeys": thing({"existingSecret": TEXT, "key": NAME}),
         "streams": thing(streams | PLACEMENT),
         "networkPolicy": network(),
+        "tracing": thing(tracing),
         "stages": thing({name: stage(name) for name in STAGES}),
     }
     return {

@@ -38,7 +38,7 @@ impl Operator {
         let folder = TempDir::new_in(self.folder.path()).context("create folder")?;
         let mut arguments: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
         for (name, value) in [("--database", &self.database), ("--nats", &self.nats)] {
-            arguments.extend(takes(words[0], name).then(|| format!("{name}={value}")));
+            arguments.extend(takes(words, name).then(|| format!("{name}={value}")));
         }
         let mut program =
             Program::start("command", binary("posthouse")?, arguments, folder.path())?;
@@ -61,8 +61,11 @@ impl Operator {
     }
 }
 
-/// Some look into the database only.
-fn takes(command: &str, name: &str) -> bool {
-    let without_nats = ["audit", "suppress", "account", "token", "inbox", "domain", "backup"];
-    name != "--nats" || !without_nats.contains(&command)
+/// Some look into the database only, and some into NATS only.
+fn takes(words: &[&str], name: &str) -> bool {
+    match words {
+        ["dead", "ls" | "show", ..] => name == "--nats",
+        ["audit" | "suppress" | "account" | "token" | "inbox", ..] => name == "--database",
+        _ => true,
+    }
 }

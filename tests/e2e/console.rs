@@ -103,7 +103,7 @@ impl Scene {
         for subject in ["To be declined", "To be approved"] {
             let mut held = mail(inbox, "bob@elsewhere.example", subject);
             held["body"]["text"] = json!(secret);
-            let held = agent.send(&held, Some(subject)).await?.success()?;
+            let held = agent.send(&held, Some(&subject.replace(" ", "-"))).await?.success()?;
             ensure!(held["status"] == "held", "{held}");
         }
         let sent = mail(inbox, "bob@elsewhere.example", "On its way");

@@ -53,6 +53,11 @@ async fn the_programs_take_what_chart_and_compose_file_say() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn the_first_mail_comes_by_the_words_of_the_page() -> anyhow::Result<()> {
+    check("first-mail").await
+}
+
+#[tokio::test]
 async fn the_chart_s_streams_are_those_of_the_programs() -> anyhow::Result<()> {
     check("streams").await
 }

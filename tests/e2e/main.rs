@@ -22,6 +22,7 @@ mod flood;
 mod holds;
 mod isolation;
 mod labels;
+mod lease_outlasts;
 mod leaving_documents;
 mod limits;
 mod mcp;

@@ -9,12 +9,14 @@ use async_nats::{
 };
 use bytes::Bytes;
 use contract::topology::DEAD;
+use opentelemetry::trace::SpanContext;
 
 use crate::{
     Desk,
     desk::{micros, next},
     publish::CLAIM_HEADER,
     settle::{FAILURE_HEADER, IDENTITY_HEADER, SUBJECT_HEADER},
+    trace, trace_of,
 };
 
 /// Agents' requests: their identity is the agent's idempotency key.
@@ -39,6 +41,8 @@ pub struct Dead {
     pub identity: Option<String>,
     pub payload: Bytes,
     claim: Option<String>,
+    /// Where it stands in a trace.
+    pub trace: Option<SpanContext>,
 }
 
 /// Which are meant; what is `None` is any.
@@ -107,6 +111,7 @@ impl Desk {
         if let Some(claim) = &dead.claim {
             headers.insert(CLAIM_HEADER, claim.as_str());
         }
+        trace::insert(&mut headers, dead.trace.as_ref());
         self.put(dead.subject.clone(), headers, dead.payload.clone()).await?;
         self.drop_dead(dead.sequence).await
     }
@@ -161,6 +166,7 @@ fn read(message: StreamMessage) -> anyhow::Result<Dead> {
         parked_at: micros(message.time)?,
         identity: header(IDENTITY_HEADER),
         claim: header(CLAIM_HEADER),
+        trace: trace_of(Some(&message.headers)),
         payload: message.payload,
     })
 }
@@ -179,6 +185,7 @@ mod tests {
             identity: None,
             payload: Bytes::new(),
             claim: None,
+            trace: None,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     links::Links,
     metrics::Metrics,
     octets::Octets,
-    params::{BaseUrl, Segments},
+    params::{BaseUrl, IdempotencyKey, Segments},
     problem::Problem,
     reading::{self, Readings},
     waiters::{Waiters, work_of},
@@ -123,16 +123,20 @@ impl FromRef<Gateway> for Claimer {
 ///
 /// Each mail is handed out to one worker at a time, under a lease: until that ends, nobody else gets it, nor
 /// a later mail of its thread. Ack the lease, or answer with it; a mail whose lease expires is handed out
-/// again. Answered at once, or when there is mail within `timeout`.
+/// again. Answered at once, or when there is mail within `timeout`. With the same `Idempotency-Key`, the same
+/// worker is given the same leases again while they last: so a claim can be repeated whose answer was lost.
 #[utoipa::path(
     post, path = "/v1/inboxes/{inboxId}/claim", operation_id = "claimEmails", tag = "work",
-    params(("inboxId" = String, Path)),
+    params(("inboxId" = String, Path), ("Idempotency-Key" = Option<String>, Header,
+        description = "1 to 255 visible ASCII characters, another for each claim; compared within the \
+            inbox and `worker`")),
     request_body(content = Option<ClaimRequest>, description = "May be empty"),
     responses((status = 200, description = "The mails, each with its lease", body = Leases), Errors)
 )]
 pub(crate) async fn claim(
     Caller(account): Caller,
     Segments(inbox_id): Segments<String>,
+    IdempotencyKey(key): IdempotencyKey,
     BaseUrl(base): BaseUrl,
     State(claimer): State<Claimer>,
     body: Octets,
@@ -145,6 +149,7 @@ pub(crate) async fn claim(
         most: asked.max.into(),
         lease: i64::from(asked.lease_seconds) * MICROS,
         worker: &asked.worker,
+        key: key.as_deref(),
     };
     let leases = claimer.wait(&claim, Duration::from_secs(asked.timeout.into())).await?;
     Ok(Json(Leases { data: claimer.with_emails(leases, &base).await? }))
@@ -162,7 +167,11 @@ impl Claimer {
         let mut is_over = window.is_zero();
         loop {
             inboxes::active(&self.reader, claim.account_id, claim.inbox_id).await?;
-            let pause = match self.reader.outlook(claim.inbox_id).await? {
+            let outlook = match self.reader.is_repeated(claim).await? {
+                true => Outlook::Work,
+                false => self.reader.outlook(claim.inbox_id).await?,
+            };
+            let pause = match outlook {
                 Outlook::Work => {
                     let leases = self.claim(claim).await?;
                     if !leases.is_empty() {
@@ -190,7 +199,8 @@ impl Claimer {
         loop {
             let claimed = self.writer.claim(claim).await?;
             let claimed = claimed.ok_or_else(|| inboxes::unknown(claim.inbox_id))?;
-            self.metrics.leases("claimed", claimed.leases.len() as u64);
+            let event = if claimed.is_repeat { "claimed_again" } else { "claimed" };
+            self.metrics.leases(event, claimed.leases.len() as u64);
             self.metrics.leases("expired", claimed.swept.expired);
             self.metrics.leases("set_aside", claimed.swept.set_aside);
             // Each time some of what is not known yet has been looked at: this ends.

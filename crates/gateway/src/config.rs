@@ -10,7 +10,7 @@ use axum::http::Uri;
 use serde::Deserialize;
 use service::{Configuration, LogFormat, TracesConfig};
 
-use crate::{console::ConsoleConfig, nats::AgentLogins};
+use crate::{console::ConsoleConfig, cors, nats::AgentLogins};
 
 /// The settings of `posthouse-gateway`, each with its default.
 #[derive(Clone, Deserialize, PartialEq)]
@@ -33,6 +33,9 @@ pub struct Config {
     pub signups_per_minute: u32,
     /// The reverse proxies whose `X-Forwarded-For` says who a client is.
     pub trusted_proxies: Vec<IpAddr>,
+    /// The origins of web pages that may call the API and `/mcp` from a browser, such as
+    /// "https://app.example.com"; none if empty.
+    pub cors_origins: Vec<String>,
     /// The most active inboxes of an account of tier 4; no limit if `None`.
     pub max_inboxes: Option<i64>,
     /// The most mails that an account of tier 4 may send in a day (UTC).
@@ -99,6 +102,7 @@ impl Default for Config {
             signup_tier: 4,
             signups_per_minute: 60,
             trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
             max_inboxes: None,
             daily_email_limit: 10_000,
             max_domains: None,
@@ -150,6 +154,12 @@ impl Configuration for Config {
             return Err(format!(
                 "public_url = {url:?} is not an address to put paths after: give one like \
                  \"https://mail.example.com\", without a query"
+            ));
+        }
+        if let Some(origin) = self.cors_origins.iter().find(|it| !cors::is_origin(it)) {
+            return Err(format!(
+                "cors_origins: {origin:?} is not how browsers write an origin: give one like \
+                 \"https://app.example.com\", without a path"
             ));
         }
         if !(0..=4).contains(&self.signup_tier) {
@@ -253,7 +263,7 @@ mod tests {
                 .any(|it| it.trim_start_matches("# ").starts_with(&format!("{key} = ")));
             assert!(is_there, "{key} is not in the sample file");
         }
-        assert_eq!(count, 29, "{err}");
+        assert_eq!(count, 31, "{err}");
     }
 
     #[test]
@@ -272,6 +282,7 @@ mod tests {
         assert!(
             refused(|it| it.public_url = Some("mail.example.com".to_owned())).contains("https")
         );
+        assert!(refused(|it| it.cors_origins = vec!["*".to_owned()]).starts_with("cors_origins"));
         assert!(refused(|it| it.max_connections = 0).contains("max_connections"));
     }
 

@@ -126,7 +126,7 @@ pub(crate) enum Errors {
         claims::claim, leases::read, leases::ack, leases::nak, leases::extend,
         work::look, work::set, work::set_aside, work::requeue,
         webhooks::create, webhooks::list, webhooks::read, webhooks::change, webhooks::delete,
-        webhooks::rotate, webhooks::ping, webhooks::redeliver, webhooks::attempts,
+        webhooks::rotate, webhooks::attempts::ping, webhooks::attempts::redeliver, webhooks::attempts::attempts,
         health, describe,
     ),
     components(schemas(ProblemBody)),

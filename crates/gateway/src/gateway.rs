@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, accounts, attachments, audit, canaries, claims,
     console::{Console, ConsoleConfig},
-    deliveries, documentation,
+    cors, deliveries, documentation,
     domain_check::Checker,
     domains, emails, events, expectations, extraction,
     finish::finish,
@@ -52,6 +52,10 @@ pub(crate) struct Stop(pub(crate) CancellationToken);
 #[derive(Clone)]
 pub(crate) struct Domains(pub(crate) Arc<[String]>);
 
+/// The web pages that may call the API.
+#[derive(Clone)]
+pub(crate) struct CorsOrigins(Arc<[String]>);
+
 #[derive(Clone, FromRef)]
 pub(crate) struct Gateway {
     reader: Reader,
@@ -78,6 +82,7 @@ pub(crate) struct Gateway {
     signup: accounts::SignupPolicy,
     trusted_proxies: TrustedProxies,
     public_url: PublicUrl,
+    cors_origins: CorsOrigins,
     body_limits: BodyLimits,
     console: Arc<ConsoleConfig>,
     stop: Stop,
@@ -127,6 +132,7 @@ impl Gateway {
             },
             trusted_proxies: TrustedProxies(config.trusted_proxies.clone().into()),
             public_url: PublicUrl(config.public_url.clone()),
+            cors_origins: CorsOrigins(config.cors_origins.clone().into()),
             body_limits: BodyLimits::new(config.max_body_bytes),
             console: Arc::new(config.console.clone()),
             stop: Stop(stop),
@@ -149,9 +155,14 @@ impl Gateway {
 
     pub(crate) fn router(self) -> Router {
         let api = self.guarded(Gateway::api());
-        let mcp = self.guarded(mcp::routes(api.clone(), &self.public_url));
+        let mcp = mcp::routes(api.clone(), &self.public_url, &self.cors_origins.0);
         let console = self.console(api.clone());
-        api.merge(mcp).merge(console)
+        let open = api.merge(self.guarded(mcp));
+        // The console is for its own pages only.
+        match cors::layer(&self.cors_origins.0) {
+            Some(cors) => open.layer(cors).merge(console),
+            None => open.merge(console),
+        }
     }
 
     /// Without the gate: it goes through it for all that it asks of the API, as who is signed in.

@@ -12,11 +12,11 @@ use axum::{
 };
 use contract::Email;
 use serde::{Deserialize, Serialize};
-use store::{Allowance, Decided, Decision, Reader, Writer};
+use store::{Allowance, Decided, Decision, HoldFilter, Reader, Writer};
 use utoipa::ToSchema;
 
 use crate::{
-    caller::{Caller, TokenId},
+    caller::{Allowed, Caller, TokenId},
     documentation::Errors,
     emails,
     gateway::Gateway,
@@ -93,7 +93,7 @@ pub(crate) struct Holds {
 
 /// Emails that are or were held, those held last first
 ///
-/// What waits for a limit is not among them: nobody has to decide on it.
+/// What waits for a limit is not among them: nobody has to decide on it. A token for some inboxes sees theirs.
 #[utoipa::path(
     get, path = "/v1/holds", operation_id = "listHolds", tag = "holds",
     params(
@@ -107,12 +107,14 @@ pub(crate) struct Holds {
 )]
 pub(crate) async fn list(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     params: Params,
     State(reader): State<Reader>,
 ) -> Result<Json<Holds>, Problem> {
     let state = params.choice("state", &STATES)?;
     let (limit, cursor) = (params.limit()?, params.text("cursor"));
-    let page = reader.holds(&account.id, state, limit, cursor.as_deref()).await?;
+    let filter = HoldFilter { state, inbox_ids: grant.inbox_ids.as_deref(), limit };
+    let page = reader.holds(&account.id, &filter, cursor.as_deref()).await?;
     Ok(Json(Holds { data: page.items, cursor: page.cursor }))
 }
 

@@ -109,15 +109,22 @@ struct BatchFailure {
 }
 
 /// The labels on your emails
+///
+/// A token for some inboxes or threads sees those on their emails.
 #[utoipa::path(
     get, path = "/v1/labels", operation_id = "listLabels", tag = "emails",
     responses((status = 200, description = "All of them", body = LabelList), Errors)
 )]
 pub(crate) async fn list(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     State(reader): State<Reader>,
 ) -> Result<Json<LabelList>, Problem> {
-    Ok(Json(LabelList { data: reader.labels(&account.id).await? }))
+    let data = match grant.is_narrowed() {
+        true => reader.labels_seen(&account.id, &grant).await?,
+        false => reader.labels(&account.id).await?,
+    };
+    Ok(Json(LabelList { data }))
 }
 
 /// Change an email's read state and labels

@@ -12,6 +12,7 @@ mod canaries;
 mod claims;
 mod config;
 mod console;
+mod cors;
 mod deliveries;
 mod dns_records;
 mod documentation;
@@ -162,9 +163,7 @@ async fn serve_with(
     let (tail, sockets) = gateway.live();
     let revocations = gateway.revocations();
     let router = gateway.router();
-    let door =
-        Door::open(&config, store.reader.clone(), router.clone(), &metrics, &process, opening)
-            .await?;
+    let door = Door::open(&config, &store, router.clone(), &metrics, &process, opening).await?;
     let at_nats = async {
         if let Some(door) = &door {
             door.serve(&stop).await;

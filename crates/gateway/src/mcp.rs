@@ -41,25 +41,26 @@ const PASSED_ON: [HeaderName; 3] =
     [header::AUTHORIZATION, header::HOST, HeaderName::from_static("x-forwarded-proto")];
 
 /// `api` is what the tools ask.
-pub(crate) fn routes(api: Router, public_url: &PublicUrl) -> Router<Gateway> {
+/// Requests of web pages are taken from this service's own and from `origins`.
+pub(crate) fn routes(api: Router, public_url: &PublicUrl, origins: &[String]) -> Router<Gateway> {
     let door = Door {
         api,
         tools: Arc::default(),
         limits: BodyLimits::new(MOST),
-        config: config(public_url),
+        config: config(public_url, origins),
     };
     Router::new().route("/mcp", post(move |request: Request| door.clone().answer(request)))
 }
 
-fn config(PublicUrl(public_url): &PublicUrl) -> StreamableHttpServerConfig {
-    let origin = public_url.as_deref().and_then(origin);
+fn config(PublicUrl(public_url): &PublicUrl, origins: &[String]) -> StreamableHttpServerConfig {
+    let known = public_url.iter().chain(origins).filter_map(|it| origin(it));
     StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .with_max_request_body_bytes(MOST)
         // Behind a proxy, Host may be anything. Browsers, which alone can be rebound, send Origin.
         .disable_allowed_hosts()
-        .with_allowed_origins(origin)
+        .with_allowed_origins(known)
         .enforce_origin_validation()
 }
 

@@ -61,7 +61,8 @@ impl Metrics {
             leases: IntCounterVec::new(
                 Opts::new(
                     "mail_gateway_leases_total",
-                    "What became of leases here: claimed, acked, nacked, extended, lost, expired, set_aside.",
+                    "What became of leases here: claimed, claimed_again, acked, nacked, extended, lost, expired, \
+                     set_aside.",
                 ),
                 &["event"],
             )?,

@@ -10,7 +10,11 @@ use utoipa::{
 };
 
 use crate::{
-    caller::Caller, documentation::Errors, gateway::Gateway, inboxes, params::Params,
+    caller::{Allowed, Caller},
+    documentation::Errors,
+    gateway::Gateway,
+    inboxes,
+    params::Params,
     problem::Problem,
 };
 
@@ -46,7 +50,7 @@ impl IntoParams for Wanted {
 /// What waits for a decision
 ///
 /// The emails in quarantine, or those that were refused, newest first. They are in no other list, no
-/// thread, no search and no count.
+/// thread, no search and no count. A token for some inboxes sees theirs.
 #[utoipa::path(
     get, path = "/v1/quarantine", operation_id = "listQuarantine", tag = "policy",
     params(
@@ -60,6 +64,7 @@ impl IntoParams for Wanted {
 )]
 pub(crate) async fn list(
     Caller(account): Caller,
+    Allowed(grant): Allowed,
     params: Params,
     State(reader): State<Reader>,
 ) -> Result<Json<Quarantine>, Problem> {
@@ -69,8 +74,12 @@ pub(crate) async fn list(
         refused: params.choice("status", &statuses)?.unwrap_or(false),
         limit: params.limit()?,
         cursor: params.text("cursor"),
+        inbox_ids: grant.inbox_ids.clone(),
     };
     if let Some(inbox_id) = &filter.inbox_id {
+        if !grant.sees_inbox(inbox_id) {
+            return Err(inboxes::unknown(inbox_id));
+        }
         inboxes::active(&reader, &account.id, inbox_id).await?;
     }
     let page = reader.quarantine(&account.id, &filter).await?;

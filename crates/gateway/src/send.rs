@@ -1,6 +1,8 @@
 //! Sending: a request is checked, published where agents on NATS publish theirs, and answered once
 //! the ledger has it.
 
+mod lease;
+
 use std::time::Duration;
 
 use axum::{
@@ -13,11 +15,12 @@ use bytes::Bytes;
 use contract::{HoldReason, Rejection, SendRequest, submission_id};
 use mail::{Address, Timing};
 use serde::Serialize;
-use store::{Account, Bearer, Inbox, LedgerEntry, Reader, Token, request_digest};
+use store::{Account, Bearer, Inbox, LedgerEntry, Reader, Token, Writer, request_digest};
 use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::lease::is_under_its_lease;
 use crate::{
     caller::Admitted,
     documentation::Errors,
@@ -89,6 +92,7 @@ pub(crate) struct Sent {
 #[derive(Clone)]
 pub(crate) struct Submitter {
     reader: Reader,
+    writer: Writer,
     bus: Bus,
     waiters: Waiters,
     tiers: Tiers,
@@ -99,6 +103,7 @@ impl FromRef<Gateway> for Submitter {
     fn from_ref(gateway: &Gateway) -> Submitter {
         Submitter {
             reader: Reader::from_ref(gateway),
+            writer: Writer::from_ref(gateway),
             bus: Bus::from_ref(gateway),
             waiters: Waiters::from_ref(gateway),
             tiers: Tiers::from_ref(gateway),
@@ -215,7 +220,8 @@ impl Submitter {
         let first = self.reader.ledger_entry(&inbox.id, &key).await?;
         self.check_lease(inbox, request, first.as_ref()).await?;
         if let Some(first) = first {
-            return answer(first, request.status(), &request.digest);
+            let answered = answer(first, request.status(), &request.digest);
+            return self.with_room(token, answered).await;
         }
         if let Some(refusal) = self.reader.standing(inbox).await?.refusal(&inbox.id) {
             return Err(refusal.into());
@@ -296,11 +302,31 @@ impl Submitter {
             let message = format!("your token may not send to {stranger:?}");
             return Err(Rejection { code: store::TOKEN_RECIPIENT.to_owned(), message }.into());
         }
-        let Some((rejection, free_at)) = self.reader.over_limit(token).await? else {
-            return Ok(());
+        match self.reader.over_limit(token).await? {
+            Some((rejection, free_at)) => {
+                Err(Problem::from(rejection).later(free_at.map(seconds_until)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the ledger refuses because of a token's limit says when there is room again, like what is
+    /// refused here. Its key is used up.
+    async fn with_room(
+        &self,
+        token: &Token,
+        answered: Result<Json<Answer>, Problem>,
+    ) -> Result<Json<Answer>, Problem> {
+        let Err(problem) = answered else { return answered };
+        if problem.code != store::TOKEN_LIMIT {
+            return Err(problem);
+        }
+        let free_at = match self.reader.over_limit(token).await? {
+            Some((_, free_at)) => free_at,
+            None => Some(now_micros()),
         };
-        let wait = free_at.map(|it| (it - now_micros()).max(0).unsigned_abs() / 1_000_000 + 1);
-        Err(Problem::from(rejection).later(wait))
+        let message = format!("{}. Take another Idempotency-Key then", problem.message);
+        Err(Problem { message, ..problem }.later(free_at.map(seconds_until)))
     }
 
     async fn check_day(&self, account: &Account) -> Result<(), Problem> {
@@ -322,6 +348,7 @@ impl Submitter {
     ) -> Result<Json<Answer>, Problem> {
         let id = submission_id(&inbox.id, key);
         about(&id);
+        self.pin_lease(inbox, request).await?;
         let mut waiter = self.waiters.register(&id);
         let token_id = held_to(token);
         self.bus.submit(&token.account_id, &inbox.id, token_id, key, octets).await?;
@@ -337,7 +364,10 @@ impl Submitter {
                 (Ok(entry), Some(lost)) if !is_under_its_lease(entry.as_ref(), request) => {
                     return Err(lost.into());
                 }
-                (Ok(Some(entry)), _) => return answer(entry, request.status(), &request.digest),
+                (Ok(Some(entry)), _) => {
+                    let answered = answer(entry, request.status(), &request.digest);
+                    return self.with_room(token, answered).await;
+                }
                 (Ok(None), _) if !is_over => (),
                 (Ok(None) | Err(_), _) => {
                     let status = request.status().to_owned();
@@ -348,51 +378,9 @@ impl Submitter {
     }
 }
 
-impl Submitter {
-    /// Refuses a lease on another email than the one that is answered or passed on.
-    pub(crate) async fn check_lease_is_on(
-        &self,
-        email_id: &str,
-        inbox: &Inbox,
-        request: &Request,
-    ) -> Result<(), Problem> {
-        let Some(lease_id) = &request.lease_id else { return Ok(()) };
-        let lease = self.reader.lease(&inbox.account_id, lease_id).await?;
-        match lease.filter(|it| it.email_id != email_id) {
-            Some(other) => Err(Problem::unprocessable(
-                "invalid_request",
-                format!("leaseId: this lease is on email {}", other.email_id),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Refuses a request under a lost lease, unless it is the very one that was accepted under it.
-    async fn check_lease(
-        &self,
-        inbox: &Inbox,
-        request: &Request,
-        first: Option<&LedgerEntry>,
-    ) -> Result<(), Problem> {
-        let Some(lease_id) = &request.lease_id else { return Ok(()) };
-        if is_under_its_lease(first, request) {
-            return Ok(());
-        }
-        let lost = self.reader.lost_lease(&inbox.account_id, &inbox.id, lease_id).await?;
-        lost.map_or(Ok(()), |it| Err(it.into()))
-    }
-
-    /// Why nothing comes of a request any more that the ledger has not accepted: its lease has ended.
-    async fn ended_lease(&self, inbox: &Inbox, request: &Request) -> Option<Rejection> {
-        let lease_id = request.lease_id.as_ref()?;
-        let lease = self.reader.lease(&inbox.account_id, lease_id).await.ok().flatten()?;
-        lease.ended_at.and_then(|_| lease.lost())
-    }
-}
-
-/// What was entered came under the lease of this request.
-fn is_under_its_lease(entry: Option<&LedgerEntry>, request: &Request) -> bool {
-    entry.is_some_and(|it| it.lease_id == request.lease_id)
+/// Rounded up: who waits so long does not come too early.
+fn seconds_until(moment: i64) -> u64 {
+    (moment - now_micros()).max(0).unsigned_abs() / 1_000_000 + 1
 }
 
 /// The token that the ledger has to ask, named in the subject.

@@ -1,30 +1,30 @@
 //! Webhooks: where events are pushed to. posthouse-webhooks does the pushing.
 
-use std::net::SocketAddr;
+pub(crate) mod attempts;
+mod door;
 
 use axum::{
     Json, Router,
-    extract::{FromRef, State},
+    extract::State,
     routing::{get, post},
 };
-use bus::{Bus, EventLog};
-use contract::{EVENT_TYPES, EventSubject, WebhookDue};
-use outside::{Lookup, LookupError, Target};
+use contract::{EVENT_TYPES, WebhookDue};
 use serde::{Deserialize, Serialize};
-use store::{
-    MOST_WEBHOOKS, NewWebhook, Reader, Switch, WebhookAttempt, WebhookChange, WebhookSecrets,
-    Writer,
-};
+use store::{MOST_WEBHOOKS, NewWebhook, Switch, WebhookChange};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub(crate) use self::door::Targets;
+use self::{
+    attempts::{attempts, ping, redeliver},
+    door::{Door, away, unknown},
+};
 use crate::{
     caller::Caller,
     documentation::{Empty, Errors},
-    event_cursor::Place,
     gateway::Gateway,
     octets::Octets,
-    params::{Params, Segments},
+    params::Segments,
     problem::Problem,
     time::now_micros,
 };
@@ -82,16 +82,6 @@ pub(crate) struct RotateRequest {
     overlap_hours: Option<u32>,
 }
 
-/// One of the two.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RedeliverRequest {
-    /// An event among the attempts of this webhook.
-    event_id: Option<String>,
-    /// Any event of the account that is still kept.
-    cursor: Option<String>,
-}
-
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Webhook {
@@ -127,45 +117,6 @@ pub(crate) struct Webhooks {
     data: Vec<Webhook>,
 }
 
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Requested {
-    /// What `webhook-id` will be, and what finds it among the attempts.
-    event_id: String,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Attempt {
-    id: String,
-    event_id: String,
-    event: String,
-    #[schema(required)]
-    inbox_id: Option<String>,
-    /// 1 for the first; 0 for a ping or what was asked for again.
-    attempt: i64,
-    /// "delivered", "failed", or "given_up": it was the last one.
-    outcome: String,
-    /// Of HTTP; null without an answer.
-    #[schema(required)]
-    status: Option<i64>,
-    /// Null if there was none.
-    #[schema(required)]
-    error: Option<String>,
-    duration_ms: i64,
-    attempted_at: String,
-    #[schema(required)]
-    next_attempt_at: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Attempts {
-    /// Newest first; the newest 1000 of each webhook are kept.
-    data: Vec<Attempt>,
-    #[schema(required)]
-    cursor: Option<String>,
-}
-
 impl From<store::Webhook> for Webhook {
     fn from(it: store::Webhook) -> Webhook {
         let every = || vec![EVERY.to_owned()];
@@ -188,77 +139,6 @@ impl From<store::Webhook> for Webhook {
     }
 }
 
-impl From<WebhookAttempt> for Attempt {
-    fn from(it: WebhookAttempt) -> Attempt {
-        Attempt {
-            id: it.id,
-            event_id: it.event_id,
-            event: it.event,
-            inbox_id: Some(it.inbox_id).filter(|it| !it.is_empty()),
-            attempt: it.attempt,
-            outcome: it.outcome,
-            status: Some(it.status).filter(|it| *it > 0),
-            error: Some(it.error).filter(|it| !it.is_empty()),
-            duration_ms: it.duration_ms,
-            attempted_at: store::rfc3339(it.attempted_at),
-            next_attempt_at: it.next_attempt_at.map(store::rfc3339),
-        }
-    }
-}
-
-/// What the handlers touch.
-#[derive(Clone)]
-pub(crate) struct Door {
-    reader: Reader,
-    writer: Writer,
-    bus: Bus,
-    pub(crate) secrets: WebhookSecrets,
-    targets: Targets,
-}
-
-impl FromRef<Gateway> for Door {
-    fn from_ref(gateway: &Gateway) -> Door {
-        Door {
-            reader: Reader::from_ref(gateway),
-            writer: Writer::from_ref(gateway),
-            bus: Bus::from_ref(gateway),
-            secrets: WebhookSecrets::from_ref(gateway),
-            targets: Targets::from_ref(gateway),
-        }
-    }
-}
-
-/// What a webhook may lead to.
-#[derive(Clone)]
-pub(crate) struct Targets {
-    lookup: Lookup,
-    allow_private: bool,
-}
-
-impl Targets {
-    pub(crate) fn new(servers: &[SocketAddr], allow_private: bool) -> anyhow::Result<Targets> {
-        Ok(Targets { lookup: Lookup::new(servers, allow_private)?, allow_private })
-    }
-
-    /// posthouse-webhooks looks again at each connection: names change.
-    async fn check(&self, url: &str) -> Result<String, Problem> {
-        let refused = |err: &dyn std::fmt::Display| {
-            Problem::unprocessable("invalid_url", format!("url: {err}"))
-        };
-        let target = Target::parse(url, self.allow_private).map_err(|err| refused(&err))?;
-        if let Some(name) = target.name() {
-            match self.lookup.addresses(name).await {
-                Ok(_) => (),
-                Err(err @ LookupError::Unknown(..)) => {
-                    return Err(refused(&err).caused_by(err));
-                }
-                Err(err) => return Err(refused(&err)),
-            }
-        }
-        Ok(target.url().to_string())
-    }
-}
-
 /// Empty for all.
 fn events(asked: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
     let mut events = asked.unwrap_or_default();
@@ -277,10 +157,6 @@ fn events(asked: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
     events.sort();
     events.dedup();
     Ok(events)
-}
-
-fn unknown(id: &str) -> Problem {
-    Problem::not_found(format!("you have no webhook {id:?}"))
 }
 
 /// Make a webhook
@@ -435,148 +311,6 @@ pub(crate) async fn rotate(
     let rotated = rotated.ok_or_else(|| unknown(&id))?;
     let secret = door.secrets.secret(&rotated.id, rotated.secret_number);
     Ok(Json(Webhook { secret: Some(secret), ..rotated.into() }))
-}
-
-/// Send a ping
-///
-/// An event `webhook.ping`, once, also to one that is disabled. What came of it is among the attempts.
-#[utoipa::path(
-    post, path = "/v1/webhooks/{id}/ping", operation_id = "pingWebhook", tag = "webhooks",
-    params(("id" = String, Path)),
-    responses((status = 200, description = "It is on its way", body = Requested), Errors)
-)]
-pub(crate) async fn ping(
-    Caller(account): Caller,
-    Segments(id): Segments<String>,
-    State(door): State<Door>,
-) -> Result<Json<Requested>, Problem> {
-    let webhook = door.own(&account.id, &id).await?;
-    let event_id = format!("evt_{}", Uuid::now_v7().simple());
-    let due = WebhookDue { ping: true, ..WebhookDue::next(&webhook.id, event_id.clone()) };
-    door.bus.publish(due).await.map_err(away)?;
-    Ok(Json(Requested { event_id }))
-}
-
-/// Deliver an event once more
-///
-/// Once, beside the order of events, with the `webhook-id` it had.
-#[utoipa::path(
-    post, path = "/v1/webhooks/{id}/redeliver", operation_id = "redeliverEvent", tag = "webhooks",
-    params(("id" = String, Path)),
-    request_body = RedeliverRequest,
-    responses((status = 200, description = "It is on its way", body = Requested), Errors)
-)]
-pub(crate) async fn redeliver(
-    Caller(account): Caller,
-    Segments(id): Segments<String>,
-    State(door): State<Door>,
-    body: Octets,
-) -> Result<Json<Requested>, Problem> {
-    let request: RedeliverRequest = body.json()?;
-    let webhook = door.own(&account.id, &id).await?;
-    let (event_id, sequence) = door.event(&webhook, request).await?;
-    let occasion = format!("again-{}", Uuid::now_v7().simple());
-    let due = WebhookDue { again: sequence, ..WebhookDue::next(&webhook.id, occasion) };
-    door.bus.publish(due).await.map_err(away)?;
-    Ok(Json(Requested { event_id }))
-}
-
-/// What was tried, newest first
-#[utoipa::path(
-    get, path = "/v1/webhooks/{id}/attempts", operation_id = "listWebhookAttempts", tag = "webhooks",
-    params(
-        ("id" = String, Path),
-        ("eventId" = Option<String>, Query, description = "Only those of this event"),
-        ("limit" = Option<u32>, Query, description = "At most 100; 20 without"),
-        ("cursor" = Option<String>, Query, description = "From the page before"),
-    ),
-    responses((status = 200, description = "A page", body = Attempts), Errors)
-)]
-pub(crate) async fn attempts(
-    Caller(account): Caller,
-    Segments(id): Segments<String>,
-    params: Params,
-    State(door): State<Door>,
-) -> Result<Json<Attempts>, Problem> {
-    door.own(&account.id, &id).await?;
-    let (event_id, cursor) = (params.text("eventId"), params.text("cursor"));
-    let page = door.reader.webhook_attempts(
-        &account.id,
-        &id,
-        event_id.as_deref(),
-        params.limit()?,
-        cursor.as_deref(),
-    );
-    let page = page.await?;
-    let data = page.items.into_iter().map(Attempt::from).collect();
-    Ok(Json(Attempts { data, cursor: page.cursor }))
-}
-
-impl Door {
-    async fn own(&self, account_id: &str, id: &str) -> Result<store::Webhook, Problem> {
-        self.reader.webhook(account_id, id).await?.ok_or_else(|| unknown(id))
-    }
-
-    fn log(&self) -> EventLog {
-        self.bus.event_log()
-    }
-
-    /// The end of the stream of events.
-    async fn now(&self) -> Result<Place, Problem> {
-        let bounds = self.log().bounds().await.map_err(unreachable)?;
-        Ok(Place { stream: bounds.stream, sequence: bounds.last })
-    }
-
-    /// The event that is meant, if it is the account's and still there.
-    async fn event(
-        &self,
-        webhook: &store::Webhook,
-        request: RedeliverRequest,
-    ) -> Result<(String, u64), Problem> {
-        let sequence = match (&request.event_id, &request.cursor) {
-            (Some(event_id), None) => {
-                let tried = self.reader.webhook_attempts(
-                    &webhook.account_id,
-                    &webhook.id,
-                    Some(event_id),
-                    1,
-                    None,
-                );
-                let tried = tried.await?.items.into_iter().next().filter(|it| it.sequence > 0);
-                let missing = || {
-                    Problem::not_found(format!(
-                        "eventId: {event_id:?} is not among the attempts of this webhook; an older event \
-                         can be named by its cursor"
-                    ))
-                };
-                tried.ok_or_else(missing)?.sequence
-            }
-            (None, Some(cursor)) => {
-                let place = Place::decode(cursor)
-                    .ok_or_else(|| Problem::invalid_request("cursor: this is none"))?;
-                let is_current = self.now().await?.stream == place.stream;
-                if is_current { place.sequence } else { 0 }
-            }
-            _ => return Err(Problem::invalid_request("give eventId or cursor")),
-        };
-        let found = self.log().get(sequence).await.map_err(unreachable)?;
-        let is_own = |subject: &str| {
-            EventSubject::parse(subject).is_some_and(|it| it.account_id == webhook.account_id)
-        };
-        let found = found.filter(|it| is_own(&it.subject));
-        let found = found.and_then(crate::happening::Happening::of);
-        let found = found.ok_or_else(|| Problem::not_found("the event is not kept any more"))?;
-        let event_id = found.event(0)["eventId"].as_str().unwrap_or_default().to_owned();
-        Ok((event_id, sequence))
-    }
-}
-
-fn unreachable(err: anyhow::Error) -> Problem {
-    Problem::unavailable("NATS cannot be reached now; try again").caused_by(err)
-}
-
-fn away(err: bus::PublishError) -> Problem {
-    unreachable(err.into())
 }
 
 #[cfg(test)]

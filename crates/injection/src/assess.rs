@@ -23,6 +23,9 @@ const CERTAIN: f64 = 0.8;
 /// a writer, and stands among plain text, it will not.
 const EVIDENT: f64 = 0.7;
 
+/// Octets before a window in which a mark may begin that stands in it for the most part.
+const MAX_BEFORE: usize = 1024;
+
 const MODEL_WHY: &str = "By its words and by what they mean together, this passage is like those that steer assistants.";
 
 /// Assesses samples; holds what is worth building once.
@@ -48,8 +51,7 @@ impl Assessor {
         let mut loudest: Option<Reason> = None;
         let mut certain = 0.0f64;
         let truncated = self.extractor.read(sample, |place, reading| {
-            let features = Features::of(reading);
-            let told = found(place, reading, &features);
+            let (features, told) = look(place, reading);
             certain = certain.max(hard(&told, reading));
             reasons.extend(told);
             if reading.kind == Kind::Divergent {
@@ -90,20 +92,59 @@ pub(crate) struct RuleFinding {
     told: bool,
 }
 
-/// What the rules find in a text.
-pub(crate) fn found(place: &Place, reading: &Reading<'_>, features: &Features) -> Vec<RuleFinding> {
-    // What diverges was read where it stands.
-    let detectors =
-        DETECTORS.iter().filter(|it| reading.kind != Kind::Divergent || it.name == "divergent");
-    let findings = detectors.flat_map(|detector| {
+/// What stands in a text, and the weightiest that each rule finds in it: a passage repeated is no further
+/// reason. The windows get to know what stands in them.
+pub(crate) fn look(place: &Place, reading: &Reading<'_>) -> (Features, Vec<RuleFinding>) {
+    let mut features = Features::of(reading);
+    let mut marks = Vec::new();
+    let mut found = Vec::new();
+    for (rule, detector) in DETECTORS.iter().enumerate() {
+        // What diverges was read where it stands.
+        if reading.kind == Kind::Divergent && detector.name != "divergent" {
+            continue;
+        }
         let findings = (detector.detect)(reading);
-        findings.into_iter().map(move |it| (detector, it))
-    });
-    let reasons = findings.map(|(detector, finding)| RuleFinding {
-        told: is_told(reading, features, &finding.span),
-        reason: reason(place, reading, detector, finding),
-    });
-    reasons.collect()
+        let mark = |it: &Finding| Mark { rule, span: it.span.clone(), weight: it.weight };
+        marks.extend(findings.iter().map(mark));
+        let strongest = findings.into_iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
+        found.extend(strongest.map(|it| RuleFinding {
+            told: is_told(reading, &features, &it.span),
+            reason: reason(place, reading, detector, it),
+        }));
+    }
+    mark(&mut features, reading, marks);
+    (features, found)
+}
+
+/// Where a rule found something.
+struct Mark {
+    rule: usize,
+    /// Octets of the text it was found in, which may be a decoded one.
+    span: Range<usize>,
+    weight: f64,
+}
+
+/// Tells each window what the rules say of it: those marks of which the most part stands in it.
+fn mark(features: &mut Features, reading: &Reading<'_>, mut marks: Vec<Mark>) {
+    if marks.is_empty() {
+        return;
+    }
+    marks.sort_by_key(|it| it.span.start);
+    for window in &mut features.windows {
+        let origin = reading.view.origin(window.range.clone());
+        let first = origin.start.saturating_sub(MAX_BEFORE);
+        let first = marks.partition_point(|it| it.span.start < first);
+        let mut strongest = [0.0f64; DETECTORS.len()];
+        for it in marks[first..].iter().take_while(|it| it.span.start < origin.end) {
+            let shared =
+                it.span.end.min(origin.end).saturating_sub(it.span.start.max(origin.start));
+            if shared * 2 > it.span.len() {
+                strongest[it.rule] = strongest[it.rule].max(it.weight);
+            }
+        }
+        let none = strongest.iter().map(|it| 1.0 - it).product::<f64>();
+        window.rules = Signals::of_rules(1.0 - none);
+    }
 }
 
 /// Whether what stands there is only told of.

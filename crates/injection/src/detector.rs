@@ -111,11 +111,6 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// The weightiest finding alone: a passage repeated is no further reason.
-fn strongest(findings: impl IntoIterator<Item = Finding>) -> Vec<Finding> {
-    findings.into_iter().max_by(|a, b| a.weight.total_cmp(&b.weight)).into_iter().collect()
-}
-
 #[cfg(test)]
 mod testing {
     use super::*;

@@ -8,6 +8,7 @@ use crate::{
     detector::Reading,
     grams::grams,
     lexicon::Concept,
+    model::Signals,
     talk::Talk,
     window::{SCALES, units, windows},
 };
@@ -52,6 +53,8 @@ pub struct Window {
     pub concepts: u64,
     /// It only tells of attacks.
     pub told: bool,
+    /// The log-odds of what the rules say of it.
+    pub rules: f32,
 }
 
 impl Features {
@@ -78,6 +81,7 @@ impl Features {
                     rows: row_starts[it.start]..row_starts[it.end],
                     scale,
                     concepts: concepts[it].iter().fold(whole, |all, it| all | it),
+                    rules: Signals::NO_RULE,
                 });
             }
         }
@@ -163,7 +167,7 @@ const ORDERED: u8 = 0xc0;
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Structure {
-    Url = 36,
+    Url = 38,
     Address,
     Account,
     Place,
@@ -249,14 +253,15 @@ pub(crate) fn opens(text: &str, start: usize, at: usize) -> bool {
 }
 
 fn structure(piece: &str) -> u64 {
-    let Signs { mut bits, quotes, place, strange } = signs(piece);
+    let Signs { mut bits, quotes, place, strange, addressed } = signs(piece);
+    let digits = piece.bytes().filter(u8::is_ascii_digit).count();
     let mut set = |it: bool, structure| bits |= if it { bit(structure) } else { 0 };
     set(quotes >= 2, Structure::Cited);
     set(piece.starts_with('>'), Structure::Quoted);
     set(piece.len() < 60, Structure::Alone);
     set(strange * NOISY > piece.len() && is_mixed(piece), Structure::Noise);
-    set(piece.split(' ').any(is_address), Structure::Address);
-    set(piece.split(' ').any(is_account), Structure::Account);
+    set(addressed && piece.split(' ').any(is_address), Structure::Address);
+    set(digits >= MIN_ACCOUNT && piece.split(' ').any(is_account), Structure::Account);
     if bits & bit(Structure::Url) != 0 && place {
         bits |= bit(Structure::Place);
     }
@@ -281,6 +286,8 @@ struct Signs {
     place: bool,
     /// Signs that are neither letters nor those that sentences need.
     strange: usize,
+    /// There is a sign as in an address.
+    addressed: bool,
 }
 
 fn signs(piece: &str) -> Signs {
@@ -337,6 +344,7 @@ fn signs(piece: &str) -> Signs {
                 signs.place = true;
                 set(begins(&["[/"]), Structure::Markup);
             }
+            b'@' => signs.addressed = true,
             b'#' => set(begins(&["###"]), Structure::Markup),
             b']' => set(begins(&["]]"]), Structure::Markup),
             _ => (),

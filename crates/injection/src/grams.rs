@@ -117,16 +117,7 @@ fn letters(text: &str) -> Vec<(u32, char)> {
     let mut at = 0;
     for word in text.split_inclusive(' ') {
         let bare = word.trim_end();
-        let sign = if has_scheme(bare) || bare.starts_with("www.") {
-            Some('\u{1}')
-        } else if is_address(bare) {
-            Some('\u{2}')
-        } else if bare.len() > MAX_WORD && bare.is_ascii() {
-            Some('\u{3}')
-        } else {
-            None
-        };
-        match sign {
+        match sign(bare) {
             Some(sign) => {
                 letters.extend([(at as u32, sign), ((at + bare.len()) as u32, ' ')]);
             }
@@ -145,6 +136,20 @@ fn letters(text: &str) -> Vec<(u32, char)> {
         at += word.len();
     }
     letters
+}
+
+/// What stands for a word that is no word.
+fn sign(word: &str) -> Option<char> {
+    let marked = word.bytes().any(|it| matches!(it, b':' | b'@'));
+    if (marked && has_scheme(word)) || word.starts_with("www.") {
+        Some('\u{1}')
+    } else if marked && is_address(word) {
+        Some('\u{2}')
+    } else if word.len() > MAX_WORD && word.is_ascii() {
+        Some('\u{3}')
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -82,12 +82,16 @@ pub(crate) enum Concept {
     Harm,
     /// What an owner has and a stranger may want.
     Asset,
-    /// That what follows goes before everything else.
+    /// That something is urgent and goes before everything else.
     Trigger,
     /// How an answer is to look, and where it is to be taken from.
     Format,
     /// What an agent can call, and how it is called.
     Tool,
+    /// To leave off what one is doing.
+    Pause,
+    /// What is about to be said.
+    Coming,
 }
 
 use Concept::*;
@@ -179,6 +183,10 @@ impl Stems {
         let mut hits = Vec::new();
         let mut within = false;
         for (start, it) in text.char_indices() {
+            // Most letters by far stand within a word.
+            if within && it.is_ascii_alphanumeric() {
+                continue;
+            }
             let begins = !(within && parts_words(it));
             within = it.is_alphanumeric();
             if !begins || !self.first[usize::from(octets[start])] {
@@ -262,6 +270,8 @@ const STEMS: &[(Concept, &str)] = &[
     (Trigger, include_str!("lexicon/trigger.txt")),
     (Format, include_str!("lexicon/format.txt")),
     (Tool, include_str!("lexicon/tool.txt")),
+    (Pause, include_str!("lexicon/pause.txt")),
+    (Coming, include_str!("lexicon/coming.txt")),
 ];
 
 #[cfg(test)]

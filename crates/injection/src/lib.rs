@@ -10,6 +10,7 @@ mod decode;
 mod detector;
 mod extract;
 mod features;
+mod forest;
 mod grams;
 mod lexicon;
 mod model;
@@ -24,12 +25,13 @@ use std::ops::Range;
 pub use assess::Assessor;
 pub use extract::{Extract, Extractor, Passage};
 pub use features::{CONCEPT_BITS, Features, Window, combinations};
+pub use forest::{Forest, TREE_DEPTH, Tree};
 pub use grams::GRAM_BITS;
 pub use model::{Heard, Model, SIGNALS, Signals, TOLD, Table};
 pub use view::fold;
 
 /// The version of detectors and model as a whole; it changes whenever an assessment may.
-pub const VERSION: &str = "4";
+pub const VERSION: &str = "5";
 
 /// What to assess.
 #[derive(Clone, Debug, Default, PartialEq)]

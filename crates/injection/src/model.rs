@@ -8,18 +8,19 @@ use std::ops::Range;
 
 use crate::{
     features::{CONCEPT_BITS, Features, MULTIPLIER, combinations},
+    forest::Forest,
     grams::GRAM_BITS,
 };
 
-const MAGIC: &[u8; 8] = b"posthse2";
+const MAGIC: &[u8; 8] = b"posthse3";
 /// What is told of a mail; see `Signals`.
-pub const SIGNALS: usize = 5;
+pub const SIGNALS: usize = 7;
 /// Below it, a window is innocent and its exact place does not matter.
 const FLOOR: f32 = -6.0;
 /// Above it, a window is worse than any mail and it does not matter how much.
 const CEILING: f32 = 10.0;
-/// What the rules say if they say nothing.
-const NO_RULE: f32 = -2.5;
+/// How much what the rules say of a window counts beside what its words say.
+const RULED: f32 = 0.5;
 /// Windows like those of attacks that are counted, and what one counts at most.
 const MAX_BREADTH: f32 = 16.0;
 const MAX_WINDOW: f32 = 4.0;
@@ -35,6 +36,7 @@ pub const TOLD: f64 = 0.45;
 pub struct Model {
     pub grams: Table,
     pub concepts: Table,
+    pub forest: Forest,
     /// For each signal, not negative.
     pub fusion: [f32; SIGNALS],
     /// From what the signals add up to, to the score: both rise.
@@ -53,10 +55,14 @@ pub struct Table {
 pub struct Signals {
     /// The worst window by its pieces of words.
     pub grams: f32,
-    /// The worst window by its meanings.
+    /// The worst window by its meanings and how they follow each other.
     pub concepts: f32,
-    /// The worst window by both.
+    /// The worst window by which meanings it has and has not.
+    pub forest: f32,
+    /// The worst window by all of these.
     pub both: f32,
+    /// The worst window by that and by what the rules say of it.
+    pub ruled: f32,
     /// How much of the text is like that.
     pub breadth: f32,
     /// The log-odds of what the rules say.
@@ -75,20 +81,33 @@ pub struct Heard {
 
 impl Default for Signals {
     fn default() -> Signals {
-        Signals { grams: FLOOR, concepts: FLOOR, both: FLOOR, breadth: 0.0, rules: NO_RULE }
+        Signals {
+            grams: FLOOR,
+            concepts: FLOOR,
+            forest: FLOOR,
+            both: FLOOR,
+            ruled: FLOOR,
+            breadth: 0.0,
+            rules: Signals::NO_RULE,
+        }
     }
 }
 
 impl Signals {
+    /// What the rules say if they say nothing.
+    pub(crate) const NO_RULE: f32 = -2.5;
+
     pub fn list(&self) -> [f32; SIGNALS] {
-        [self.grams, self.concepts, self.both, self.breadth, self.rules]
+        [self.grams, self.concepts, self.forest, self.both, self.ruled, self.breadth, self.rules]
     }
 
     pub fn worst(self, other: Signals) -> Signals {
         Signals {
             grams: self.grams.max(other.grams),
             concepts: self.concepts.max(other.concepts),
+            forest: self.forest.max(other.forest),
             both: self.both.max(other.both),
+            ruled: self.ruled.max(other.ruled),
             breadth: self.breadth.max(other.breadth),
             rules: self.rules.max(other.rules),
         }
@@ -98,19 +117,30 @@ impl Signals {
     fn take(&mut self, window: &Signals) {
         self.grams = self.grams.max(window.grams);
         self.concepts = self.concepts.max(window.concepts);
+        self.forest = self.forest.max(window.forest);
         self.both = self.both.max(window.both);
+        self.ruled = self.ruled.max(window.ruled);
         self.breadth += window.both.clamp(0.0, MAX_WINDOW) * window.breadth;
     }
 
     pub(crate) fn of_rules(score: f64) -> f32 {
         let score = score.clamp(0.0025, 0.9975);
-        ((score / (1.0 - score)).ln() as f32).max(NO_RULE)
+        ((score / (1.0 - score)).ln() as f32).max(Signals::NO_RULE)
     }
 }
 
-/// What the combinations of meanings of some windows add up to: the same ones come often.
+/// What the meanings of some windows say: the same ones come often.
 struct Known {
-    slots: Vec<Option<(u64, (i32, usize))>>,
+    slots: Vec<Option<(u64, Meant)>>,
+}
+
+/// What the meanings of a window say together.
+#[derive(Clone, Copy)]
+struct Meant {
+    /// The sum of the weights of their combinations, and how many those are.
+    sum: i32,
+    count: usize,
+    forest: f32,
 }
 
 impl Default for Known {
@@ -120,11 +150,11 @@ impl Default for Known {
 }
 
 impl Known {
-    fn get(&mut self, concepts: u64, sum: impl Fn(u64) -> (i32, usize)) -> (i32, usize) {
+    fn get(&mut self, concepts: u64, meant: impl Fn(u64) -> Meant) -> Meant {
         let slot = &mut self.slots[(concepts.wrapping_mul(MULTIPLIER) >> 56) as usize];
         match slot {
             Some((of, known)) if *of == concepts => *known,
-            _ => slot.insert((concepts, sum(concepts))).1,
+            _ => slot.insert((concepts, meant(concepts))).1,
         }
     }
 }
@@ -174,13 +204,14 @@ impl Model {
         let disguise = if features.disguised { DISGUISE } else { 0.0 };
         let mut windows = features.windows.iter().peekable();
         while let Some(window) = windows.next() {
-            let (sum, count) = known.get(window.concepts, |it| self.of_combinations(it));
+            let meant = known.get(window.concepts, |it| self.meant(it));
             let sum_of = |sums: &[i32], range: &Range<usize>| sums[range.end] - sums[range.start];
             let grams = self.grams.odds(sum_of(&sums, &window.grams), window.grams.len());
-            let sum = sum + sum_of(&rows, &window.rows);
-            let concepts = self.concepts.odds(sum, count + window.rows.len());
+            let sum = meant.sum + sum_of(&rows, &window.rows);
+            let concepts = self.concepts.odds(sum, meant.count + window.rows.len());
             let (grams, concepts) = (grams.clamp(FLOOR, CEILING), concepts.clamp(FLOOR, CEILING));
-            let both = ((grams + concepts) / 2.0 + disguise).min(CEILING);
+            let forest = meant.forest.clamp(FLOOR, CEILING);
+            let both = (grams / 2.0 + (concepts + forest) / 4.0 + disguise).min(CEILING);
             if both > heard.all.both {
                 heard.loudest = Some(window.range.clone());
             }
@@ -189,7 +220,16 @@ impl Model {
             let end = next.map_or(window.range.end, |it| it.range.start);
             let own = (end - window.range.start) as f32 / WINDOW;
             let share = if window.scale == 0 { own.min(1.0) } else { 0.0 };
-            let told = Signals { grams, concepts, both, breadth: share, ..Signals::default() };
+            let ruled = both + RULED * (window.rules - Signals::NO_RULE);
+            let told = Signals {
+                grams,
+                concepts,
+                forest,
+                both,
+                ruled,
+                breadth: share,
+                ..Signals::default()
+            };
             heard.all.take(&told);
             if !window.told {
                 heard.own.take(&told);
@@ -201,14 +241,13 @@ impl Model {
         heard
     }
 
-    /// The sum of the weights of a window's combinations, and how many they are.
-    fn of_combinations(&self, concepts: u64) -> (i32, usize) {
+    fn meant(&self, concepts: u64) -> Meant {
         let (mut sum, mut count) = (0, 0);
         combinations(concepts, |it| {
             sum += i32::from(self.concepts.weights[it as usize]);
             count += 1;
         });
-        (sum, count)
+        Meant { sum, count, forest: self.forest.odds(concepts) }
     }
 
     /// What the signals add up to.
@@ -248,6 +287,7 @@ impl Model {
             number(*sum);
             number(*score);
         }
+        self.forest.write(&mut octets);
         for it in [&self.grams, &self.concepts] {
             octets.extend(it.weights.iter().map(|it| it.cast_unsigned()));
         }
@@ -275,6 +315,7 @@ impl Model {
         for _ in 0..knots {
             curve.push((number()?, number()?));
         }
+        let (forest, rest) = Forest::read(rest)?;
         if rest.len() != (1 << GRAM_BITS) + (1 << CONCEPT_BITS) {
             return None;
         }
@@ -284,7 +325,7 @@ impl Model {
             let (scale, bias) = tables[at];
             Table { weights: weights.to_vec(), scale, bias }
         };
-        Some(Model { grams: table(0, grams), concepts: table(1, concepts), fusion, curve })
+        Some(Model { grams: table(0, grams), concepts: table(1, concepts), forest, fusion, curve })
     }
 }
 
@@ -299,7 +340,8 @@ mod tests {
         Model {
             grams: table(GRAM_BITS),
             concepts: table(CONCEPT_BITS),
-            fusion: [0.0, 0.25, 0.5, 0.75, 1.0],
+            forest: Forest::default(),
+            fusion: [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5],
             curve: vec![(-1.0, 0.0), (1.0, 0.5), (2.0, 1.0)],
         }
     }
@@ -319,7 +361,7 @@ mod tests {
             include_bytes!("model.bin").iter().fold(0xcbf2_9ce4_8422_2325_u64, |all, it| {
                 (all ^ u64::from(*it)).wrapping_mul(0x0100_0000_01b3)
             });
-        assert_eq!((crate::VERSION, digest), ("4", 0xa9b8_da3a_63ed_7746));
+        assert_eq!((crate::VERSION, digest), ("5", 0x3df6_2c2f_5575_321a));
     }
 
     #[test]
@@ -330,7 +372,8 @@ mod tests {
     }
 
     fn window(grams: Range<usize>, concepts: u64, told: bool) -> Window {
-        Window { range: grams.clone(), grams, rows: 0..0, scale: 0, concepts, told }
+        let rules = Signals::NO_RULE;
+        Window { range: grams.clone(), grams, rows: 0..0, scale: 0, concepts, told, rules }
     }
 
     #[test]
@@ -344,11 +387,25 @@ mod tests {
     }
 
     #[test]
+    fn what_rules_say_counts_where_they_say_it() {
+        let ruled = |first: f32, second: f32| {
+            let mut windows = vec![window(0..1, 0, false), window(0..4, 1, false)];
+            (windows[0].rules, windows[1].rules) = (first, second);
+            let features = Features { grams: vec![1; 8], windows, ..Features::default() };
+            model().signals(&features).all.ruled
+        };
+        let apart = ruled(0.0, Signals::NO_RULE);
+        let together = ruled(Signals::NO_RULE, 0.0);
+        assert!(ruled(Signals::NO_RULE, Signals::NO_RULE) < together);
+        assert!(apart < together, "{apart} {together}");
+    }
+
+    #[test]
     fn what_is_told_counts_up_to_a_bound() {
         let windows = vec![window(0..1, 0, false), window(0..8, 7, true)];
         let features = Features { grams: vec![1; 8], windows, ..Features::default() };
         let mut model = model();
-        model.fusion = [0.0, 0.0, 1.0, 0.0, 0.0];
+        model.fusion = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
         model.curve = vec![(-2.0, 0.0), (-0.5, 0.2), (0.0, 0.9)];
         let heard = model.signals(&features);
         assert!(heard.own.both < heard.all.both);

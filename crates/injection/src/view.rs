@@ -35,7 +35,13 @@ impl View {
         let mut view = View { original: original.len(), ..View::default() };
         view.text.reserve(original.len());
         view.origins.reserve(original.len());
-        let latin = !original.is_ascii() && is_mostly_latin(original);
+        if original.is_ascii() {
+            for (at, it) in original.bytes().enumerate() {
+                view.push(at, char::from(it), false);
+            }
+            return view;
+        }
+        let latin = is_mostly_latin(original);
         for (start, word) in words(original) {
             let mixed = is_disguised(word, latin);
             if mixed {

@@ -29,8 +29,8 @@ pub(crate) const MAX_SIZE: usize = mail::MAX_CONTENT - 1024 * 1024;
 pub(crate) struct Author {
     account_id: String,
     inbox_id: String,
-    /// The id of the token, if the ledger has to ask it.
-    token: Option<String>,
+    /// The id of the token: the ledger asks it what it may, and notes that it was used.
+    token: String,
     canonical: String,
 }
 
@@ -53,7 +53,6 @@ impl Session {
                 if account_id == login.account_id && login.grant.sees_inbox(&inbox_id) =>
             {
                 let token = token_id(&login.token_hash).to_owned();
-                let token = Some(token).filter(|_| !login.grant.sends_freely());
                 Ok(Author { account_id, inbox_id, token, canonical: address.canonical() })
             }
             Some(_) => Err(reply::NOT_AN_INBOX),
@@ -119,7 +118,7 @@ impl Session {
         let post = &self.shared.post;
         let Author { account_id, inbox_id, token, .. } = &author;
         let log = mail_span(&mail_id, current_trace().as_ref());
-        let submitted = post.submit(account_id, inbox_id, token.as_deref(), &key, json);
+        let submitted = post.submit(account_id, inbox_id, Some(token), &key, json);
         match submitted.instrument(log).await {
             Ok(()) => {
                 self.shared.metrics.bytes.inc_by(octets);

@@ -14,9 +14,17 @@ const MARKS: &[&str] = &[
     "x-failed-recipients",
 ];
 
+/// The field by which what an agent has written is told from what a machine answers in somebody's absence:
+/// Auto-Submitted says of both that no person sent it (RFC 3834 section 5). Not a parameter of that field,
+/// because there are responders that compare all of its value.
+pub(crate) const AUTHOR: &str = "Posthouse-Author";
+/// Its value.
+pub(crate) const AGENT: &str = "agent";
+
 /// Whether a mail is such an answer. `reverse_path` is empty for the null one, which reports and notes have
-/// (RFC 3834 section 3.3, RFC 5321 section 4.5.5). An agent of this service says Auto-Submitted of all that
-/// it writes and is whom somebody waits for: `is_agent` lets that field pass.
+/// (RFC 3834 section 3.3, RFC 5321 section 4.5.5). An agent says Auto-Submitted of all that it writes and is
+/// whom somebody waits for: `is_agent`, of one of this service, lets that field pass, and so does the mark of
+/// another Posthouse. Whoever forges that is waited for as he would be without Auto-Submitted.
 pub fn is_automatic_answer(
     content: &[u8],
     subject: &str,
@@ -24,6 +32,7 @@ pub fn is_automatic_answer(
     is_agent: bool,
 ) -> bool {
     let header = header_of(content);
+    let is_agent = is_agent || header.text(&AUTHOR.to_ascii_lowercase()).trim() == AGENT;
     reverse_path.trim_matches(['<', '>', ' ']).is_empty()
         || is_report(&header)
         || MARKS.iter().any(|it| header.get(it).is_some())
@@ -64,5 +73,11 @@ mod tests {
     #[test]
     fn an_agent_of_ours_is_no_machine_in_this() {
         check("Auto-Submitted: auto-replied\r\n", "Re: Offer", true, false);
+        let marked = "Auto-Submitted: auto-replied\r\nPosthouse-Author: agent\r\n";
+        check(marked, "Re: Offer", false, false);
+        check(marked, "Out of Office: Re: Offer", false, true);
+        check(&format!("{marked}X-Autoreply: yes\r\n"), "Re: Offer", false, true);
+        let other = "Auto-Submitted: auto-replied\r\nPosthouse-Author: cron\r\n";
+        check(other, "Re: Offer", false, true);
     }
 }

@@ -14,6 +14,7 @@ use mail_builder::{
 
 use crate::{
     address::{Address, InvalidAddress},
+    automatic::{AGENT, AUTHOR},
     custom, html,
     list::DraftList,
     syntax::{self, is_message_id},
@@ -111,6 +112,7 @@ fn service_fields<'a>(
     if !matches!(draft.auto_submitted.as_str(), "" | "no") {
         one_line("auto_submitted", &draft.auto_submitted)?;
         message = message.header("Auto-Submitted", Raw::new(draft.auto_submitted.as_str()));
+        message = message.header(AUTHOR, Raw::new(AGENT));
     }
     if let Some(address) = &draft.cfbl_address {
         let address = parse_address("cfbl_address", address)?;

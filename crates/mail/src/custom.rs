@@ -5,7 +5,7 @@ const MAX_NAME: usize = 76;
 const MAX_VALUE: usize = 900;
 
 /// Fields that this service writes itself, or that say where a mail came from. Lower case.
-const OWNED: [&str; 21] = [
+const OWNED: [&str; 22] = [
     "authentication-results",
     "auto-submitted",
     "bcc",
@@ -20,6 +20,7 @@ const OWNED: [&str; 21] = [
     "from",
     "in-reply-to",
     "message-id",
+    "posthouse-author",
     "received",
     "received-spf",
     "references",
@@ -101,6 +102,7 @@ mod tests {
             "ARC-Seal",
             "Auto-Submitted",
             "Feedback-ID",
+            "Posthouse-Author",
         ] {
             let why = check_field(name, "v").expect_err(name);
             assert_eq!(why, "this field is written by the service");

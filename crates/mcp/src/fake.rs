@@ -45,6 +45,12 @@ impl Fake {
         calls.iter().map(|it| format!("{} {}", it.method, it.path)).collect()
     }
 
+    /// The keys of what was asked for with one, in its order.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let calls = self.calls.lock().expect("lock");
+        calls.iter().filter_map(|it| it.idempotency_key.clone()).collect()
+    }
+
     /// The last that was asked for.
     pub(crate) fn last(&self) -> Call {
         self.calls.lock().expect("lock").last().expect("a call").clone()

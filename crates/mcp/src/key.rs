@@ -1,4 +1,4 @@
-//! The idempotency key of a mail for which the model gave none.
+//! The idempotency key of a mail, or of what is expected, for which the model gave none.
 //!
 //! It follows from the tool, its arguments and the time, so that a call that is made again, by whoever and
 //! through whichever gateway, is the same mail for an hour. A session has no part in it: a client that lost
@@ -74,19 +74,24 @@ fn is_dead(mail: &Mail) -> bool {
 }
 
 fn is_fresh(mail: &Mail, now: u64) -> bool {
-    let created = OffsetDateTime::parse(&mail.created_at, &Rfc3339);
-    created.is_ok_and(|it| it.unix_timestamp() > now.saturating_sub(WINDOW).cast_signed())
+    is_within(&mail.created_at, now, WINDOW)
+}
+
+/// Whether a moment of the API is less than so many seconds ago.
+pub(crate) fn is_within(moment: &str, now: u64, seconds: u64) -> bool {
+    let moment = OffsetDateTime::parse(moment, &Rfc3339);
+    moment.is_ok_and(|it| it.unix_timestamp() > now.saturating_sub(seconds).cast_signed())
 }
 
 /// Names a call: the tool and all of its arguments.
-fn fingerprint<T: Serialize>(tool: &str, arguments: &T) -> String {
+pub(crate) fn fingerprint<T: Serialize>(tool: &str, arguments: &T) -> String {
     // Maps of strings and plain fields: they always become JSON.
     let arguments = serde_json::to_string(arguments).unwrap_or_default();
     let hash = digest(&SHA256, format!("{tool}\n{arguments}").as_bytes());
     HEXLOWER.encode(&hash.as_ref()[..16])
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

@@ -164,7 +164,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<Answer> {
         }
         Command::Token(command) => token::run(command).await,
         Command::ReturnPaths(command) => bounces::return_paths(command).await,
-        Command::Operator(command) => operators::run(command).await.map(Answer::from),
+        Command::Operator(command) => operators::run(command).await,
         Command::Inbox(command) => inbox::run(command).await,
         Command::Trace(options) => trace::run(options).await,
         Command::Doctor(options) => doctor::run(*options).await,

@@ -20,7 +20,7 @@ use crate::config::{DkimAlgorithm, DkimKey};
 ///
 /// One-click unsubscription counts only where both its fields are signed (RFC 8058 section 4), and
 /// CFBL-Address likewise (RFC 9477 section 3.1).
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "From",
     "From",
     "To",
@@ -34,6 +34,7 @@ const FIELDS: [&str; 18] = [
     "MIME-Version",
     "Content-Type",
     "Auto-Submitted",
+    "Posthouse-Author",
     "List-Id",
     "List-Unsubscribe",
     "List-Unsubscribe-Post",

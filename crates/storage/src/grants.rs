@@ -9,9 +9,12 @@ use store::{INSUFFICIENT_SCOPE, Inbox, Reader, TOKEN_RECIPIENT, TOKEN_REVOKED, T
 use crate::failure;
 
 /// What a request may cost its token.
+#[derive(Default)]
 pub(crate) struct Judged {
     /// Hashes of the tokens whose limits it counts for.
     pub(crate) counted_for: Vec<String>,
+    /// The hash of the token, where there is one.
+    pub(crate) used: Option<String>,
     pub(crate) refusal: Option<Rejection>,
 }
 
@@ -23,10 +26,10 @@ pub(crate) async fn judge(
     request: &SendRequest,
     inbox: &Inbox,
 ) -> Result<Judged, Failure> {
-    let refused = |refusal| Judged { counted_for: Vec::new(), refusal: Some(refusal) };
     if submission.token.is_empty() {
-        return Ok(Judged { counted_for: Vec::new(), refusal: None });
+        return Ok(Judged::default());
     }
+    let refused = |refusal| Judged { refusal: Some(refusal), ..Judged::default() };
     let token = reader.token(&submission.account_id, &submission.token).await.map_err(failure)?;
     let Some(token) = token else {
         let message = format!("the account has no token {:?}", submission.token);
@@ -44,7 +47,7 @@ pub(crate) async fn judge(
     if refusal.is_none() && request.validate_only {
         refusal = reader.over_limit(&token).await.map_err(failure)?.map(|(refusal, _)| refusal);
     }
-    Ok(Judged { counted_for: token.counted_for(), refusal })
+    Ok(Judged { counted_for: token.counted_for(), used: Some(token.hash), refusal })
 }
 
 /// What the token says without a look at any mail.

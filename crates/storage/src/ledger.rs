@@ -159,6 +159,7 @@ impl Ledger {
         }
         let of_token =
             grants::judge(&self.store.reader, submission, &request, &around.inbox).await?;
+        self.note_use(&submission.account_id, of_token.used.as_deref()).await;
         judged.rejection = judged.rejection.or(of_token.refusal);
         let (manner, outcome, scrutiny) = self.decide(judged, request, around).await?;
         let new = Submitted {
@@ -179,6 +180,14 @@ impl Ledger {
         }
         submitted.push(new);
         Ok(Step::Enter { digest })
+    }
+
+    /// That a token was used, at doors that have no database. No mail fails because of that.
+    async fn note_use(&self, account_id: &str, token_hash: Option<&str>) {
+        let Some(token_hash) = token_hash else { return };
+        if let Err(err) = self.store.writer.touch(account_id, token_hash).await {
+            tracing::warn!("note that a token was used: {:#}", anyhow::Error::from(err));
+        }
     }
 
     /// What a request becomes, and whether somebody has to look at it first.

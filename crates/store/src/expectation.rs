@@ -11,6 +11,7 @@ use contract::{Expectation as Shown, ExpectationCandidate, PassedOver};
 use crate::{
     moment::{SECOND, rfc3339},
     sender_rule::entries_of,
+    sql,
 };
 
 /// A code or a link whose mail was dated so long before the request was made for another one. Clocks of
@@ -175,6 +176,16 @@ pub struct Offer {
     pub codes: Vec<String>,
     /// Links that confirm, log in, reset or invite, each as good as the others.
     pub links: Vec<String>,
+}
+
+impl Offer {
+    /// Whether it has this code, or this link, as the database has them.
+    pub(crate) fn has(&self, code: Option<&str>, link: Option<&str>) -> bool {
+        let is_among = |all: &[String], one: Option<&str>| {
+            one.is_some_and(|one| all.iter().any(|it| sql::text(it) == one))
+        };
+        is_among(&self.codes, code) || is_among(&self.links, link)
+    }
 }
 
 /// A mail that enters an inbox.

@@ -13,6 +13,16 @@ pub const MENTIONED_FOR: i64 = 7 * DAY;
 /// What an inbox itself wrote is known for longer: agents come back to what they wrote.
 pub(crate) const WRITTEN_FOR: i64 = 90 * DAY;
 
+/// Which mail that is or was held to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HoldFilter<'a> {
+    /// Of the hold; all without.
+    pub state: Option<&'a str>,
+    /// Only of these; all without.
+    pub inbox_ids: Option<&'a [String]>,
+    pub limit: i64,
+}
+
 /// What is done about a kind of reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

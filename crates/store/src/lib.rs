@@ -72,8 +72,8 @@ pub use crate::{
     },
     finding::{Fate, Finding, Found, Sent, Source},
     hold::{
-        Allowance, Canary, Decided, Decision, MENTIONED_FOR, Measure, Mentioned, Mentions, NewHold,
-        OutboundPolicy, OutboundRules, RulesOf, Scrutiny,
+        Allowance, Canary, Decided, Decision, HoldFilter, MENTIONED_FOR, Measure, Mentioned,
+        Mentions, NewHold, OutboundPolicy, OutboundRules, RulesOf, Scrutiny,
     },
     labels::{Change, Changed, MAX_LABEL, MAX_LABELS, MAX_LABELS_OF_EMAIL},
     ledger::request_digest,

@@ -47,6 +47,7 @@ const SQLITE: &[Script] = &[
     (17, "keys", include_str!("../migrations/sqlite/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/sqlite/0018_carried.sql")),
     (19, "operator", include_str!("../migrations/sqlite/0019_operator.sql")),
+    (20, "claims", include_str!("../migrations/sqlite/0020_claims.sql")),
     (21, "console", include_str!("../migrations/sqlite/0021_console.sql")),
 ];
 const POSTGRES: &[Script] = &[
@@ -69,6 +70,7 @@ const POSTGRES: &[Script] = &[
     (17, "keys", include_str!("../migrations/postgres/0017_keys.sql")),
     (18, "carried", include_str!("../migrations/postgres/0018_carried.sql")),
     (19, "operator", include_str!("../migrations/postgres/0019_operator.sql")),
+    (20, "claims", include_str!("../migrations/postgres/0020_claims.sql")),
     (21, "console", include_str!("../migrations/postgres/0021_console.sql")),
 ];
 

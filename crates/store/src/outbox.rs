@@ -26,7 +26,7 @@ pub(crate) fn suspended(dialect: Dialect, inbox_id: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM suspensions x WHERE (x.until IS NULL OR x.until > {now}) \
          AND (x.scope = 'inbox' AND x.target = {inbox_id} OR x.scope = 'account' AND x.target = \
-         (SELECT i.account_id FROM inboxes i WHERE i.id = {inbox_id})))"
+         (SELECT xi.account_id FROM inboxes xi WHERE xi.id = {inbox_id})))"
     )
 }
 

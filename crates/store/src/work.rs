@@ -25,6 +25,9 @@ pub struct Claim<'a> {
     pub lease: i64,
     /// The worker's own name for itself.
     pub worker: &'a str,
+    /// Of this worker: asked again with the same key, a claim is given what it was given, as far as those
+    /// leases still live.
+    pub key: Option<&'a str>,
 }
 
 /// What a claim came to.
@@ -34,6 +37,8 @@ pub struct Claimed {
     pub leases: Vec<Lease>,
     /// There is mail that was not looked at: ask again.
     pub has_more: bool,
+    /// They were handed out before, for a claim with the same key.
+    pub is_repeat: bool,
     pub swept: Swept,
 }
 
@@ -195,6 +200,10 @@ pub(crate) fn lease_columns(clock: &str) -> String {
 
 pub(crate) const LEASE_TABLES: &str =
     "leases l JOIN inboxes i ON i.id = l.inbox_id JOIN emails e ON e.id = l.email_id";
+
+/// Of a claim's inbox, key, worker and account: the leases that it was given and that nobody has ended.
+pub(crate) const HELD_FOR_A_KEY: &str = "l.inbox_id = $1 AND l.claim_key = $2 AND l.worker = $3 \
+                                         AND l.account_id = $4 AND l.state = 'active'";
 
 pub(crate) fn lease(row: &AnyRow) -> sqlx::Result<Lease> {
     Ok(Lease {

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use injection::{Heard, Model, SIGNALS};
+use injection::{Heard, Model};
 
 use crate::{
     fuse::Told,
@@ -99,8 +99,7 @@ pub(crate) fn left_out(mails: &[Mail], by: By, seed: u64) -> Vec<LeftOut> {
 fn one_left_out(mails: &[Mail], groups: &[Option<usize>], group: usize, seed: u64) -> Vec<LeftOut> {
     let seen: Vec<&Mail> =
         mails.iter().zip(groups).filter(|it| *it.1 != Some(group)).map(|it| it.0).collect();
-    let (grams, concepts) = learn(&seen, seed).tables();
-    let model = Model { grams, concepts, fusion: [1.0; SIGNALS], curve: Vec::new() };
+    let model = learn(&seen, seed);
     let unseen = mails.iter().enumerate().filter(|it| groups[it.0] == Some(group));
     unseen.map(|(at, mail)| signals(&model, at, mail)).collect()
 }
@@ -125,7 +124,14 @@ pub(crate) fn detail(mails: &[Mail], it: &LeftOut) -> String {
     let kind = if line.is_attack() { "injection" } else { line.tier.as_deref().unwrap_or("") };
     let Heard { all, own, .. } = &it.heard;
     let told = all.both > own.both;
-    format!("{kind}\t{}\t{:.2?}\t{told}\t{}\n", line.family, all.list(), it.loudest)
+    let (family, certain) = (&line.family, it.certain);
+    let source = source(line);
+    format!(
+        "{kind}\t{source}\t{family}\t{:.3?}\t{:.3?}\t{told}\t{certain:.2}\t{}\n",
+        all.list(),
+        own.list(),
+        it.loudest
+    )
 }
 
 pub(crate) fn told(mails: &[Mail], left_out: &[LeftOut]) -> Vec<Told> {

@@ -102,13 +102,13 @@ mod tests {
     fn what_tells_apart_gets_the_weight_and_nothing_goes_below_zero() {
         let told: Vec<Told> = (0..100).map(|it| told(it as f32 / 10.0 - 5.0, it >= 50)).collect();
         let weights = fusion(&told);
-        assert!(weights[2] > 0.2 && weights[4] == 0.0, "{weights:?}");
+        assert!(weights[3] > 0.2 && weights[6] == 0.0, "{weights:?}");
     }
 
     #[test]
     fn half_stands_for_one_in_a_hundred() {
         let told: Vec<Told> = (0..10_000).map(|it| told(it as f32 / 100.0, it >= 9_000)).collect();
-        let curve = curve(&told, &[0.0, 0.0, 1.0, 0.0, 0.0]);
+        let curve = curve(&told, &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
         assert!(curve.windows(2).all(|it| it[0].0 < it[1].0 && it[0].1 < it[1].1), "{curve:?}");
         assert!((curve[3].0 - 89.1).abs() < 0.05, "{curve:?}");
     }

@@ -15,7 +15,9 @@ const LANGUAGES: &str = include_str!("grammar/languages.txt");
 const INDIRECT: &str = include_str!("grammar/indirect.txt");
 const TODAY: &str = include_str!("grammar/today.txt");
 const TONGUES: &str = include_str!("grammar/tongues.txt");
-const GRAMMAR: &[&str] = &[ATTACK, INDIRECT, MAIL, TODAY, LANGUAGES, TONGUES];
+const INTERJECT: &str = include_str!("grammar/interject.txt");
+const CROWD: &str = include_str!("grammar/crowd.txt");
+const GRAMMAR: &[&str] = &[ATTACK, INDIRECT, MAIL, TODAY, LANGUAGES, TONGUES, INTERJECT, CROWD];
 
 /// How a paragraph is hidden from a person; {} is the paragraph.
 const HIDDEN: &[&str] = &[
@@ -159,6 +161,9 @@ impl<'a> Maker<'a> {
             &["override", "coax"],
             &["answer"],
             &["override", "answer"],
+            &["trigger", "trivia"],
+            &["trigger", "trivia"],
+            &["trigger", "order"],
         ]);
         let pieces: Vec<String> =
             shape.iter().map(|it| self.text(&format!("{lang} {it}"))).collect();
@@ -264,7 +269,8 @@ impl<'a> Maker<'a> {
         let preheader = self.one(HIDDEN).replace("{}", &escaped(self.one(PREHEADERS)));
         let mut page = format!("<html><head><style>.a{{margin:0}}</style></head><body>{preheader}");
         for _ in 0..self.rng.u8(2..6) {
-            let section = self.one(&["news", "tip", "promo", "news", "work"]);
+            let section = self
+                .one(&["news", "tip", "promo", "news", "work", "boast", "club", "tale", "press"]);
             let block = escaped(&self.text(section));
             let link = escaped(&self.text("link"));
             page += &self.one(&[

@@ -8,9 +8,14 @@
 use std::ops::Range;
 
 use fastrand::Rng;
-use injection::{CONCEPT_BITS, Extract, GRAM_BITS, Table, Window, combinations, fold};
+use injection::{
+    CONCEPT_BITS, Extract, GRAM_BITS, Model, SIGNALS, Table, Window, combinations, fold,
+};
 
-use crate::lines::Line;
+use crate::{
+    lines::Line,
+    trees::{self, Row},
+};
 
 /// A labelled mail as the model sees it.
 pub(crate) struct Mail {
@@ -52,7 +57,26 @@ const WORST: usize = 4;
 /// Folded octets by which a payload is found again.
 const KEY: usize = 48;
 
-pub(crate) fn learn(mails: &[&Mail], seed: u64) -> Weights {
+/// What a model learns of mails; how its signals add up is for others to say.
+pub(crate) fn learn(mails: &[&Mail], seed: u64) -> Model {
+    let weights = weights(mails, seed);
+    let mut rng = Rng::with_seed(seed);
+    let mut examples = next_examples(mails, &weights, &mut rng);
+    balance(&mut examples);
+    let rows: Vec<Row> = examples
+        .iter()
+        .map(|it| {
+            let passage = &mails[it.mail as usize].extract.passages[it.passage as usize];
+            let window = &passage.features.windows[it.window as usize];
+            (window.concepts, it.attack, it.weight)
+        })
+        .collect();
+    let forest = trees::grow(&rows, &mut rng);
+    let (grams, concepts) = weights.tables();
+    Model { grams, concepts, forest, fusion: [1.0; SIGNALS], curve: Vec::new() }
+}
+
+fn weights(mails: &[&Mail], seed: u64) -> Weights {
     let mut rng = Rng::with_seed(seed);
     let mut learner = Learner::new();
     let mut examples = first_examples(mails, &mut rng);

@@ -13,6 +13,7 @@ mod learn;
 mod lines;
 mod report;
 mod times;
+mod trees;
 
 use std::{
     collections::HashMap,
@@ -144,9 +145,8 @@ fn train(files: &[PathBuf], out: &Path, seed: u64, generated: usize) -> anyhow::
     let left_out = LeftOutMails::of(&mails, By::Source, seed);
     let told = left_out.report(&mails, By::Source, |it| left_out.sum(it));
     let all: Vec<&Mail> = mails.iter().collect();
-    let (grams, concepts) = learn::learn(&all, seed).tables();
     let LeftOutMails { fusion, curve, .. } = left_out;
-    let octets = Model { grams, concepts, fusion, curve }.to_bytes();
+    let octets = Model { fusion, curve, ..learn::learn(&all, seed) }.to_bytes();
     std::fs::write(out, &octets).with_context(|| format!("write {}", out.display()))?;
     Ok(format!("{told}{} octets written\n", octets.len()))
 }

@@ -264,7 +264,9 @@ class Journey:
     async def queue(self, client: AsyncPosthouse) -> None:
         inbox, tom = await client.create_inbox(), await client.create_inbox()
         await tom.send(inbox.address, "Work", "x")
-        (lease,) = await inbox.claim(worker="a", lease_seconds=30, wait_seconds=20)
+        claim = {"worker": "a", "lease_seconds": 30, "wait_seconds": 20, "idempotency_key": "claim-1"}
+        (lease,) = await inbox.claim(**claim)
+        assert [it.id for it in await inbox.claim(**claim)] == [lease.id], "the answer was lost"
         assert (lease.email.subject, lease.attempt) == ("Work", 1)
         assert await inbox.claim(worker="b") == []
         before = lease.expires_at

@@ -155,11 +155,13 @@ export class Inbox {
   }
 
   /** Takes mail to work on, which nobody else gets until the lease is over. */
-  async claim(options: ClaimOptions & RequestOptions = {}): Promise<Lease[]> {
-    const { signal, timeout, maxRetries, waitSeconds = 0, ...rest } = options;
+  async claim(options: ClaimOptions & SendRequestOptions = {}): Promise<Lease[]> {
+    const { signal, timeout, maxRetries, idempotencyKey, waitSeconds = 0, ...rest } = options;
+    const headers = { "idempotency-key": idempotencyKey ?? (await newKey()) };
     const body = { ...rest, timeout: waitSeconds };
     const window = timeout ?? (waitSeconds + 15) * 1000;
     const claimed = await this.#http.post<{ data: LeaseData[] }>(`${this.#path()}/claim`, body, {
+      headers,
       timeout: window,
       signal,
       maxRetries,

@@ -356,7 +356,9 @@ async function has(path) {
 async function queue(client) {
   const inbox = await client.createInbox();
   await client.createInbox().then((it) => it.send({ to: inbox.address, subject: "Work", body: { text: "x" } }));
-  const [first] = await inbox.claim({ worker: "a", leaseSeconds: 30, waitSeconds: 20 });
+  const claim = { worker: "a", leaseSeconds: 30, waitSeconds: 20, idempotencyKey: "claim-1" };
+  const [first] = await inbox.claim(claim);
+  assert.deepEqual((await inbox.claim(claim)).map((it) => it.id), [first.id], "the answer was lost");
   assert.deepEqual([first.email.subject, first.attempt], ["Work", 1]);
   assert.deepEqual(await inbox.claim({ worker: "b" }), []);
   const before = first.expiresAt;

@@ -101,7 +101,7 @@ async fn gather<T>(
     count: usize,
     open: impl AsyncFn(usize) -> anyhow::Result<T>,
 ) -> anyhow::Result<Vec<T>> {
-    let opened = stream::iter(0..count).map(&open).buffer_unordered(AT_ONCE);
+    let opened = stream::iter(0..count).map(|n| open(n)).buffer_unordered(AT_ONCE);
     opened.collect::<Vec<_>>().await.into_iter().collect()
 }
 

@@ -26,7 +26,7 @@ fn records(address: Ipv4Addr) -> anyhow::Result<Vec<(String, RData)>> {
     let record = |name: &str, data: RData| (name.to_owned(), data);
     Ok(vec![
         record("mx.good.test", RData::A(A(address))),
-        record("1.0.0.127.in-addr.arpa", RData::PTR(PTR(host.clone()))),
+        record("1.2.0.192.in-addr.arpa", RData::PTR(PTR(host.clone()))),
         record("good.test", RData::MX(MX::new(10, host))),
         record("good.test", text("v=spf1 mx -all")),
         record("s1._domainkey.good.test", text("v=DKIM1; p=MIIB")),
@@ -38,7 +38,7 @@ fn records(address: Ipv4Addr) -> anyhow::Result<Vec<(String, RData)>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_named_with_the_way_out() -> anyhow::Result<()> {
-    let dns = Dns::root(records(Ipv4Addr::LOCALHOST)?).await;
+    let dns = Dns::root(records(Ipv4Addr::new(192, 0, 2, 1))?).await;
     let cluster = Cluster::plan(Plan::default()).await?.context("SQLite is always there")?;
     let operator = Operator::of(&cluster)?;
     let server = dns.address.to_string();

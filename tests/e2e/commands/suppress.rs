@@ -5,7 +5,7 @@ use e2e::{Cluster, SOON, eventually};
 use serde_json::json;
 
 use super::Operator;
-use crate::pipeline_out::{captured, mail, wait_for_status};
+use crate::pipeline_out::{captured, mail};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_are_added_exported_imported_and_removed() -> anyhow::Result<()> {
@@ -16,11 +16,11 @@ async fn addresses_are_added_exported_imported_and_removed() -> anyhow::Result<(
     let why = ["--reason", "they asked by telephone"];
     let add = [&["suppress", "add", "Bob@elsewhere.example", "ann@elsewhere.example"][..], &why];
     assert_eq!(operator.json(&add.concat()).await?["added"], 2);
-    let sent = agent.send(&mail(&inbox, "bob@elsewhere.example", "No"), None).await?.success()?;
-    let id = sent["id"].as_str().context("id")?;
-    let email = wait_for_status(&agent, &inbox, id, "suppressed").await?;
-    let diagnostic = email["recipients"][0]["diagnostic"].as_str().context("diagnostic")?;
-    assert!(diagnostic.contains("by the operator: they asked by telephone"), "{diagnostic}");
+    let refused = agent.send(&mail(&inbox, "bob@elsewhere.example", "No"), None).await?;
+    let problem = refused.json()?;
+    assert_eq!((refused.status, &problem["error"]), (422, &json!("recipient_suppressed")));
+    let message = problem["message"].as_str().context("message")?;
+    assert!(message.contains("by the operator: they asked by telephone"), "{message}");
 
     let exported = operator.run(&["suppress", "export"]).await?.output;
     let path = cluster.folder().join("suppressed.csv");
@@ -53,7 +53,8 @@ async fn addresses_are_added_exported_imported_and_removed() -> anyhow::Result<(
     assert!(refused.contains("there is no account acct_none"), "{refused}");
     let acts = operator.json(&["audit"]).await?;
     let commands = acts["acts"].as_array().into_iter().flatten().map(|it| it["command"].clone());
-    let expected = ["suppress import", "suppress rm", "suppress add"].map(|it| json!(it));
+    let expected =
+        ["suppress import", "suppress rm", "suppress add", "migrate"].map(|it| json!(it));
     assert_eq!(commands.collect::<Vec<_>>(), expected, "{acts}");
     cluster.stop().await
 }

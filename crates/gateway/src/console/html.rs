@@ -201,8 +201,8 @@ pub(super) fn bar(tone: &str, percent: f64) -> Markup {
     let width = percent.clamp(0.0, 100.0);
     html! {
         svg class={ "meter " (tone) } viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
-            rect.track width="100" height="6" rx="3" {}
-            rect.fill width=(format!("{width:.1}")) height="6" rx="3" {}
+            rect.track width="100" height="6" {}
+            rect.fill width=(format!("{width:.1}")) height="6" {}
         }
     }
 }

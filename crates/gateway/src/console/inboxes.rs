@@ -224,8 +224,11 @@ fn tone(state: &str) -> &'static str {
     }
 }
 
+/// A figure as it is shown.
+type Shown = fn(&Figures) -> String;
+
 fn figures(columns: &[(&str, Figures)]) -> Markup {
-    let rows: [(&str, fn(&Figures) -> String); 8] = [
+    let rows: [(&str, Shown); 8] = [
         ("Tried", |it| it.attempted.to_string()),
         ("Delivered", |it| it.delivered.to_string()),
         ("Put off at first", |it| it.deferred.to_string()),

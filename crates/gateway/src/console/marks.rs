@@ -151,7 +151,7 @@ mod tests {
         let mail = "Subject: Grüße\n\ntext";
         for wrong in [
             reason("text", 2..900, "xt"),
-            reason("text", 3..2, "xt"),
+            SecurityReason { end: 2, ..reason("text", 3..4, "xt") },
             reason("subject", 0..3, "Gr"),
             reason("text", 0..4, "another mail"),
             reason("attached:cv.pdf", 0..4, "text"),

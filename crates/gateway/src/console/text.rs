@@ -24,11 +24,11 @@ fn pieces(text: &str, has_lines: bool) -> Markup {
         if is_layout || !(reading::is_invisible(it) || it == '\u{2028}' || it == '\u{2029}') {
             continue;
         }
-        (&text[plain..at]).render_to(&mut shown);
+        text[plain..at].render_to(&mut shown);
         unseen(it).render_to(&mut shown);
         plain = at + it.len_utf8();
     }
-    (&text[plain..]).render_to(&mut shown);
+    text[plain..].render_to(&mut shown);
     maud::PreEscaped(shown)
 }
 

@@ -12,7 +12,7 @@ use async_nats::{Client, Message};
 use futures_util::StreamExt as _;
 use nats_login::{CALLOUT, Issuer, Request};
 use prometheus::IntCounterVec;
-use store::Reader;
+use store::{Bearer, Reader, Writer};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -29,6 +29,7 @@ pub(super) struct Callout {
     pub(super) client: Client,
     pub(super) issuer: Arc<Issuer>,
     pub(super) reader: Reader,
+    pub(super) writer: Writer,
     pub(super) seconds: u32,
     pub(super) logins: IntCounterVec,
     pub(super) sign: Arc<AtomicBool>,
@@ -66,14 +67,15 @@ impl Callout {
 
     /// Takes nothing of `self` with it but what it needs.
     fn answer(&self, message: Message) -> impl Future<Output = ()> + Send + 'static {
-        let Callout { client, issuer, reader, seconds, logins, .. } = self;
-        let (client, issuer, reader) = (client.clone(), Arc::clone(issuer), reader.clone());
+        let Callout { client, issuer, reader, writer, seconds, logins, .. } = self;
+        let (client, issuer) = (client.clone(), Arc::clone(issuer));
+        let (reader, writer) = (reader.clone(), writer.clone());
         let (lifetime, logins) = (i64::from(*seconds), logins.clone());
         async move {
             let judged = timeout(PATIENCE, judge(&issuer, &reader, lifetime, &message.payload));
             let judged = judged.await.context("look the token up in time").flatten();
-            let (outcome, answer) = match judged {
-                Ok((outcome, answer)) => (outcome, answer),
+            let Login { outcome, answer, used } = match judged {
+                Ok(login) => login,
                 Err(err) => {
                     tracing::warn!("answer for a login: {err:#}");
                     // Without an answer the server refuses when its time is over.
@@ -85,8 +87,22 @@ impl Callout {
             if let Err(err) = client.publish(reply, answer.into()).await {
                 tracing::warn!("answer for a login: {err}");
             }
+            // Who came in waits for nobody; who published later is not known by his token.
+            if let Some(bearer) = used
+                && let Err(err) = writer.touch(&bearer.account.id, &bearer.token.hash).await
+            {
+                tracing::warn!("note a login: {:#}", anyhow::Error::from(err));
+            }
         }
     }
+}
+
+/// What somebody hears who wants to log in.
+struct Login {
+    outcome: &'static str,
+    answer: String,
+    /// The token that somebody is let in with.
+    used: Option<Bearer>,
 }
 
 async fn judge(
@@ -94,19 +110,21 @@ async fn judge(
     reader: &Reader,
     lifetime: i64,
     payload: &[u8],
-) -> anyhow::Result<(&'static str, String)> {
+) -> anyhow::Result<Login> {
     let request = Request::read(payload).context("read NATS's question")?;
+    let refused = |answer| Ok(Login { outcome: "refused", answer, used: None });
     let now = now_micros();
     let seconds = now / 1_000_000;
     let Some(secret) = &request.secret else {
-        return Ok(("refused", issuer.refuse(&request, "there is no token", seconds)?));
+        return refused(issuer.refuse(&request, "there is no token", seconds)?);
     };
     match tokens::admission(reader, secret).await? {
-        None => Ok(("refused", issuer.refuse(&request, "the token is not valid", seconds)?)),
-        Some(tokens::Admission { access, expires_at }) => {
-            let end = expires_at.map_or(i64::MAX, |it| it / 1_000_000);
+        None => refused(issuer.refuse(&request, "the token is not valid", seconds)?),
+        Some(tokens::Admission { access, bearer }) => {
+            let end = bearer.token.grant.expires_at.map_or(i64::MAX, |it| it / 1_000_000);
             let end = end.min(seconds + lifetime);
-            Ok(("admitted", issuer.admit(&request, &access, seconds, end)?))
+            let answer = issuer.admit(&request, &access, seconds, end)?;
+            Ok(Login { outcome: "admitted", answer, used: Some(bearer) })
         }
     }
 }

@@ -30,7 +30,7 @@ use axum::Router;
 use bus::{Login, Server};
 use nats_login::Issuer;
 use service::Process;
-use store::Reader;
+use store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::AgentLogins;
@@ -97,13 +97,14 @@ impl Door {
     /// `None` where agents do not log in at NATS.
     pub(crate) async fn open(
         config: &Config,
-        reader: Reader,
+        store: &Store,
         router: Router,
         metrics: &Metrics,
         process: &Process,
         opening: Opening,
     ) -> anyhow::Result<Option<Door>> {
         let logins = &config.agent_logins;
+        let reader = store.reader.clone();
         let (Some(issuer), Some(password)) = (&logins.issuer_file, &logins.password_file) else {
             return Ok(None);
         };
@@ -129,6 +130,7 @@ impl Door {
                 client: system.clone(),
                 issuer: Arc::new(issuer),
                 reader: reader.clone(),
+                writer: store.writer.clone(),
                 seconds: logins.seconds,
                 logins: metrics.nats_logins.clone(),
                 sign: opening.logins,

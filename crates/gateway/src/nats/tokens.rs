@@ -2,15 +2,14 @@
 
 use contract::{Grant, Right, token_id};
 use nats_login::{Access, LoginName, Reach};
-use store::Reader;
+use store::{Bearer, Reader};
 
 use crate::{time::now_micros, token};
 
 /// What somebody is let in with.
 pub(super) struct Admission {
     pub(super) access: Access,
-    /// In microseconds since 1970.
-    pub(super) expires_at: Option<i64>,
+    pub(super) bearer: Bearer,
 }
 
 /// `None` if the token is worth nothing.
@@ -21,7 +20,7 @@ pub(super) async fn admission(reader: &Reader, secret: &str) -> anyhow::Result<O
     let Some(bearer) = reader.bearer(&token::hash(secret)).await? else { return Ok(None) };
     let (send, events) = reach(&bearer.token.grant);
     let access = Access::new(&bearer.account.id, bearer.token.id(), send, events)?;
-    Ok(Some(Admission { access, expires_at: bearer.token.grant.expires_at }))
+    Ok(Some(Admission { access, bearer }))
 }
 
 /// For what inboxes a token may publish requests to send, and whose events it may hear.

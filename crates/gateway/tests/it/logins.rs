@@ -435,3 +435,19 @@ async fn a_connection_ends_with_its_token() {
     assert_eq!(refused, Some(ConnectErrorKind::AuthorizationViolation));
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_login_counts_as_use_of_its_token() {
+    let bench = Bench::with_logins().await;
+    let whole = bench.agent().await;
+    let made = whole.post("/v1/tokens", &json!({ "rights": ["send"] })).await.ok();
+    let (id, token) = (made["id"].clone(), made["token"].as_str().unwrap().to_owned());
+    let last_used = async || {
+        let all = whole.get("/v1/tokens").await.ok();
+        let all = all["data"].as_array().unwrap().clone();
+        all.into_iter().find(|it| it["id"] == id).unwrap()["lastUsedAt"].clone()
+    };
+    assert_eq!(last_used().await, Value::Null);
+    AtNats::log_in(&bench, &whole.id, &token).await.map(drop).unwrap();
+    eventually(async || last_used().await.is_string()).await;
+}

@@ -104,11 +104,21 @@ async fn a_token_for_an_inbox_sees_no_other() {
     for rest in ["reply", "reply-all", "forward", "approve", "decline", "cancel"] {
         agent.post(&format!("/v1/emails/{foreign}/{rest}"), &json!({})).await.is(404, "not_found");
     }
-    for path in
-        ["/v1/domains", "/v1/webhooks", "/v1/audit", "/v1/holds", "/v1/quarantine", "/v1/labels"]
-    {
+    for path in ["/v1/domains", "/v1/webhooks", "/v1/audit"] {
         agent.get(path).await.is(403, "insufficient_scope");
     }
+    for (email, label) in [(&mine, "own"), (&foreign, "other")] {
+        let path = format!("/v1/emails/{email}");
+        let label = whole.request(Method::PATCH, &path).json(&json!({ "addLabels": [label] }));
+        Answer::to(label).await.ok();
+    }
+    assert_eq!(agent.get("/v1/labels").await.ok()["data"], json!(["own"]));
+    assert_eq!(whole.get("/v1/labels").await.ok()["data"], json!(["other", "own"]));
+    for path in ["/v1/holds", "/v1/quarantine"] {
+        assert_eq!(agent.get(path).await.ok()["data"], json!([]));
+    }
+    let elsewhere = format!("/v1/quarantine?inboxId={}", other.id);
+    agent.get(&elsewhere).await.is(404, "not_found");
     agent.post("/v1/inboxes", &json!({})).await.is(403, "insufficient_scope");
     let batch = json!({ "ids": [mine, foreign], "read": true });
     let changed = agent.post("/v1/emails/batch", &batch).await.ok();

@@ -26,6 +26,50 @@ async fn an_unknown_path_and_a_wrong_method_are_json() {
     assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
 }
 
+/// As a browser does for a page: it asks first, and shows the page nothing that is not allowed.
+#[tokio::test]
+async fn only_web_pages_that_are_named_may_call() {
+    const PAGE: &str = "https://app.example.com";
+
+    let config = Config { cors_origins: vec![PAGE.to_owned()], ..Config::default() };
+    let bench = Bench::with(config).await;
+    let closed = Bench::new().await;
+    let agent = bench.agent().await;
+    let field = |answer: &Answer, name: &str| {
+        answer.headers.get(name).map(|it| it.to_str().unwrap().to_lowercase())
+    };
+    for path in ["/v1/emails/send", "/v1/inboxes/x/emails/y", "/mcp"] {
+        let preflight = async |bench: &Bench, origin: &str| {
+            let request = bench.request(Method::OPTIONS, path).header("origin", origin);
+            let request = request.header("access-control-request-method", "POST");
+            let wanted = "authorization,content-type,idempotency-key";
+            Answer::to(request.header("access-control-request-headers", wanted)).await
+        };
+        let allowed = preflight(&bench, PAGE).await;
+        assert_eq!(allowed.status, 200, "{path}");
+        assert_eq!(field(&allowed, "access-control-allow-origin").as_deref(), Some(PAGE));
+        let fields = field(&allowed, "access-control-allow-headers").unwrap();
+        assert!(fields.contains("authorization") && fields.contains("idempotency-key"), "{fields}");
+        assert_eq!(field(&allowed, "access-control-allow-credentials"), None);
+        for (bench, origin) in [(&bench, "https://evil.test"), (&closed, PAGE)] {
+            let refused = preflight(bench, origin).await;
+            assert_eq!(field(&refused, "access-control-allow-origin"), None, "{path} {origin}");
+        }
+    }
+    let read = agent.request(Method::GET, "/v1/account").header("origin", PAGE);
+    let read = Answer::to(read).await;
+    read.ok();
+    assert_eq!(field(&read, "access-control-allow-origin").as_deref(), Some(PAGE));
+    assert!(field(&read, "access-control-expose-headers").unwrap().contains("x-request-id"));
+    let wrong = Answer::to(bench.request(Method::GET, "/v1/account").header("origin", PAGE)).await;
+    wrong.is(401, "authentication_error");
+    assert_eq!(field(&wrong, "access-control-allow-origin").as_deref(), Some(PAGE), "errors, too");
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+    let call = agent.request(Method::POST, "/mcp").json(&list).header("origin", PAGE);
+    let call = call.header("accept", "application/json, text/event-stream");
+    Answer::to(call).await.ok();
+}
+
 #[tokio::test]
 async fn every_answer_has_a_request_identifier() {
     let bench = Bench::new().await;

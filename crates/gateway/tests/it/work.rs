@@ -34,6 +34,7 @@ async fn lease_for(bench: &Bench, inbox: &Inbox, lease: i64) -> Lease {
         most: 1,
         lease,
         worker: "slow",
+        key: None,
     };
     bench.store.writer.claim(&claim).await.unwrap().unwrap().leases.remove(0)
 }
@@ -255,4 +256,35 @@ async fn every_refusal_says_what_is_wrong() {
     }
     let shown = agent.get(&format!("/v1/leases/{}", lost.id)).await.ok();
     assert_eq!(shown["state"], "expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_was_lost_is_repeated() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    for n in 0..3 {
+        bench.deliver(&inbox, &content(&format!("s{n}"), "t", None)).await;
+    }
+    let claim = async |key: &str, worker: &str| {
+        let asked = json!({ "max": 2, "worker": worker });
+        let request = agent.request(Method::POST, &inbox.path("/claim")).json(&asked);
+        let answer = Answer::to(request.header("Idempotency-Key", key)).await.ok();
+        answer["data"].as_array().unwrap().clone()
+    };
+    let first = claim("1", "ada").await;
+    assert_eq!(first.len(), 2);
+    assert_eq!(claim("1", "ada").await, first, "with the mails, and until the same moments");
+    let [third] = claim("1", "bob").await.try_into().unwrap();
+    assert!(first.iter().all(|it| it["emailId"] != third["emailId"]), "his own key");
+    assert_eq!(claim("2", "ada").await, Vec::<Value>::new());
+    say(&agent, &first[0], "ack", &json!({})).await.ok();
+    assert_eq!(claim("1", "ada").await, first[1..], "what has not ended");
+    say(&agent, &first[1], "nak", &json!({})).await.ok();
+    let [again] = claim("1", "ada").await.try_into().unwrap();
+    assert_eq!((&again["emailId"], &again["attempt"]), (&first[1]["emailId"], &json!(2)));
+
+    let request = agent.request(Method::POST, &inbox.path("/claim"));
+    let wrong = Answer::to(request.header("Idempotency-Key", "a b")).await;
+    wrong.is(400, "invalid_request");
 }

@@ -138,3 +138,30 @@ async fn what_the_ledger_decides_is_the_answer() {
     eventually(async || ledger.requests.lock().unwrap().len() == 1).await;
     assert_eq!(acked(&agent, &inbox).await, 0);
 }
+
+/// The ledger is away: what was answered with 200 is not to be lost because of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_on_its_way_keeps_its_lease() {
+    let bench = Bench::new().await;
+    let agent = bench.agent().await;
+    let inbox = agent.inbox().await;
+    let id = bench.deliver(&inbox, &question(&inbox)).await;
+    let [lease] = claim(&agent, &inbox, &json!({ "leaseSeconds": 5 })).await.try_into().unwrap();
+    let path = format!("/v1/leases/{}", text(&lease, "leaseId"));
+    reply(&agent, &id, &with(text(&lease, "leaseId"))).await.ok();
+    let kept = agent.get(&path).await.ok();
+    assert_eq!(kept["state"], "active");
+    let lasts = seconds(text(&kept, "expiresAt")) - seconds(text(&lease, "claimedAt"));
+    assert!(lasts >= 60, "{lasts}");
+    // One that lasts for longer is left as it is.
+    let longer = say(&agent, &lease, "extend", &json!({ "leaseSeconds": 3600 })).await.ok();
+    reply(&agent, &id, &with(text(&lease, "leaseId"))).await.ok();
+    assert_eq!(agent.get(&path).await.ok()["expiresAt"], longer["expiresAt"]);
+    let _ledger = ledger(&bench, None);
+    eventually(async || acked(&agent, &inbox).await == 1).await;
+}
+
+fn seconds(time: &str) -> i64 {
+    let time = time::OffsetDateTime::parse(time, &time::format_description::well_known::Rfc3339);
+    time.unwrap().unix_timestamp()
+}

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Finding, Reading, strongest};
+use super::{Finding, Reading};
 use crate::{Flag, lexicon::Concept};
 
 const WHY: &str = "It speaks to the assistant that reads the mail and tells it what to do.";
@@ -44,23 +44,28 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         .of(Concept::Reader)
         .filter(|it| reading.has_near(&it.range, Concept::Assistant, 40));
     let addressed = addressed.chain(read.map(|it| (&it.range, 0.4)));
-    strongest(named.chain(addressed).filter_map(|(range, base)| {
-        let suspicious: Vec<_> = SUSPICIOUS
-            .iter()
-            .filter_map(|(concept, weight)| Some((reading.near(range, *concept, REACH)?, weight)))
-            .collect();
-        let ordinary = ORDINARY.iter().find_map(|it| reading.near(range, *it, REACH));
-        let destination = has_destination(reading, range);
-        let mut weight = base + suspicious.iter().map(|it| it.1).sum::<f64>();
-        weight += if ordinary.is_some() { 0.1 } else { 0.0 };
-        weight += if destination && ordinary.is_some() { 0.15 } else { 0.0 };
-        let last = suspicious.last().map(|it| it.0).or(ordinary)?;
-        if reading.has_near(range, Concept::Security, 300) {
-            weight -= 0.2;
-        }
-        let ranges = [range, &last.range];
-        Some(reading.finding(Flag::PromptInjection, &ranges, weight.min(0.85), WHY))
-    }))
+    named
+        .chain(addressed)
+        .filter_map(|(range, base)| {
+            let suspicious: Vec<_> = SUSPICIOUS
+                .iter()
+                .filter_map(|(concept, weight)| {
+                    Some((reading.near(range, *concept, REACH)?, weight))
+                })
+                .collect();
+            let ordinary = ORDINARY.iter().find_map(|it| reading.near(range, *it, REACH));
+            let destination = has_destination(reading, range);
+            let mut weight = base + suspicious.iter().map(|it| it.1).sum::<f64>();
+            weight += if ordinary.is_some() { 0.1 } else { 0.0 };
+            weight += if destination && ordinary.is_some() { 0.15 } else { 0.0 };
+            let last = suspicious.last().map(|it| it.0).or(ordinary)?;
+            if reading.has_near(range, Concept::Security, 300) {
+                weight -= 0.2;
+            }
+            let ranges = [range, &last.range];
+            Some(reading.finding(Flag::PromptInjection, &ranges, weight.min(0.85), WHY))
+        })
+        .collect()
 }
 
 /// "Dear assistant", "model reading this", "AI:", rather than talk of one.

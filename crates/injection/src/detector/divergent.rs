@@ -1,6 +1,6 @@
 //! Orders that one of two alternatives gives and the other does not show.
 
-use super::{Finding, Reading, hidden, strongest};
+use super::{Finding, Reading, hidden};
 use crate::{Flag, Kind, lexicon::Concept};
 
 const WHY: &str = "The plain text and the HTML of the mail should say the same, and only one of them gives these orders: a person and a program read different mails.";
@@ -24,10 +24,11 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         )
     };
     let hits = reading.found.hits.iter().filter(|it| to_machines(it.concept));
-    strongest(hits.map(|hit| {
+    hits.map(|hit| {
         let weight = hidden::orders(reading, hit) * SHARE;
         reading.finding(Flag::DivergentParts, &[&hit.range], weight, WHY)
-    }))
+    })
+    .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Links that carry data away as soon as they are shown, and places for the data in them.
 
-use super::{Finding, Reading, strongest};
+use super::{Finding, Reading};
 use crate::{Flag, Kind, lexicon::Concept};
 
 /// What stands for data to be filled in.
@@ -74,7 +74,7 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
         let why = "A link stands here that would carry data to whoever wrote the mail.";
         findings.push(reading.finding(Flag::ExfiltrationLink, &[&range], weight, why));
     }
-    strongest(findings)
+    findings
 }
 
 /// The link a text begins with; a place in it may hold spaces.

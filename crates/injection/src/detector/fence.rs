@@ -1,6 +1,6 @@
 //! Marks that only a program writes: the ends of fences around untrusted text, the markup of chats.
 
-use super::{Finding, Reading, strongest};
+use super::{Finding, Reading};
 use crate::Flag;
 
 /// In folded form. The first are those that clients put around the text of a mail.
@@ -58,11 +58,15 @@ pub(crate) const MARKS: &[(&str, f64)] = &[
 ];
 
 pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
-    strongest(MARKS.iter().zip(&reading.found.marks).filter_map(|((mark, weight), start)| {
-        let start = (*start)?;
-        let why = "A mark stands here that ends the fence around a mail or begins a chat turn.";
-        Some(reading.finding(Flag::FenceEscape, &[&(start..start + mark.len())], *weight, why))
-    }))
+    MARKS
+        .iter()
+        .zip(&reading.found.marks)
+        .filter_map(|((mark, weight), start)| {
+            let start = (*start)?;
+            let why = "A mark stands here that ends the fence around a mail or begins a chat turn.";
+            Some(reading.finding(Flag::FenceEscape, &[&(start..start + mark.len())], *weight, why))
+        })
+        .collect()
 }
 
 #[cfg(test)]

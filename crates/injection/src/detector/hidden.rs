@@ -1,6 +1,6 @@
 //! Orders where a person does not see them: hidden HTML, attributes, comments.
 
-use super::{Finding, Reading, strongest};
+use super::{Finding, Reading};
 use crate::{
     Flag,
     lexicon::{Concept, Hit},
@@ -34,9 +34,10 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
     }
     let orders = ORDERS.iter().filter(|it| it.1 >= 0.2);
     let hits = reading.found.hits.iter().filter(|hit| orders.clone().any(|it| it.0 == hit.concept));
-    strongest(hits.map(|hit| {
+    hits.map(|hit| {
         reading.finding(Flag::HiddenText, &[&hit.range], self::orders(reading, hit), WHY)
-    }))
+    })
+    .collect()
 }
 
 /// How much of an order stands around a word.

@@ -1,6 +1,6 @@
 //! "Ignore all previous instructions", in whatever words and language.
 
-use super::{Finding, Reading, strongest};
+use super::{Finding, Reading};
 use crate::{
     Flag,
     lexicon::{Concept, ends_sentence},
@@ -31,39 +31,42 @@ const OWN: &[&str] = &[
 ];
 
 pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
-    strongest(reading.of(Concept::Override).filter_map(|hit| {
-        let instruction = reading.near(&hit.range, Concept::Instruction, REACH)?;
-        let prior = reading.near(&hit.range, Concept::Prior, REACH)?;
-        let end = hit.range.end.max(instruction.range.end).max(prior.range.end);
-        let start = hit.range.start.min(instruction.range.start).min(prior.range.start);
-        let text = reading.view.text();
-        if ends_sentence(&text[start..end]) {
-            return None;
-        }
-        // Where the verb comes last, whose mail it is stands before all three.
-        let before = text.floor_char_boundary(start.saturating_sub(OWN_REACH));
-        let around = &text[before..text.ceil_char_boundary((end + 30).min(text.len()))];
-        let quoted = text[..start].ends_with(['\'', '"'])
-            && reading.has_near(&hit.range, Concept::Security, 200);
-        let weight = if quoted {
-            0.35
-        } else if OWN.iter().any(|it| around.contains(it)) {
-            0.3
-        } else if [Concept::Role, Concept::Task, Concept::Disclose, Concept::Assistant]
-            .iter()
-            .any(|it| reading.has_near(&hit.range, *it, 200))
-        {
-            0.8
-        } else {
-            0.65
-        };
-        // Writing about attacks quotes them; an attack may pose as such writing.
-        let security = reading.has_near(&hit.range, Concept::Security, 200);
-        let weight = if security { weight - 0.15 } else { weight };
-        let ranges = [&hit.range, &instruction.range, &prior.range];
-        let why = "It tells the reader to set aside the instructions it works by.";
-        Some(reading.finding(Flag::PromptInjection, &ranges, weight, why))
-    }))
+    reading
+        .of(Concept::Override)
+        .filter_map(|hit| {
+            let instruction = reading.near(&hit.range, Concept::Instruction, REACH)?;
+            let prior = reading.near(&hit.range, Concept::Prior, REACH)?;
+            let end = hit.range.end.max(instruction.range.end).max(prior.range.end);
+            let start = hit.range.start.min(instruction.range.start).min(prior.range.start);
+            let text = reading.view.text();
+            if ends_sentence(&text[start..end]) {
+                return None;
+            }
+            // Where the verb comes last, whose mail it is stands before all three.
+            let before = text.floor_char_boundary(start.saturating_sub(OWN_REACH));
+            let around = &text[before..text.ceil_char_boundary((end + 30).min(text.len()))];
+            let quoted = text[..start].ends_with(['\'', '"'])
+                && reading.has_near(&hit.range, Concept::Security, 200);
+            let weight = if quoted {
+                0.35
+            } else if OWN.iter().any(|it| around.contains(it)) {
+                0.3
+            } else if [Concept::Role, Concept::Task, Concept::Disclose, Concept::Assistant]
+                .iter()
+                .any(|it| reading.has_near(&hit.range, *it, 200))
+            {
+                0.8
+            } else {
+                0.65
+            };
+            // Writing about attacks quotes them; an attack may pose as such writing.
+            let security = reading.has_near(&hit.range, Concept::Security, 200);
+            let weight = if security { weight - 0.15 } else { weight };
+            let ranges = [&hit.range, &instruction.range, &prior.range];
+            let why = "It tells the reader to set aside the instructions it works by.";
+            Some(reading.finding(Flag::PromptInjection, &ranges, weight, why))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,24 +1,27 @@
 //! Questions for what the reader was told: its system prompt, its rules.
 
-use super::{Finding, Reading, strongest};
+use super::{Finding, Reading};
 use crate::{
     Flag,
     lexicon::{Concept, ends_sentence},
 };
 
 pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
-    strongest(reading.of(Concept::Prompt).filter_map(|hit| {
-        let asked = reading.near(&hit.range, Concept::Disclose, 60)?;
-        let start = asked.range.start.min(hit.range.start);
-        if ends_sentence(&reading.view.text()[start..asked.range.end.max(hit.range.end)]) {
-            return None;
-        }
-        let quiet = reading.has_near(&hit.range, Concept::Security, 200);
-        let weight = if quiet { 0.3 } else { 0.6 };
-        let why = "It asks for the instructions that the reader was given.";
-        let ranges = [&hit.range, &asked.range];
-        Some(reading.finding(Flag::PromptInjection, &ranges, weight, why))
-    }))
+    reading
+        .of(Concept::Prompt)
+        .filter_map(|hit| {
+            let asked = reading.near(&hit.range, Concept::Disclose, 60)?;
+            let start = asked.range.start.min(hit.range.start);
+            if ends_sentence(&reading.view.text()[start..asked.range.end.max(hit.range.end)]) {
+                return None;
+            }
+            let quiet = reading.has_near(&hit.range, Concept::Security, 200);
+            let weight = if quiet { 0.3 } else { 0.6 };
+            let why = "It asks for the instructions that the reader was given.";
+            let ranges = [&hit.range, &asked.range];
+            Some(reading.finding(Flag::PromptInjection, &ranges, weight, why))
+        })
+        .collect()
 }
 
 #[cfg(test)]

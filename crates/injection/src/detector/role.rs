@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Finding, Reading, strongest};
+use super::{Finding, Reading};
 use crate::{Flag, lexicon::Concept};
 
 const WHY: &str = "It asks the reader to become somebody to whom its rules do not apply.";
@@ -26,7 +26,7 @@ pub(crate) fn detect(reading: &Reading<'_>) -> Vec<Finding> {
     let many = (kinds.len() >= 3 && reading.of(Concept::Role).next().is_some()).then(|| {
         reading.finding(Flag::PromptInjection, &[&unbound[0].range, &unbound[1].range], 0.7, WHY)
     });
-    strongest(personas.chain(many))
+    personas.chain(many).collect()
 }
 
 #[cfg(test)]

@@ -237,12 +237,13 @@ async fn a_mail_that_cannot_be_kept_is_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_request_says_by_its_subject_which_token_the_ledger_has_to_ask() {
+async fn a_request_says_by_its_subject_which_token_it_comes_with() {
     let world = World::new().await;
     let mut requests = Requests::of(&world);
     let content = format!("{HEADER}\r\nHi\r\n");
     hand_in(&mut logged_in(&world).await, "bob@far.example", &content).await;
-    assert_eq!(requests.next().await.submission.token, None, "nothing to ask of one that may all");
+    let whole = requests.next().await.submission.token;
+    assert_eq!(whole.as_deref(), Some(contract::token_id(&bus::token_hash(TOKEN))));
 
     let hash = bus::token_hash("counted");
     let limits = SendLimits { mails: Some(1), ..SendLimits::default() };

@@ -269,9 +269,32 @@ fn a_list_is_told_how_it_is_left() {
 #[test]
 fn a_person_writes_without_a_word_of_it() {
     let draft = Draft { auto_submitted: "no".to_owned(), ..draft() };
-    for name in ["Auto-Submitted", "List-Id", "List-Unsubscribe", "Feedback-ID", "CFBL-Address"] {
+    for name in [
+        "Auto-Submitted",
+        "Posthouse-Author",
+        "List-Id",
+        "List-Unsubscribe",
+        "Feedback-ID",
+        "CFBL-Address",
+    ] {
         assert_eq!(field(&content(&draft), name), None);
     }
+}
+
+/// At another Posthouse, where somebody waits for an answer.
+#[test]
+fn what_an_agent_answers_is_an_answer() {
+    let is_automatic =
+        |content: &[u8]| mail::is_automatic_answer(content, "Re: Offer", "ada@x.test", false);
+    let answer = Draft { auto_submitted: "auto-replied".to_owned(), ..draft() };
+    let answer = content(&answer);
+    assert_eq!(field(&answer, "Posthouse-Author").as_deref(), Some("agent"));
+    assert!(!is_automatic(&answer));
+    assert!(is_automatic(
+        &String::from_utf8_lossy(&answer).replace("Posthouse-Author", "X").into_bytes()
+    ));
+    assert!(!mail::auto_reply_allowed(&answer, "ada@x.test", "b@x.test"), "no machine answers it");
+    assert!(!is_automatic(&content(&Draft { auto_submitted: "no".to_owned(), ..draft() })));
 }
 
 #[test]

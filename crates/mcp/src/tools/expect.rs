@@ -2,11 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::outgoing::without_nothing;
 use crate::{
     api::{Api, Call, Id, ask},
+    key,
     refusal::Refusal,
     tool::{About, ENDS, MAKES, READS_MAIL, Reply, Tool},
     untrusted::Untrusted,
@@ -18,6 +19,12 @@ const PATIENCE: u32 = 25;
 const MOST_PATIENCE: u32 = 25;
 /// Seconds until it expires, unless the model says otherwise.
 const DEADLINE: u32 = 60 * 60;
+/// For so long the same call is the same expectation, in seconds, while it waits: who repeats a call whose
+/// answer was lost is not to have two that compete for one code.
+const WINDOW: u64 = 10 * 60;
+/// Within a window, so many are over before the model has to give a key of its own.
+const MOST_OVER: u32 = 20;
+const WAITING: &str = "waiting";
 /// Of what it could be, so many are told.
 const CANDIDATES: usize = 10;
 /// Characters of a link.
@@ -32,6 +39,17 @@ enum Kind {
     Any,
 }
 
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Reply => "reply",
+            Kind::Code => "code",
+            Kind::Link => "link",
+            Kind::Any => "any",
+        }
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ExpectEmail {
@@ -44,6 +62,9 @@ pub(super) struct ExpectEmail {
     from_domain: Option<String>,
     /// Until it expires: 3600 without, 604800 at most.
     timeout_seconds: Option<u32>,
+    /// Names this expectation for ever. Without it, the same call again within ten minutes is the same
+    /// expectation while nothing has come.
+    idempotency_key: Option<String>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -84,12 +105,20 @@ struct Expectation {
     id: String,
     state: String,
     kind: String,
+    from_domain: Option<String>,
+    in_reply_to: Option<String>,
+    created_at: String,
     deadline: String,
     email_id: Option<String>,
     code: Option<String>,
     link: Option<String>,
     candidates: Vec<Candidate>,
     passed_over: Option<PassedOver>,
+}
+
+#[derive(Deserialize)]
+struct Expectations {
+    data: Vec<Expectation>,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,8 +170,51 @@ impl Tool for ExpectEmail {
             "fromDomain": self.from_domain,
             "timeoutSeconds": self.timeout_seconds.unwrap_or(DEADLINE),
         }));
+        if self.idempotency_key.is_some() {
+            return Ok(self.make(api, body, self.idempotency_key.clone()).await?.into());
+        }
+        let now = key::now();
+        if let Some(waiting) = self.waiting(api, now).await? {
+            return Ok(waiting.into());
+        }
+        let call = key::fingerprint(ExpectEmail::ABOUT.name, &(&self.inbox_id, &body));
+        for over in 0..MOST_OVER {
+            let key = format!("mcp-{call}-{}-{over}", now / WINDOW);
+            let made = self.make(api, body.clone(), Some(key)).await?;
+            // What has come since was asked for: this is about the next one.
+            if made.state == WAITING {
+                return Ok(made.into());
+            }
+        }
+        let advice = "This very email was expected many times within ten minutes, and each time that has \
+                      ended. Give an idempotencyKey of your own.";
+        Err(Refusal::not_there("repeated_too_often", advice))
+    }
+}
+
+impl ExpectEmail {
+    async fn make<A: Api>(
+        &self,
+        api: &A,
+        body: Value,
+        key: Option<String>,
+    ) -> Result<Expectation, Refusal> {
         let path = format!("/v1/inboxes/{}/expect", self.inbox_id);
-        Ok(ask::<A, Expectation>(api, Call::post(path, body)).await?.into())
+        ask(api, Call::post(path, body).key(key)).await
+    }
+
+    /// What the same call has made in the window before this one, and still waits: windows have an end, and
+    /// a call may be repeated beyond it.
+    async fn waiting<A: Api>(&self, api: &A, now: u64) -> Result<Option<Expectation>, Refusal> {
+        let path = format!("/v1/inboxes/{}/expectations?state={WAITING}&limit=100", self.inbox_id);
+        let Expectations { data } = ask(api, Call::get(path)).await?;
+        let is_same = |it: &Expectation| {
+            it.kind == self.kind.name()
+                && it.from_domain == self.from_domain.as_ref().map(|it| it.to_lowercase())
+                && it.in_reply_to == self.in_reply_to
+                && key::is_within(&it.created_at, now, WINDOW)
+        };
+        Ok(data.into_iter().find(is_same))
     }
 }
 
@@ -195,10 +267,12 @@ impl Tool for CancelExpectation {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
     use super::*;
     use crate::fake::Fake;
+
+    const LIST: &str = "GET /v1/inboxes/ibx_1/expectations?state=waiting&limit=100";
 
     fn expectation(state: &str) -> Value {
         json!({
@@ -212,6 +286,7 @@ mod tests {
         let api = Fake::default();
         api.answer("POST /v1/inboxes/ibx_1/expect", 201, &expectation("waiting"));
         let given = json!({ "inboxId": "ibx_1", "kind": "code", "fromDomain": "x.test" });
+        api.answer(LIST, 200, &json!({ "data": [] }));
         let facts = api.run::<ExpectEmail>(given).await.expect("expected").facts;
         let asked = json!({ "kind": "code", "fromDomain": "x.test", "timeoutSeconds": 3600 });
         assert_eq!(api.last().body, Some(asked));
@@ -232,6 +307,53 @@ mod tests {
         let words = reply.words.fenced().expect("random").expect("words");
         assert!(words.contains("| Link: https://x.test/?t=1\n"), "{words}");
         assert_eq!(reply.facts.passed_over.map(|it| it.reason).as_deref(), Some("older"));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_repeated_is_one_expectation() {
+        let api = Fake::default();
+        api.answer(LIST, 200, &json!({ "data": [] }));
+        api.answer("POST /v1/inboxes/ibx_1/expect", 201, &expectation("waiting"));
+        let call = json!({ "inboxId": "ibx_1", "kind": "code", "fromDomain": "X.test" });
+        let key = async |call: &Value| {
+            api.run::<ExpectEmail>(call.clone()).await.expect("expected");
+            api.last().idempotency_key.expect("a key")
+        };
+        let first = key(&call).await;
+        assert!(first.starts_with("mcp-") && first.ends_with("-0"), "{first}");
+        let mut other = call.clone();
+        other["fromDomain"] = json!("y.test");
+        assert_ne!(key(&other).await[..36], first[..36]);
+        other["idempotencyKey"] = json!("mine");
+        assert_eq!(key(&other).await, "mine");
+
+        // The window before had it, and it waits.
+        let mut waiting = expectation("waiting");
+        waiting["id"] = json!("exp_0");
+        waiting["fromDomain"] = json!("x.test");
+        let ago = |seconds| {
+            let at = OffsetDateTime::now_utc() - time::Duration::seconds(seconds);
+            json!(at.format(&Rfc3339).expect("format"))
+        };
+        for (seconds, id) in [(30, "exp_0"), (660, "exp_1")] {
+            waiting["createdAt"] = ago(seconds);
+            api.answer(LIST, 200, &json!({ "data": [waiting] }));
+            let facts = api.run::<ExpectEmail>(call.clone()).await.expect("expected").facts;
+            assert_eq!(facts.expectation_id, id);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_over_is_not_expected_again() {
+        let api = Fake::default();
+        api.answer(LIST, 200, &json!({ "data": [] }));
+        api.answer("POST /v1/inboxes/ibx_1/expect", 201, &expectation("matched"));
+        let given = json!({ "inboxId": "ibx_1", "kind": "code" });
+        let refusal = api.run::<ExpectEmail>(given).await.err().expect("refused");
+        assert_eq!(refusal.code, "repeated_too_often");
+        let keys = api.keys();
+        assert_eq!(keys.len(), usize::try_from(MOST_OVER).expect("few"));
+        assert!(keys[0].ends_with("-0") && keys[1].ends_with("-1"), "{keys:?}");
     }
 
     #[tokio::test]

@@ -29,6 +29,9 @@ pub(super) struct ClaimEmails {
     worker: Option<String>,
     /// Seconds to wait for mail: 0 without, 25 at most.
     timeout_seconds: Option<u32>,
+    /// Names this claim, of this worker: the same again is given the same emails while their leases last. Use
+    /// another one for each claim.
+    idempotency_key: Option<String>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -107,7 +110,8 @@ impl Tool for ClaimEmails {
             "timeout": self.timeout_seconds.unwrap_or(0),
         });
         let path = format!("/v1/inboxes/{}/claim", self.inbox_id);
-        let Leases { data } = ask(api, Call::post(path, body)).await?;
+        let call = Call::post(path, body).key(self.idempotency_key);
+        let Leases { data } = ask(api, call).await?;
         let mut words = Untrusted::default();
         for mail in data.iter().filter_map(|it| it.email.as_ref()) {
             tell(mail, &mut words);

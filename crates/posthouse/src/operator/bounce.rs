@@ -51,7 +51,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Answer> {
     let domain = wanted.domain.as_deref();
     // One that goes to other domains as well is left to them.
     let (queued, mixed): (Vec<QueuedMail>, Vec<QueuedMail>) =
-        queued.into_iter().partition(|it| domain.is_none_or(|it2| it.domains() == [it2]));
+        queued.into_iter().partition(|it| domain.is_none_or(|only| it.domains() == [only]));
     let waits = |it: &&QueuedMail| matches!(it.state.as_str(), "waiting" | "approval");
     let waiting: Vec<(String, String)> =
         queued.iter().filter(waits).map(|it| (it.email_id.clone(), it.inbox_id.clone())).collect();

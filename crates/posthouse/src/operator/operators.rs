@@ -4,9 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
-use store::{OperatorToken, Store, rfc3339};
+use serde_json::{Value, json};
+use store::{OperatorToken, rfc3339};
 
-use super::Database;
+use super::{
+    Answer, Database,
+    change::{Change, Setup},
+};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -18,6 +22,8 @@ pub(crate) enum Command {
         /// It is worth nothing after so many seconds.
         #[arg(long)]
         expires_in: Option<u32>,
+        #[command(flatten)]
+        setup: Setup,
         #[command(flatten)]
         database: Database,
     },
@@ -31,29 +37,41 @@ pub(crate) enum Command {
         /// As `list` shows it.
         id: String,
         #[command(flatten)]
+        setup: Setup,
+        #[command(flatten)]
         database: Database,
     },
 }
 
-pub(super) async fn run(command: Command) -> anyhow::Result<String> {
+pub(super) async fn run(command: Command) -> anyhow::Result<Answer> {
     match command {
-        Command::Token { label, expires_in, database } => make(&label, expires_in, &database).await,
+        Command::Token { label, expires_in, setup, database } => {
+            make(&label, expires_in, &setup.into(), &database).await
+        }
         Command::List { database } => list(&database).await,
-        Command::Revoke { id, database } => revoke(&id, &database).await,
+        Command::Revoke { id, setup, database } => revoke(&id, &setup.into(), &database).await,
     }
 }
 
-async fn open(Database { database }: &Database) -> anyhow::Result<Store> {
-    Store::open(database).await.context("open the database")
-}
-
-async fn make(label: &str, expires_in: Option<u32>, database: &Database) -> anyhow::Result<String> {
-    let store = open(database).await?;
-    let token = gateway::token::generate_for_operator().context("make a token")?;
+async fn make(
+    label: &str,
+    expires_in: Option<u32>,
+    change: &Change,
+    database: &Database,
+) -> anyhow::Result<Answer> {
+    let store = database.open().await?;
     let expires_at = expires_in.map(|it| micros_from_now(it.into())).transpose()?;
+    if change.dry_run {
+        return Ok(Answer::from(format!("make a token for operators {label:?}")).would());
+    }
+    let token = gateway::token::generate_for_operator().context("make a token")?;
     let hash = gateway::token::hash(&token);
-    store.writer.add_operator_token(&hash, label, expires_at).await.context("add the token")?;
-    Ok(format!("token {token}"))
+    let work = async {
+        store.writer.add_operator_token(&hash, label, expires_at).await.context("add the token")?;
+        Ok(Answer::from("a token is made".to_owned()))
+    };
+    change.audited(&store, "operator token", label, work).await?;
+    Ok(Answer::new(format!("token {token}"), json!({ "token": token })))
 }
 
 fn micros_from_now(seconds: u64) -> anyhow::Result<i64> {
@@ -61,11 +79,19 @@ fn micros_from_now(seconds: u64) -> anyhow::Result<i64> {
     Ok(i64::try_from(then.as_micros())?)
 }
 
-async fn list(database: &Database) -> anyhow::Result<String> {
-    let tokens = open(database).await?.reader.operator_tokens().await.context("read the tokens")?;
+async fn list(database: &Database) -> anyhow::Result<Answer> {
+    let store = database.open().await?;
+    let tokens = store.reader.operator_tokens().await.context("read the tokens")?;
     ensure!(!tokens.is_empty(), "there is none: `posthouse operator token` makes one");
     let lines: Vec<String> = tokens.iter().map(shown).collect();
-    Ok(lines.join("\n"))
+    let described = |it: &OperatorToken| {
+        json!({
+            "id": it.id(), "label": it.label, "createdAt": rfc3339(it.created_at),
+            "expiresAt": it.expires_at.map(rfc3339), "revokedAt": it.revoked_at.map(rfc3339),
+        })
+    };
+    let tokens: Vec<Value> = tokens.iter().map(described).collect();
+    Ok(Answer::new(lines.join("\n"), json!({ "tokens": tokens })))
 }
 
 fn shown(token: &OperatorToken) -> String {
@@ -78,17 +104,23 @@ fn shown(token: &OperatorToken) -> String {
     format!("{} made {}{expires}{revoked}{label}", token.id(), rfc3339(token.created_at))
 }
 
-async fn revoke(id: &str, database: &Database) -> anyhow::Result<String> {
-    let store = open(database).await?;
+async fn revoke(id: &str, change: &Change, database: &Database) -> anyhow::Result<Answer> {
+    let store = database.open().await?;
     let tokens = store.reader.operator_tokens().await.context("read the tokens")?;
     let Some(token) = tokens.iter().find(|it| it.id() == id) else {
         bail!("there is no token {id}: `posthouse operator list` shows those there are");
     };
-    let revoked = store.writer.revoke_operator_token(&token.hash).await;
-    match revoked.context("revoke the token")? {
-        true => Ok(format!("token {id} is revoked")),
-        false => Ok(format!("token {id} was revoked before")),
+    if change.dry_run {
+        return Ok(Answer::from(format!("revoke token {id}")).would());
     }
+    let work = async {
+        let revoked = store.writer.revoke_operator_token(&token.hash).await;
+        Ok(Answer::from(match revoked.context("revoke the token")? {
+            true => format!("token {id} is revoked"),
+            false => format!("token {id} was revoked before"),
+        }))
+    };
+    change.audited(&store, "operator revoke", id, work).await
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use bus::Desk;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 use store::{Store, Suspension, SuspensionScope, rfc3339};
 
@@ -49,12 +49,12 @@ pub(crate) struct Place {
 }
 
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Suspend {
     #[command(subcommand)]
     list: Option<List>,
     #[command(flatten)]
-    order: Option<Order>,
+    order: Order,
 }
 
 #[derive(Subcommand)]
@@ -74,8 +74,13 @@ struct Order {
     /// Until `posthouse resume`.
     #[arg(long)]
     until_resumed: bool,
-    #[command(flatten)]
-    change: Change,
+    /// Why; it goes on record (`posthouse audit`).
+    // Not `Change`: beside `suspend ls` there is no reason.
+    #[arg(long, required = true, value_parser = NonEmptyStringValueParser::new())]
+    reason: Option<String>,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -106,16 +111,16 @@ impl Meant {
 }
 
 pub(super) async fn suspend(suspend: Suspend) -> anyhow::Result<Answer> {
-    match (suspend.list, suspend.order) {
-        (Some(List::Ls(place)), _) => list(&place).await,
-        (None, Some(order)) => order.run().await,
-        (None, None) => bail!("name what to suspend: --stage, --account, --inbox or --domain"),
+    match suspend.list {
+        Some(List::Ls(place)) => list(&place).await,
+        None => suspend.order.run().await,
     }
 }
 
 impl Order {
     async fn run(self) -> anyhow::Result<Answer> {
-        let Order { target, duration, until_resumed, change, place } = self;
+        let Order { target, duration, until_resumed, reason, dry_run, place } = self;
+        let change = Change::new(&reason.unwrap_or_default(), dry_run);
         let store = place.database.open().await?;
         let desk = place.nats.desk().await?;
         let meant = target.find(&store, &desk).await?;

@@ -89,6 +89,8 @@ struct Told {
     /// Each with its time, as the event says it.
     events: Vec<Value>,
     parked: Vec<Dead>,
+    /// The trace that it is, in hexadecimal, if it is one.
+    trace_id: Option<String>,
     /// Not everything was looked at, and why.
     gaps: Vec<String>,
 }
@@ -123,7 +125,7 @@ async fn whole(store: &Store, mail: TracedMail, nats: &Nats) -> anyhow::Result<A
     steps.extend(told.parked.iter().map(steps::of_parked));
     // What happens at the same moment stays in the order of the stages.
     steps.sort_by_key(|it| it.at);
-    Ok(shown(mail, &steps, &steps::recipients(&life), &told.gaps))
+    Ok(shown(mail, &steps, &steps::recipients(&life), &told))
 }
 
 async fn told(mail: &TracedMail, nats: &Nats) -> Told {
@@ -145,6 +147,9 @@ async fn told(mail: &TracedMail, nats: &Nats) -> Told {
                 told.gaps.push(format!("only {MOST_DEAD} parked messages were looked at"));
             }
             told.parked = parked.into_iter().filter(|it| is_of(mail, it)).collect();
+            let trace = told.parked.iter().find_map(|it| it.trace.as_ref());
+            told.trace_id =
+                told.trace_id.take().or_else(|| trace.map(|it| it.trace_id().to_string()));
         }
         Err(err) => told.gaps.push(format!("parked messages were not looked at: {err:#}")),
     }
@@ -166,9 +171,11 @@ async fn events(desk: &Desk, mail: &TracedMail, told: &mut Told) -> anyhow::Resu
     let mut seen = 0;
     loop {
         seen += page.events.len();
-        for event in &page.events {
-            let event: Value = serde_json::from_slice(&event.payload).context("read an event")?;
+        for logged in &page.events {
+            let event: Value = serde_json::from_slice(&logged.payload).context("read an event")?;
             if event["data"]["id"] == mail.email_id.as_str() {
+                let trace = logged.trace.as_ref().map(|it| it.trace_id().to_string());
+                told.trace_id = told.trace_id.take().or(trace);
                 told.events.push(event);
             }
         }
@@ -181,9 +188,9 @@ async fn events(desk: &Desk, mail: &TracedMail, told: &mut Told) -> anyhow::Resu
     }
 }
 
-fn shown(mail: &TracedMail, steps: &[Step], recipients: &[Value], gaps: &[String]) -> Answer {
+fn shown(mail: &TracedMail, steps: &[Step], recipients: &[Value], told: &Told) -> Answer {
     let mut text = format!(
-        "{} {} of inbox {} ({}), account {}\nstatus {}\nMessage-ID {}\n\n",
+        "{} {} of inbox {} ({}), account {}\nstatus {}\nMessage-ID {}\ntrace {}\n\n",
         mail.direction,
         mail.email_id,
         mail.inbox_id,
@@ -191,17 +198,19 @@ fn shown(mail: &TracedMail, steps: &[Step], recipients: &[Value], gaps: &[String
         mail.account_id,
         mail.status,
         mail.message_id.as_deref().unwrap_or("none"),
+        told.trace_id.as_deref().unwrap_or("none"),
     );
     let row =
         |it: &Step| vec![rfc3339(it.at), it.stage.to_owned(), it.what.clone(), it.text.clone()];
     let rows: Vec<Vec<String>> = steps.iter().map(row).collect();
     text += &table(&["at", "stage", "what", ""], &rows, "nothing is known of it");
-    for gap in gaps {
+    for gap in &told.gaps {
         text += &format!("\n{gap}");
     }
     let mut json = summary(mail);
     json["steps"] = steps.iter().map(Step::json).collect();
     json["recipients"] = json!(recipients);
-    json["gaps"] = json!(gaps);
+    json["traceId"] = json!(told.trace_id);
+    json["gaps"] = json!(told.gaps);
     Answer::new(text, json!({ "mail": json }))
 }

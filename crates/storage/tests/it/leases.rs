@@ -8,7 +8,8 @@ use crate::{ACCOUNT, Bench, eventually, inline, mail, now, submission};
 const MINUTE: i64 = 60 * 1_000_000;
 
 async fn claim(bench: &Bench, inbox: &Inbox, lease: i64) -> Lease {
-    let claim = Claim { account_id: ACCOUNT, inbox_id: &inbox.id, most: 1, lease, worker: "w" };
+    let claim =
+        Claim { account_id: ACCOUNT, inbox_id: &inbox.id, most: 1, lease, worker: "w", key: None };
     let claimed = bench.store.writer.claim(&claim).await.expect("claim").expect("an inbox");
     claimed.leases.into_iter().next().expect("a mail")
 }

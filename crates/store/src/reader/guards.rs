@@ -5,8 +5,8 @@ use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
 
 use super::Reader;
 use crate::{
-    Allowance, Canary, Emails, Error, Mentioned, News, OutboundPolicy, OutboundRules, Page,
-    RulesOf, cursor::Cursor, email, moment::now, outbox::trace_of, sql,
+    Allowance, Canary, Emails, Error, HoldFilter, Mentioned, News, OutboundPolicy, OutboundRules,
+    Page, RulesOf, cursor::Cursor, email, moment::now, outbox::trace_of, sight, sql,
 };
 
 /// Events read at once.
@@ -90,8 +90,7 @@ impl Reader {
     pub async fn holds(
         &self,
         account_id: &str,
-        state: Option<&str>,
-        limit: i64,
+        filter: &HoldFilter<'_>,
         cursor: Option<&str>,
     ) -> Result<Emails, Error> {
         let failed = Error::query("read held mails");
@@ -100,17 +99,20 @@ impl Reader {
         let statement = format!(
             "SELECT {}, h.created_at AS held_at FROM {} WHERE h.account_id = $1 \
              AND ($2 = '' OR h.state = $2) \
-             AND (h.created_at < $3 OR h.created_at = $3 AND h.email_id < $4) \
+             AND (h.created_at < $3 OR h.created_at = $3 AND h.email_id < $4) AND {} \
              ORDER BY h.created_at DESC, h.email_id DESC LIMIT $5",
             email::COLUMNS,
-            email::TABLES
+            email::TABLES,
+            self.database.dialect.listed("e.inbox_id", 6)
         );
+        let limit = filter.limit;
         let rows = sqlx::query(AssertSqlSafe(statement))
             .bind(sql::text(account_id))
-            .bind(sql::text(state.unwrap_or_default()))
+            .bind(sql::text(filter.state.unwrap_or_default()))
             .bind(cursor.at)
             .bind(cursor.id)
             .bind(limit.saturating_add(1))
+            .bind(sight::parameter(filter.inbox_ids))
             .fetch_all(&mut *connection)
             .await
             .map_err(&failed)?;

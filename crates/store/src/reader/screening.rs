@@ -9,7 +9,7 @@ use crate::{
     cursor::Cursor,
     email::{self, ALL_TABLES, COLUMNS},
     screening::Screening,
-    sql,
+    sight, sql,
     writer::{
         QUARANTINED,
         screening::{RULE, read_settings, rule},
@@ -30,6 +30,8 @@ pub struct QuarantineFilter {
     pub refused: bool,
     pub limit: i64,
     pub cursor: Option<String>,
+    /// Only of these inboxes; of all without.
+    pub inbox_ids: Option<Vec<String>>,
 }
 
 /// A received mail, as far as deciding on it goes.
@@ -109,10 +111,11 @@ impl Reader {
         filter: &QuarantineFilter,
     ) -> Result<Emails, Error> {
         let cursor = Cursor::from_option(filter.cursor.as_deref())?;
+        let in_inboxes = self.database.dialect.listed("e.inbox_id", 7);
         let statement = format!(
             "SELECT {COLUMNS} FROM {ALL_TABLES} JOIN inboxes i ON i.id = e.inbox_id \
              WHERE e.account_id = $1 AND e.hidden = 1 AND i.deleted_at IS NULL AND e.status = $2 \
-             AND ($3 = '' OR e.inbox_id = $3) AND (e.created_at, e.id) < ($4, $5) \
+             AND ($3 = '' OR e.inbox_id = $3) AND (e.created_at, e.id) < ($4, $5) AND {in_inboxes} \
              ORDER BY e.created_at DESC, e.id DESC LIMIT $6"
         );
         self.page_of_emails(&statement, filter.limit, |query| {
@@ -123,6 +126,7 @@ impl Reader {
                 .bind(cursor.at)
                 .bind(cursor.id)
                 .bind(filter.limit.saturating_add(1))
+                .bind(sight::parameter(filter.inbox_ids.as_deref()))
         })
         .await
     }

@@ -5,12 +5,12 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Reader;
 use crate::{
-    Emails, Error, Lease, MAX_ATTEMPTS, Outlook, Page, WorkQueue,
+    Claim, Emails, Error, Lease, MAX_ATTEMPTS, Outlook, Page, WorkQueue,
     cursor::Cursor,
     email::{self, COLUMNS, TABLES},
     moment::rfc3339,
     sql,
-    work::{LEASE_TABLES, lease, lease_columns, unknown_lease},
+    work::{HELD_FOR_A_KEY, LEASE_TABLES, lease, lease_columns, unknown_lease},
 };
 
 impl Reader {
@@ -64,6 +64,24 @@ impl Reader {
             return Ok(Outlook::Work);
         }
         Ok(Outlook::Nothing { next: due.map(|it| it - now) })
+    }
+
+    /// Whether this very claim was given mail before that it still has in hand.
+    pub async fn is_repeated(&self, claim: &Claim<'_>) -> Result<bool, Error> {
+        let Some(key) = claim.key else { return Ok(false) };
+        let statement = format!(
+            "SELECT COUNT(*) FROM leases l WHERE {HELD_FOR_A_KEY} AND l.expires_at > {}",
+            self.database.dialect.clock()
+        );
+        let held: i64 = sqlx::query_scalar(AssertSqlSafe(statement))
+            .bind(sql::text(claim.inbox_id))
+            .bind(sql::text(key))
+            .bind(sql::text(claim.worker))
+            .bind(sql::text(claim.account_id))
+            .fetch_one(&self.database.read)
+            .await
+            .map_err(Error::query("look for what a claim was given"))?;
+        Ok(held > 0)
     }
 
     /// After how many microseconds a lease or a delay ends somewhere; at most 0 if one has.

@@ -1,6 +1,6 @@
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{
     Added, Announcement, Checked, Domain, DomainKeys, DomainStatus, Error, NewDomain, Recorded,
     Vault,
@@ -31,15 +31,15 @@ impl Writer {
         let own = "account_id = $1 AND domain = $2 AND deleted_at IS NULL";
         let (account_id, name) = (&wanted.account_id, &wanted.domain);
         if let Some(known) = find(&mut transaction, own, account_id, name).await? {
-            return Ok(Added::Known(known));
+            return unchanged(transaction, Added::Known(known)).await;
         }
         let others = "account_id <> $1 AND domain = $2 AND deleted_at IS NULL \
                       AND status = 'verified'";
         if find(&mut transaction, others, account_id, name).await?.is_some() {
-            return Ok(Added::Taken);
+            return unchanged(transaction, Added::Taken).await;
         }
         if is_full(&mut transaction, wanted).await? {
-            return Ok(Added::LimitReached);
+            return unchanged(transaction, Added::LimitReached).await;
         }
         insert(&mut transaction, wanted, keys).await?;
         let added = find(&mut transaction, own, account_id, name).await?;
@@ -150,9 +150,9 @@ impl Writer {
             .await;
         let recorded = match row {
             Ok(Some(row)) => domain(&row)?,
-            Ok(None) => return Ok(Recorded::Gone),
+            Ok(None) => return unchanged(transaction, Recorded::Gone).await,
             Err(sqlx::Error::Database(err)) if err.is_unique_violation() => {
-                return Ok(Recorded::Taken);
+                return unchanged(transaction, Recorded::Taken).await;
             }
             Err(err) => return Err(failed(err)),
         };

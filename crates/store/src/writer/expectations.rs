@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use contract::Message;
-use sqlx::{AnyConnection, AssertSqlSafe};
+use contract::{ExpectationCandidate, Message};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{
     Announcement, Error, Expectation, Expected, NewExpectation, Offer,
     dialect::Dialect,
-    email::to_json,
+    email::{from_json, to_json},
     expectation::{Effect, ExpectationState, Incoming, MAX_WAITING, Past, meet},
     moment::{DAY, now},
     reader::expectations::{EXPECTATION, expectation},
@@ -38,10 +38,10 @@ impl Writer {
             .await
             .map_err(&failed)?;
         if inboxes == 0 {
-            return Ok(Expected::NoInbox);
+            return unchanged(transaction, Expected::NoInbox).await;
         }
         if let Some(known) = by_key(&mut transaction, new).await? {
-            return Ok(Expected::Made(Box::new(known)));
+            return unchanged(transaction, Expected::Made(Box::new(known))).await;
         }
         let statement =
             "SELECT COUNT(*) FROM expectations WHERE inbox_id = $1 AND state = 'waiting'";
@@ -51,7 +51,7 @@ impl Writer {
             .await
             .map_err(&failed)?;
         if waiting >= MAX_WAITING {
-            return Ok(Expected::TooMany);
+            return unchanged(transaction, Expected::TooMany).await;
         }
         insert(&mut transaction, new).await?;
         // Somebody else's, if he was faster with the same key.
@@ -248,31 +248,35 @@ async fn past(
     })
 }
 
-/// When the newest of the codes and links of a mail were handed out, not before `since`.
+/// When the newest of the codes and links of a mail were handed out, not before `since`. Those of an
+/// ambiguous mail were all told.
 async fn handed_out_at(
     connection: &mut AnyConnection,
     mail: &Incoming<'_>,
     since: i64,
 ) -> Result<Option<i64>, Error> {
     let failed = Error::query("find what was handed out");
-    let codes = mail.offer.codes.iter().map(|it| ("code", it));
-    let links = mail.offer.links.iter().map(|it| ("link", it));
-    let mut newest = None;
-    for (column, value) in codes.chain(links) {
-        let statement = format!(
-            "SELECT MAX(settled_at) FROM expectations WHERE inbox_id = $1 AND settled_at >= $2 \
-             AND state = 'matched' AND {column} = $3"
-        );
-        let at: Option<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
-            .bind(mail.inbox_id.to_owned())
-            .bind(since)
-            .bind(sql::text(value))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(&failed)?;
-        newest = newest.max(at);
+    let rows = sqlx::query(
+        "SELECT settled_at, code, link, candidates FROM expectations WHERE inbox_id = $1 \
+         AND settled_at >= $2 AND state IN ('matched', 'ambiguous') AND kind IN ('code', 'link') \
+         ORDER BY settled_at DESC",
+    )
+    .bind(mail.inbox_id.to_owned())
+    .bind(since)
+    .fetch_all(connection)
+    .await
+    .map_err(&failed)?;
+    for row in rows {
+        let text = |column| row.try_get::<Option<String>, _>(column).map_err(&failed);
+        let candidates: String = row.try_get("candidates").map_err(&failed)?;
+        let candidates: Vec<ExpectationCandidate> = from_json(&candidates, "candidates")?;
+        let told = candidates.into_iter().map(|it| (it.code, it.link));
+        let mut told = told.chain([(text("code")?, text("link")?)]);
+        if told.any(|(code, link)| mail.offer.has(code.as_deref(), link.as_deref())) {
+            return row.try_get("settled_at").map_err(&failed);
+        }
     }
-    Ok(newest)
+    Ok(None)
 }
 
 /// Writes how an expectation ended, and that it has to be told.

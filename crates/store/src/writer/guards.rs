@@ -3,7 +3,7 @@
 
 use sqlx::AnyConnection;
 
-use super::{Writer, commit, holds::too_many};
+use super::{Writer, commit, holds::too_many, unchanged};
 use crate::{
     Allowance, Canary, Error, MENTIONED_FOR, Mentions, OutboundRules, RulesOf, email,
     hold::WRITTEN_FOR, moment::now, sql,
@@ -53,7 +53,8 @@ impl Writer {
         let before = count(&mut transaction, statement, account_id).await?;
         let new = i64::try_from(allowances.len()).unwrap_or(i64::MAX);
         if before.saturating_add(new) > MOST_ALLOWANCES {
-            return Ok(Err(too_many("rules that allow mail", MOST_ALLOWANCES)));
+            return unchanged(transaction, Err(too_many("rules that allow mail", MOST_ALLOWANCES)))
+                .await;
         }
         let statement = |rows| {
             format!(
@@ -98,7 +99,7 @@ impl Writer {
         let mut transaction = self.database.begin().await?;
         let statement = "SELECT COUNT(*) FROM canaries WHERE account_id = $1";
         if count(&mut transaction, statement, account_id).await? >= MOST_CANARIES {
-            return Ok(Err(too_many("canaries", MOST_CANARIES)));
+            return unchanged(transaction, Err(too_many("canaries", MOST_CANARIES))).await;
         }
         sqlx::query(
             "INSERT INTO canaries (id, account_id, kind, label, token, created_at, hits) \

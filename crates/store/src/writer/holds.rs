@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use contract::Rejection;
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Writer, commit, emails, outbox};
+use super::{Writer, commit, emails, outbox, unchanged};
 use crate::{Decided, Decision, Error, NewHold, email, hold, moment::now, sql};
 
 /// Mails given up in one transaction.
@@ -156,8 +156,7 @@ impl Writer {
             }
             None => Decided::Unknown,
         };
-        // Whatever was decided: a transaction that is dropped keeps its locks until its connection is used
-        // again, and a release passes over what is locked.
+        // Also where nothing was decided: nobody is to pass over what was locked.
         commit(transaction).await?;
         Ok(decided)
     }
@@ -183,7 +182,7 @@ impl Writer {
             inbox_ids.insert(row.try_get("inbox_id").map_err(&failed)?);
         }
         if email_ids.is_empty() {
-            return Ok(0);
+            return unchanged(transaction, 0).await;
         }
         let dialect = self.database.dialect;
         emails::lock_inboxes(&mut transaction, dialect, inbox_ids, now).await?;

@@ -1,6 +1,6 @@
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{
     Announcement, Created, Error, Inbox, NewInbox,
     moment::now,
@@ -31,11 +31,11 @@ impl Writer {
             .await
             .map_err(&failed)?;
             if active >= max_inboxes {
-                return Ok(Created::LimitReached);
+                return unchanged(transaction, Created::LimitReached).await;
             }
         }
         if insert(&mut transaction, inbox).await.map_err(&failed)? == 0 {
-            return Ok(Created::AddressCollision);
+            return unchanged(transaction, Created::AddressCollision).await;
         }
         absolve(&mut transaction, &inbox.address).await?;
         let created = find(&mut transaction, &inbox.account_id, &inbox.id).await?;

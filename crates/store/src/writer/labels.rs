@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::AnyConnection;
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{Change, Changed, Error, MAX_LABELS, MAX_LABELS_OF_EMAIL, labels, sql};
 
 impl Writer {
@@ -27,7 +27,7 @@ impl Writer {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&failed)?;
-        let Some(email_id) = found else { return Ok(Changed::Unknown) };
+        let Some(email_id) = found else { return unchanged(transaction, Changed::Unknown).await };
         if let Some(read) = change.read {
             sqlx::query("UPDATE emails SET is_read = $2 WHERE id = $1")
                 .bind(email_id.clone())
@@ -42,14 +42,14 @@ impl Writer {
         wanted.retain(|it| !change.remove.contains(it));
         wanted.extend(change.add.iter().cloned());
         if wanted.len() > MAX_LABELS_OF_EMAIL {
-            return Ok(Changed::TooManyOfEmail);
+            return unchanged(transaction, Changed::TooManyOfEmail).await;
         }
         for label in known.difference(&wanted) {
             take_off(&mut transaction, &email_id, label).await.map_err(&failed)?;
         }
         for label in wanted.difference(&known) {
             if !register(&mut transaction, account_id, label).await.map_err(&failed)? {
-                return Ok(Changed::TooMany);
+                return unchanged(transaction, Changed::TooMany).await;
             }
             put_on(&mut transaction, account_id, &email_id, label).await.map_err(&failed)?;
         }

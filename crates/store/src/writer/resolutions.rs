@@ -3,7 +3,7 @@
 use contract::{OutcomeResolved, Resolution};
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Writer, commit, reports};
+use super::{Writer, commit, reports, unchanged};
 use crate::{Error, Resolved, delivery::State, email, sql, standing::Failing};
 
 /// A diagnostic begins so where an agent decided. It is also how a decision that comes twice finds again
@@ -29,7 +29,7 @@ impl Writer {
         let reverse_path = reverse_path(&mut transaction, decision).await?;
         let (Some(mail), Some(reverse_path)) = (mails.get_mut(&decision.mail_id), reverse_path)
         else {
-            return Ok(None);
+            return unchanged(transaction, None).await;
         };
         let mut recipients = Vec::new();
         for mut row in rows(&mut transaction, &decision.mail_id).await? {

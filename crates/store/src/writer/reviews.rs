@@ -9,7 +9,7 @@ use super::{
     attachment_texts, audit, commit,
     emails::{self, EmailRow},
     expectations::{self, Entering},
-    screening_settings, threads,
+    screening_settings, threads, unchanged,
 };
 use crate::{
     Actor, AuditEntry, Direction, Error, Offer, SenderList, SenderRule,
@@ -58,13 +58,13 @@ impl Writer {
     ) -> Result<Option<Reviewed>, Error> {
         let mut transaction = self.database.begin().await?;
         let Some(mut kept) = self.lock_kept(&mut transaction, decided).await? else {
-            return Ok(None);
+            return unchanged(transaction, None).await;
         };
         let decision = decision(decided);
         let is_repeat = kept.screening.decision.as_ref() == Some(&decision);
         if !is_repeat {
             if kept.status != QUARANTINED || kept.screening.decision.is_some() {
-                return Ok(None);
+                return unchanged(transaction, None).await;
             }
             kept.screening.decision = Some(decision);
             match (decided.review(), message) {
@@ -73,7 +73,7 @@ impl Writer {
                     self.deliver(&mut transaction, decided, &kept, message).await?;
                     self.meet(&mut transaction, decided, &kept, message, offer).await?;
                 }
-                _ => return Ok(None),
+                _ => return unchanged(transaction, None).await,
             }
             record(&mut transaction, decided, &kept).await?;
         }

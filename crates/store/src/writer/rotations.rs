@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{
     Domain, DomainKeys, Error, Rotation, Vault,
     domain::SealedKeys,
@@ -39,14 +39,14 @@ impl Writer {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(Error::query("rotate DKIM keys"))?;
-        let Some(row) = row else { return Ok(Rotation::Gone) };
+        let Some(row) = row else { return unchanged(transaction, Rotation::Gone).await };
         let mut domains = [domain(&row)?];
         load_keys(&mut transaction, &mut domains).await?;
         let [found] = &domains;
         if found.next_keys.is_none() {
             let before = found.retired_keys.iter().find(|it| it.selector == selector);
             if let Some(keys) = before.filter(|it| it.removable_at() > now()) {
-                return Ok(Rotation::TooSoon(keys.clone()));
+                return unchanged(transaction, Rotation::TooSoon(keys.clone())).await;
             }
             forget(&mut transaction, domain_id, selector).await?;
             insert(&mut transaction, domain_id, selector, keys).await?;
@@ -77,7 +77,7 @@ impl Writer {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&failed)?;
-        let Some(next) = next else { return Ok(None) };
+        let Some(next) = next else { return unchanged(transaction, None).await };
         let retire = "INSERT INTO dkim_keys (domain_id, selector, state, since, rsa_key, \
                       ed25519_key, rsa_public, ed25519_public) \
                       SELECT id, dkim_selector, 'retired', $2, $3, $3, rsa_public, ed25519_public \
@@ -105,7 +105,7 @@ impl Writer {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&failed)?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row else { return unchanged(transaction, None).await };
         let mut changed = [domain(&row)?];
         load_keys(&mut transaction, &mut changed).await?;
         commit(transaction).await?;

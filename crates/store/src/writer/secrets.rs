@@ -3,7 +3,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{Error, Secrets, moment::now};
 
 const OCTETS: usize = 32;
@@ -61,7 +61,7 @@ impl Writer {
             .map_err(&failed)?;
         let made_at: i64 = row.try_get("made_at").map_err(&failed)?;
         if made_at.saturating_add(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)) > now() {
-            return Ok(false);
+            return unchanged(transaction, false).await;
         }
         let octets: Vec<u8> = row.try_get("octets").map_err(&failed)?;
         put(&mut transaction, &previous(name), octets, made_at).await?;

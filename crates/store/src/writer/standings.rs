@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::AnyConnection;
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{
     Breakers, Error, Inbox, InboxState, Policy, Standing, Tally,
     dialect::Dialect,
@@ -123,7 +123,7 @@ impl Writer {
         let mut rows = lock(&mut transaction, self.database.dialect, &[&inbox.id]).await?;
         let row = rows.remove(&inbox.id).ok_or(Error::NoInbox)?;
         let Some(after) = change(&row.standing, now()) else {
-            return Ok(Switched::Unchanged(row.standing));
+            return unchanged(transaction, Switched::Unchanged(row.standing)).await;
         };
         let breakers = standings::breakers(&mut transaction).await?;
         let counted = [(&inbox.id, after.counted_from)];

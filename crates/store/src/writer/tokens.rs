@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::token_id;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Writer, audit, commit};
+use super::{Writer, audit, commit, unchanged};
 use crate::{
     Actor, AuditEntry, Error, NewToken, OPERATOR,
     moment::{SECOND, now},
@@ -35,7 +35,7 @@ impl Writer {
         let count = sqlx::query_scalar(statement).bind(token.account_id.clone()).bind(now);
         let count: i64 = count.fetch_one(&mut *transaction).await.map_err(&failed)?;
         if count >= most {
-            return Ok(false);
+            return unchanged(transaction, false).await;
         }
         insert(&mut transaction, token, now).await?;
         let entry = entry(&token.account_id, &token.hash, "token.created", by);

@@ -3,7 +3,7 @@
 use contract::{EmailSecurity, MailRejudged};
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{
     Error, Rejudged, Stored,
     dialect::Dialect,
@@ -20,7 +20,7 @@ impl Writer {
         let (mail_id, at) = (new.mail_id.as_str(), new.rejudged_at_micros);
         let mut transaction = self.database.begin().await?;
         let stored = lock(&mut transaction, self.database.dialect, mail_id).await?;
-        let Some(stored) = stored else { return Ok(Rejudged::default()) };
+        let Some(stored) = stored else { return unchanged(transaction, Rejudged::default()).await };
         let before = replaced(&mut transaction, mail_id, at).await?;
         let is_new = before.is_none();
         let before = before.unwrap_or_else(|| stored.clone());
@@ -28,7 +28,7 @@ impl Writer {
         if is_new {
             let is_late = last_replaced(&mut transaction, mail_id).await? > at;
             if is_late || is_same_judgement(&before, &after) {
-                return Ok(Rejudged::default());
+                return unchanged(transaction, Rejudged::default()).await;
             }
             replace(&mut transaction, new, &before, &after).await?;
         }

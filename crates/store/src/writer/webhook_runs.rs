@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::{
-    Writer, commit,
+    Writer, commit, unchanged,
     webhooks::{locked, position, switch_off},
 };
 use crate::{
@@ -60,10 +60,10 @@ impl Writer {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&failed)?;
-        let Some(row) = row else { return Ok(Leased::Idle) };
+        let Some(row) = row else { return unchanged(transaction, Leased::Idle).await };
         let until: i64 = row.try_get("leased_until").map_err(&failed)?;
         if until > now() {
-            return Ok(Leased::Busy { until });
+            return unchanged(transaction, Leased::Busy { until }).await;
         }
         sqlx::query("UPDATE webhooks SET owner = $2, leased_until = $3 WHERE id = $1")
             .bind(sql::text(webhook_id))
@@ -104,7 +104,7 @@ impl Writer {
         .await
         .map_err(&failed)?;
         if done.rows_affected() == 0 {
-            return Ok(false);
+            return unchanged(transaction, false).await;
         }
         free_lanes(&mut transaction, webhook_id, &round.done).await?;
         write_lanes(&mut transaction, webhook_id, &round.lanes).await?;
@@ -148,9 +148,9 @@ impl Writer {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&failed)?;
-        let Some(row) = row else { return Ok(true) };
+        let Some(row) = row else { return unchanged(transaction, true).await };
         if row.try_get::<i64, _>("wanted").map_err(&failed)? > position(seen) {
-            return Ok(false);
+            return unchanged(transaction, false).await;
         }
         free(&mut transaction, webhook_id).await?;
         commit(transaction).await?;

@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Writer, commit};
+use super::{Writer, commit, unchanged};
 use crate::{
     Error, MOST_WEBHOOKS, NewWebhook, Switch, Webhook, WebhookChange,
     dialect::Dialect,
@@ -30,7 +30,7 @@ impl Writer {
             .await
             .map_err(&failed)?;
         if count >= MOST_WEBHOOKS {
-            return Ok(None);
+            return unchanged(transaction, None).await;
         }
         let statement = format!(
             "INSERT INTO webhooks (id, account_id, inbox_id, url, events, created_at, secret_number, \
@@ -76,7 +76,7 @@ impl Writer {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&failed)?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row else { return unchanged(transaction, None).await };
         let changed = match change.switch {
             None => webhook(&row)?,
             Some(Switch::Off) => switch_off(&mut transaction, webhook_id, "account").await?,

@@ -125,6 +125,7 @@ async fn several_codes_in_one_mail_are_ambiguous() {
     on_both(async |store| {
         let inbox = inbox(&store, "agent").await?;
         let it = made(&store, &new(&inbox, ExpectationKind::Code, "a")).await?;
+        let second = made(&store, &new(&inbox, ExpectationKind::Code, "b")).await?;
         store_one(&store, coded(1, &inbox, &["111111", "222222"])).await?;
         let it = now_is(&store, &it).await?;
         assert_eq!((it.state, &it.code), (ExpectationState::Ambiguous, &None));
@@ -133,6 +134,16 @@ async fn several_codes_in_one_mail_are_ambiguous() {
         let events = told(&store).await?;
         assert_eq!(events[0].0, "expectation.ambiguous");
         assert_eq!(events[0].1["candidates"][1]["code"], "222222");
+
+        // Who was told several has them: they are for nobody else who waited then.
+        for (number, code) in [(2, "111111"), (3, "222222")] {
+            store_one(&store, coded(number, &inbox, &[code])).await?;
+            let waits = now_is(&store, &second).await?;
+            assert_eq!(waits.state, ExpectationState::Waiting, "{code}");
+            assert_eq!(waits.passed_over.map(|it| it.reason).as_deref(), Some("handed_out"));
+        }
+        store_one(&store, coded(4, &inbox, &["333333"])).await?;
+        assert_eq!(now_is(&store, &second).await?.code.as_deref(), Some("333333"));
         Ok(())
     })
     .await;

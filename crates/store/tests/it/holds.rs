@@ -2,7 +2,8 @@
 
 use contract::HoldReason;
 use store::{
-    Cancelled, Decided, Decision, Inbox, LimitPolicy, Limits, NewHold, Outcome, Store, Submitted,
+    Cancelled, Decided, Decision, HoldFilter, Inbox, LimitPolicy, Limits, NewHold, Outcome, Store,
+    Submitted,
 };
 
 use crate::fixture::{ACCOUNT, account, inbox, now, on_both, submission};
@@ -51,6 +52,10 @@ async fn status(store: &Store, email_id: &str) -> anyhow::Result<(String, String
 
 fn by(token: &str) -> Decision {
     Decision { by: token.to_owned(), ..Decision::default() }
+}
+
+fn all(limit: i64) -> HoldFilter<'static> {
+    HoldFilter { limit, ..HoldFilter::default() }
 }
 
 fn done(status: &str) -> Decided {
@@ -183,10 +188,18 @@ async fn only_the_account_decides_and_only_on_what_it_has_seen() {
         let never = store.writer.approve(ACCOUNT, &free_id, &by("token")).await?;
         assert!(matches!(never, Decided::NotHeld { .. }));
 
-        assert_eq!(store.reader.holds("acct_2", None, 10, None).await?.items, []);
-        let page = store.reader.holds(ACCOUNT, Some("waiting"), 10, None).await?;
+        assert_eq!(store.reader.holds("acct_2", &all(10), None).await?.items, []);
+        let waiting = HoldFilter { state: Some("waiting"), ..all(10) };
+        let page = store.reader.holds(ACCOUNT, &waiting, None).await?;
         assert_eq!(page.items.iter().map(|it| &it.id).collect::<Vec<_>>(), [&id]);
-        assert_eq!(store.reader.holds(ACCOUNT, Some("approved"), 10, None).await?.items, []);
+        let approved = HoldFilter { state: Some("approved"), ..all(10) };
+        assert_eq!(store.reader.holds(ACCOUNT, &approved, None).await?.items, []);
+        let of = |ids: &[&str]| ids.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        for (seen, expected) in [(of(&["ibx_ada"]), 1), (of(&["ibx_bob"]), 0), (of(&[]), 0)] {
+            let narrowed = HoldFilter { inbox_ids: Some(&seen), ..all(10) };
+            let page = store.reader.holds(ACCOUNT, &narrowed, None).await?;
+            assert_eq!(page.items.len(), expected, "{seen:?}");
+        }
         Ok(())
     })
     .await;
@@ -202,7 +215,7 @@ async fn holds_come_in_pages() {
         let mut seen = Vec::new();
         let mut cursor = None;
         loop {
-            let page = store.reader.holds(ACCOUNT, None, 2, cursor.as_deref()).await?;
+            let page = store.reader.holds(ACCOUNT, &all(2), cursor.as_deref()).await?;
             seen.extend(page.items.into_iter().map(|it| it.id));
             let Some(next) = page.cursor else { break };
             cursor = Some(next);

@@ -1,3 +1,4 @@
+use contract::Grant;
 use store::{Change, Changed, EmailFilter, MAX_LABELS, MAX_LABELS_OF_EMAIL};
 
 use crate::fixture::{ACCOUNT, account, inbox, mail, on_both, store_one};
@@ -86,6 +87,34 @@ async fn labels_are_bounded_and_a_refused_change_changes_nothing() {
         let remove = vec!["l0-0".to_owned()];
         writer.change(ACCOUNT, &emails[1], &Change { remove, ..Change::default() }).await?;
         assert_eq!(writer.change(ACCOUNT, &emails[0], &more).await?, done(&["more"]));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_narrowed_token_sees_the_labels_of_what_it_sees() {
+    on_both(async |store| {
+        let (ada, bob) = (inbox(&store, "ada").await?, inbox(&store, "bob").await?);
+        let mut threads = Vec::new();
+        for (n, inbox, label) in [(1, &ada, "a"), (2, &ada, "both"), (3, &bob, "b")] {
+            let email = store_one(&store, mail(n, &[inbox])).await?.email;
+            store.writer.change(ACCOUNT, &email.id, &add(&[label, "all"])).await?;
+            threads.push(email.thread_id.expect("a thread"));
+        }
+        let seen = async |inboxes: Option<&[&str]>, threads: Option<&[&String]>| {
+            let grant = Grant {
+                inbox_ids: inboxes.map(|it| it.iter().map(|it| (*it).to_owned()).collect()),
+                thread_ids: threads.map(|it| it.iter().map(|it| (*it).clone()).collect()),
+                ..Grant::default()
+            };
+            store.reader.labels_seen(ACCOUNT, &grant).await
+        };
+        assert_eq!(seen(Some(&["ibx_ada"]), None).await?, ["a", "all", "both"]);
+        assert_eq!(seen(Some(&["ibx_bob"]), None).await?, ["all", "b"]);
+        assert_eq!(seen(None, Some(&[&threads[1]])).await?, ["all", "both"]);
+        assert_eq!(seen(Some(&["ibx_bob"]), Some(&[&threads[1]])).await?, [""; 0]);
+        assert_eq!(seen(Some(&[]), None).await?, [""; 0]);
         Ok(())
     })
     .await;

@@ -23,7 +23,7 @@ pub(crate) async fn claim_for(
     lease: i64,
 ) -> anyhow::Result<Claimed> {
     let (account_id, inbox_id) = (&inbox.account_id, &inbox.id);
-    let claim = Claim { account_id, inbox_id, most, lease, worker: "w" };
+    let claim = Claim { account_id, inbox_id, most, lease, worker: "w", key: None };
     let claimed = store.writer.claim(&claim).await?;
     claimed.ok_or_else(|| anyhow::anyhow!("there is no inbox"))
 }
@@ -303,8 +303,14 @@ async fn a_deleted_inbox_ends_its_leases() {
         let lease = claim_for(&store, &inbox, 1, SECOND / 5).await?.leases.remove(0);
         store.writer.delete_inbox(ACCOUNT, &inbox.id).await?;
         lost(settle(&store, &lease, Settlement::Ack).await?, LeaseState::Revoked);
-        let claim =
-            Claim { account_id: ACCOUNT, inbox_id: &inbox.id, most: 1, lease: SECOND, worker: "w" };
+        let claim = Claim {
+            account_id: ACCOUNT,
+            inbox_id: &inbox.id,
+            most: 1,
+            lease: SECOND,
+            worker: "w",
+            key: None,
+        };
         assert_eq!(store.writer.claim(&claim).await?, None);
         assert!(!store.writer.set_max_attempts(ACCOUNT, &inbox.id, 1).await?);
         assert_eq!(store.writer.requeue(ACCOUNT, &lease.email_id).await?, Requeued::Unknown);
@@ -331,6 +337,7 @@ async fn a_foreign_inbox_has_no_work() {
             most: 1,
             lease: SECOND,
             worker: "w",
+            key: None,
         };
         assert_eq!(store.writer.claim(&foreign).await?, None);
         assert!(!store.writer.set_max_attempts("acct_other", &inbox.id, 1).await?);

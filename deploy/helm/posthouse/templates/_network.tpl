@@ -74,6 +74,14 @@
 {{- if and (eq .component "webhooks") .root.Values.networkPolicy.internet }}
 {{ include "posthouse.egress.world" $context }}
 {{- end }}
+{{- with .root.Values.tracing }}
+{{- if .endpoint }}
+- to:
+    {{- toYaml .peers | nindent 4 }}
+  ports:
+    - {protocol: TCP, port: {{ .port }}}
+{{- end }}
+{{- end }}
 {{- with .stage.networkPolicy.extraEgress }}
 {{ toYaml . }}
 {{- end }}

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use anyhow::Context as _;
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::rr::{Name, RData, RecordType},
 };
@@ -65,7 +65,11 @@ impl Names {
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             }
         };
-        builder.options_mut().timeout = PATIENCE;
+        let options = builder.options_mut();
+        options.timeout = PATIENCE;
+        // What others see counts, not what this machine knows.
+        options.use_hosts_file = ResolveHosts::Never;
+        options.cache_size = 0;
         Ok(Names(builder.build().context("set up the resolver")?))
     }
 

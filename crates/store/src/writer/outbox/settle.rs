@@ -10,7 +10,7 @@ use crate::{
     dialect::Dialect,
     moment::{DAY, SECOND, now},
     sql,
-    writer::{commit, emails, holds},
+    writer::{commit, emails, holds, unchanged},
 };
 
 const HOUR: i64 = 3_600 * SECOND;
@@ -79,7 +79,9 @@ impl Writer {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(&failed)?;
-        let Some(inbox_id) = inbox_id else { return Ok(Cancelled::Unknown) };
+        let Some(inbox_id) = inbox_id else {
+            return unchanged(transaction, Cancelled::Unknown).await;
+        };
         let dialect = self.database.dialect;
         emails::lock_inboxes(&mut transaction, dialect, [inbox_id].into(), now()).await?;
         let leaving = waiting(&mut transaction, &[email_id.to_owned()]).await?;
@@ -90,7 +92,11 @@ impl Writer {
                 .await
                 .map_err(&failed)?;
             let is_done = status == "cancelled";
-            return Ok(if is_done { Cancelled::Done } else { Cancelled::TooLate(status) });
+            return unchanged(
+                transaction,
+                if is_done { Cancelled::Done } else { Cancelled::TooLate(status) },
+            )
+            .await;
         }
         leave(&mut transaction, &leaving, "cancelled").await?;
         commit(transaction).await?;

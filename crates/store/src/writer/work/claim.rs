@@ -4,8 +4,11 @@ use aws_lc_rs::rand;
 use data_encoding::HEXLOWER;
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Queue, end_due};
-use crate::{Claim, Claimed, Error, Lease, LeaseState, Writer, sql, writer::commit};
+use super::{Queue, end_due, repeat};
+use crate::{
+    Claim, Claimed, Error, Lease, LeaseState, Writer, sql,
+    writer::{commit, unchanged},
+};
 
 /// Mails of the inbox that are taken in at once as work.
 const BATCH: i64 = 256;
@@ -25,20 +28,25 @@ const FRESH: &str = "SELECT id, thread_id, direction, created_at FROM emails \
 
 impl Writer {
     /// Hands out mail of an inbox, the oldest first, of each thread one at a time, each under a lease of its
-    /// own. `None` if the account has no such active inbox.
+    /// own; or what the same claim was handed before, as far as it still holds it. `None` if the account
+    /// has no such active inbox.
     pub async fn claim(&self, claim: &Claim<'_>) -> Result<Option<Claimed>, Error> {
         let mut transaction = self.database.begin().await?;
         let queue = self.open_queue(&mut transaction, claim.account_id, claim.inbox_id).await?;
-        let Some(mut queue) = queue else { return Ok(None) };
+        let Some(mut queue) = queue else { return unchanged(transaction, None).await };
         let swept = end_due(&mut transaction, &queue).await?;
-        let (ready, is_all) = find_ready(&mut transaction, &mut queue, claim.most).await?;
-        let mut leases = Vec::new();
-        for it in ready {
-            leases.push(lease_out(&mut transaction, &queue, claim, it).await?);
+        let leases = repeat::held(&mut transaction, self.database.dialect, claim).await?;
+        let is_repeat = !leases.is_empty();
+        let mut claimed = Claimed { leases, has_more: false, is_repeat, swept };
+        if !is_repeat {
+            let (ready, is_all) = find_ready(&mut transaction, &mut queue, claim.most).await?;
+            for it in ready {
+                claimed.leases.push(lease_out(&mut transaction, &queue, claim, it).await?);
+            }
+            claimed.has_more = claimed.leases.is_empty() && !is_all;
         }
         commit(transaction).await?;
-        let has_more = leases.is_empty() && !is_all;
-        Ok(Some(Claimed { leases, has_more, swept }))
+        Ok(Some(claimed))
     }
 }
 
@@ -192,7 +200,7 @@ async fn lease_out(
     .map_err(&failed)?;
     sqlx::query(
         "INSERT INTO leases (id, account_id, inbox_id, email_id, worker, attempt, state, \
-         claimed_at, expires_at, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         claimed_at, expires_at, reason, claim_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(lease.id.clone())
     .bind(lease.account_id.clone())
@@ -204,6 +212,7 @@ async fn lease_out(
     .bind(lease.claimed_at)
     .bind(lease.expires_at)
     .bind("")
+    .bind(claim.key.map(sql::text))
     .execute(connection)
     .await
     .map_err(&failed)?;
@@ -222,7 +231,7 @@ mod tests {
     use sqlx::AssertSqlSafe;
 
     use super::*;
-    use crate::Store;
+    use crate::{Store, work::HELD_FOR_A_KEY};
 
     /// However much mail an inbox has: no scan of a table, and nothing to sort.
     #[tokio::test]
@@ -242,9 +251,11 @@ mod tests {
             let steps = rows.iter().map(|row| row.get::<String, _>("detail"));
             steps.collect::<Vec<_>>().join("; ")
         };
+        let held = format!("SELECT l.id FROM leases l WHERE {HELD_FOR_A_KEY}");
         for (statement, index) in [
             (READY, "work_items_by_state (inbox_id=? AND state=?)"),
             (FRESH, "emails_by_inbox (inbox_id=? AND created_at>?)"),
+            (&*held, "leases_by_claim (inbox_id=? AND claim_key=?)"),
         ] {
             let plan = plan(statement).await;
             assert!(plan.contains(index) && plan.starts_with("SEARCH"), "{plan}");

@@ -6,6 +6,8 @@
 
 mod answer;
 mod claim;
+mod pin;
+mod repeat;
 mod requeue;
 mod settle;
 mod sweep;

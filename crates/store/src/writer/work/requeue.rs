@@ -3,7 +3,10 @@
 use sqlx::Row as _;
 
 use super::{advance, lock};
-use crate::{Error, Requeued, Writer, sql, writer::commit};
+use crate::{
+    Error, Requeued, Writer, sql,
+    writer::{commit, unchanged},
+};
 
 impl Writer {
     /// False if the account has no such active inbox.
@@ -15,7 +18,7 @@ impl Writer {
     ) -> Result<bool, Error> {
         let mut transaction = self.database.begin().await?;
         let queue = self.open_queue(&mut transaction, account_id, inbox_id).await?;
-        let Some(queue) = queue else { return Ok(false) };
+        let Some(queue) = queue else { return unchanged(transaction, false).await };
         sqlx::query("UPDATE work_queues SET max_attempts = $2 WHERE inbox_id = $1")
             .bind(queue.inbox_id)
             .bind(max_attempts)
@@ -42,7 +45,9 @@ impl Writer {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(&failed)?;
-        let Some(inbox_id) = inbox_id else { return Ok(Requeued::Unknown) };
+        let Some(inbox_id) = inbox_id else {
+            return unchanged(transaction, Requeued::Unknown).await;
+        };
         lock(&mut transaction, dialect, &inbox_id, dialect.lock_rows()).await?;
         let row = sqlx::query("SELECT state, lane FROM work_items WHERE email_id = $1")
             .bind(email_id.clone())
@@ -50,11 +55,11 @@ impl Writer {
             .await
             .map_err(&failed)?;
         // What nobody has looked at yet is handed out anyway.
-        let Some(row) = row else { return Ok(Requeued::Done) };
+        let Some(row) = row else { return unchanged(transaction, Requeued::Done).await };
         match row.try_get::<String, _>("state").map_err(&failed)?.as_str() {
-            "acked" => return Ok(Requeued::Acked),
+            "acked" => return unchanged(transaction, Requeued::Acked).await,
             "set_aside" => (),
-            _ => return Ok(Requeued::Done),
+            _ => return unchanged(transaction, Requeued::Done).await,
         }
         sqlx::query(
             "UPDATE work_items SET state = 'blocked', attempts = 0, reason = '', \

@@ -8,7 +8,7 @@ use crate::{
     dialect::Dialect,
     sql,
     work::{LEASE_TABLES, lease, lease_columns},
-    writer::commit,
+    writer::{commit, unchanged},
 };
 
 /// Why a mail was set aside whose last worker gave no reason.
@@ -31,17 +31,25 @@ impl Writer {
                 .fetch_optional(&mut *transaction)
                 .await
                 .map_err(Error::query("find a lease"))?;
-        let Some(inbox_id) = inbox_id else { return Ok(Settled::Unknown) };
+        let Some(inbox_id) = inbox_id else {
+            return unchanged(transaction, Settled::Unknown).await;
+        };
         let queue = lock(&mut transaction, dialect, &inbox_id, dialect.lock_rows()).await?;
         let found = find(&mut transaction, dialect, &inbox_id, lease_id).await?;
-        let (Some(queue), Some(mut lease)) = (queue, found) else { return Ok(Settled::Unknown) };
+        let (Some(queue), Some(mut lease)) = (queue, found) else {
+            return unchanged(transaction, Settled::Unknown).await;
+        };
         match (lease.state, settlement) {
             (LeaseState::Active, _) => (),
             (LeaseState::Acked, Settlement::Ack)
             | (LeaseState::Nacked, Settlement::Nack { .. }) => {
-                return Ok(Settled::Done { lease, is_repeat: true, set_aside: false });
+                return unchanged(
+                    transaction,
+                    Settled::Done { lease, is_repeat: true, set_aside: false },
+                )
+                .await;
             }
-            _ => return Ok(Settled::Lost(lease)),
+            _ => return unchanged(transaction, Settled::Lost(lease)).await,
         }
         let set_aside = match settlement {
             Settlement::Ack => {
@@ -142,7 +150,8 @@ async fn nack(
     Ok(false)
 }
 
-async fn extend(connection: &mut AnyConnection, lease: &Lease) -> Result<(), Error> {
+/// Until its `expires_at`.
+pub(super) async fn extend(connection: &mut AnyConnection, lease: &Lease) -> Result<(), Error> {
     for statement in [
         "UPDATE leases SET expires_at = $2 WHERE id = $1",
         "UPDATE work_items SET due_at = $2 WHERE lease_id = $1 AND email_id = $3",

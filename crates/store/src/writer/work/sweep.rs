@@ -3,7 +3,11 @@
 use sqlx::AssertSqlSafe;
 
 use super::{MOST_DUE, end_due, lock};
-use crate::{Error, Swept, Writer, work::LEASES_KEPT, writer::commit};
+use crate::{
+    Error, Swept, Writer,
+    work::LEASES_KEPT,
+    writer::{commit, unchanged},
+};
 
 /// Leases forgotten in one transaction.
 const MOST_FORGOTTEN: i64 = 2_000;
@@ -27,7 +31,10 @@ impl Writer {
             let mut transaction = self.database.begin().await?;
             let free = dialect.lock_free_parents();
             let queue = lock(&mut transaction, dialect, &inbox_id, free).await?;
-            let Some(queue) = queue else { continue };
+            let Some(queue) = queue else {
+                unchanged(transaction, ()).await?;
+                continue;
+            };
             let ended = end_due(&mut transaction, &queue).await?;
             commit(transaction).await?;
             swept.add(ended);

@@ -51,13 +51,15 @@ class AsyncHttp:
         response = await self.send(method, path, **options)
         return TypeAdapter(kind).validate_json(response.content)
 
-    async def post_once(self, kind: type[T], path: str, body: dict[str, Any], key: str | None) -> T:
-        """One key per call, so that what is tried again is still one mail."""
+    async def post_once(
+        self, kind: type[T], path: str, body: dict[str, Any], key: str | None, **options: Any
+    ) -> T:
+        """One key per call, so that what is tried again is still one mail, or one claim."""
         # With a lease the service's own key says it: one email is answered once, whoever asks.
         if key is None and "leaseId" not in body:
             key = new_key()
         headers = {"idempotency-key": key} if key else {}
-        return await self.call(kind, "POST", path, body=body, headers=headers, idempotent=True)
+        return await self.call(kind, "POST", path, body=body, headers=headers, idempotent=True, **options)
 
     async def send(
         self,

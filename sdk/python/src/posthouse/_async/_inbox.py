@@ -173,10 +173,12 @@ class AsyncInbox:
         lease_seconds: int = 60,
         worker: str | None = None,
         wait_seconds: int = 0,
+        idempotency_key: str | None = None,
     ) -> list[AsyncLease]:
         """Takes mail to work on, which nobody else gets until the lease is over."""
         body = given(max=max, lease_seconds=lease_seconds, worker=worker, timeout=wait_seconds)
-        claimed = await self._http.post(Claimed, f"{self._path()}/claim", body, timeout=wait_seconds + 15)
+        path, timeout = f"{self._path()}/claim", wait_seconds + 15
+        claimed = await self._http.post_once(Claimed, path, body, idempotency_key, timeout=timeout)
         return [AsyncLease(it, self._http) for it in claimed.data]
 
     async def queue(self) -> QueueState:
