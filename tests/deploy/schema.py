@@ -201,7 +201,7 @@ def scaling_and_monitoring():
     monitoring = {
         "labels": TEXTS,
         "podMonitor": thing({"enabled": FLAG, "interval": {"type": "string", "pattern": "^[0-9]+s$"}}),
-        "rules": thing({"enabled": FLAG}),
+        "rules": thing({"enabled": FLAG, "runbooks": {"type": "string"}}),
         "dashboards": thing({"enabled": FLAG, "labels": TEXTS}),
     }
     return {
