@@ -57,7 +57,8 @@ pub(crate) fn deck(cluster: &Cluster, disks: &Disks, clocks: bool, rng: &mut Rng
     deck
 }
 
-/// One that is had first where only a few are: each of the processes dies, and what else there is, once.
+/// One that is had first where only a few are: one of each stage dies, each server of NATS and the database,
+/// and what else there is, once.
 pub(crate) fn short_deck(
     cluster: &Cluster,
     disks: &Disks,
@@ -68,8 +69,10 @@ pub(crate) fn short_deck(
     let frozen = cluster.victims().swap_remove(frozen);
     let clock = rng.usize(..cluster.names().len());
     let clock = cluster.names().swap_remove(clock);
+    let services = cluster.names();
     let mut deck = deck(cluster, disks, clocks, rng);
     deck.retain(|it| match it {
+        Fault::Kill(victim) => !victim.ends_with("-2") || !services.contains(victim),
         Fault::Freeze(victim) => *victim == frozen,
         Fault::Clock(victim) => *victim == clock,
         _ => true,

@@ -12,13 +12,15 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use axum::{Router, extract::State, http::HeaderMap, routing::post};
-use e2e::Agent;
+use e2e::{Agent, eventually};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
+
+use crate::faults::verify::PATIENCE;
 
 /// How often each event was posted, by its id.
 pub(crate) type Calls = Arc<Mutex<BTreeMap<String, usize>>>;
@@ -116,7 +118,11 @@ async fn page(agent: &Agent, after: &str, timeout: u8) -> anyhow::Result<(Vec<Va
 pub(crate) async fn all_events(agent: &Agent) -> anyhow::Result<Vec<Value>> {
     let (mut all, mut after) = (Vec::new(), "oldest".to_owned());
     loop {
-        let (events, cursor) = page(agent, &after, 0).await?;
+        // Who has just come back, or lost a leader, may say so once more: the cursor stays good.
+        let (events, cursor) = eventually(PATIENCE, "a page of events", async || {
+            Ok(page(agent, &after, 0).await.ok())
+        })
+        .await?;
         if events.is_empty() {
             return Ok(all);
         }
