@@ -15,6 +15,7 @@ struct Place {
 }
 
 const INBOXES: Place = Place { path: "/console/inboxes", name: "Inboxes", key: "i" };
+/// The first ones show who is narrowed to some inboxes what is of these.
 const OF_ACCOUNT: [Place; 5] = [
     Place { path: "/console/quarantine", name: "Quarantine", key: "q" },
     Place { path: "/console/holds", name: "Held", key: "h" },
@@ -95,6 +96,7 @@ fn places(session: &Session) -> impl Iterator<Item = &'static Place> {
     let (first, more): (Option<&Place>, &[Place]) = match session.who {
         Who::Operator(_) => (None, &OF_OPERATOR),
         Who::Account(_) if session.sees_account() => (Some(&INBOXES), &OF_ACCOUNT),
+        Who::Account(_) if session.is_admin() => (Some(&INBOXES), &OF_ACCOUNT[..2]),
         Who::Account(_) => (Some(&INBOXES), &[]),
     };
     first.into_iter().chain(more)

@@ -157,9 +157,9 @@ fn short(standing: &Standing) -> Markup {
     html! { span title="Reputation, from 0 to 100" { (status(&standing.state)) " " span.count { (score) } } }
 }
 
-/// What waits for somebody's decision, in all inboxes.
+/// What waits for somebody's decision, in all inboxes that he sees.
 async fn waiting(member: &Member) -> Result<Markup, Failure> {
-    if !member.session.sees_account() {
+    if !member.session.is_admin() {
         return Ok(html! {});
     }
     let quarantined: Counted = member.get("/v1/quarantine?limit=100").await?;

@@ -251,8 +251,10 @@ async fn a_narrowed_token_sees_its_inboxes_and_is_told_what_it_may_not() {
     let browser = Browser::of(&bench, &narrowed(&agent, wishes).await).await;
     let page = browser.page("/console/inboxes").await;
     assert!(page.contains(&seen.address) && !page.contains(&unseen.address), "{page}");
-    assert!(!page.contains("/console/quarantine"), "what is about the account is not offered");
-    let refused = browser.get("/console/quarantine").await;
+    assert!(page.contains("/console/quarantine"), "what waits in its inboxes is");
+    assert_eq!(browser.get("/console/quarantine").await.status, 200);
+    assert!(!page.contains("/console/suppressions"), "what is about the account is not offered");
+    let refused = browser.get("/console/suppressions").await;
     assert_eq!(refused.status, 403);
     assert!(text(&refused).contains("your token is for some inboxes"), "{}", text(&refused));
     assert_eq!(browser.get(&format!("/console/inboxes/{}", unseen.id)).await.status, 404);
