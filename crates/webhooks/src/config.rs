@@ -119,7 +119,7 @@ mod tests {
                 .any(|it| it.trim_start_matches("# ").starts_with(&format!("{key} = ")));
             assert!(is_there, "{key} is not in the sample file");
         }
-        assert_eq!(keys.len(), 10, "{err}");
+        assert_eq!(keys.len(), 11, "{err}");
     }
 
     #[test]
