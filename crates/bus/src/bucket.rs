@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_nats::jetstream::{
     self,
-    kv::{self, DeleteErrorKind},
+    kv::{self, CreateErrorKind, DeleteErrorKind},
 };
 use bytes::Bytes;
 use tokio::sync::OnceCell;
@@ -33,6 +33,18 @@ impl Bucket {
     pub async fn put(&self, key: &str, value: Bytes) -> anyhow::Result<()> {
         let put = self.store().await?.put(key, value).await;
         put.map(drop).with_context(|| format!("write to {}", self.name))
+    }
+
+    /// Puts a value where there is none, for whoever comes first; durable when it returns. Says whether it is
+    /// this value that is there: an answer that was lost does not count against who asks again.
+    pub async fn claim(&self, key: &str, value: Bytes) -> anyhow::Result<bool> {
+        match self.store().await?.create(key, value.clone()).await {
+            Ok(_) => Ok(true),
+            Err(err) if err.kind() == CreateErrorKind::AlreadyExists => {
+                Ok(self.get(key).await?.is_some_and(|it| it == value))
+            }
+            Err(err) => Err(err).with_context(|| format!("write to {}", self.name)),
+        }
     }
 
     pub async fn remove(&self, key: &str) -> anyhow::Result<()> {

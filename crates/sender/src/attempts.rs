@@ -59,8 +59,13 @@ impl Attempts {
             may_be_sent(&due)
         } else {
             let attempted =
-                self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref(), dot);
+                self.delivery.attempt_with(&outgoing.octets, &due, keys.as_deref(), dot.clone());
             match attempted.await {
+                Attempt::Reported(_) if dot.as_ref().is_some_and(|it| it.is_missing()) => {
+                    let err =
+                        anyhow!("the end of data could not be noted: the attempt is made again");
+                    return Err(Failure::Transient(err));
+                }
                 Attempt::Reported(report) => report,
                 Attempt::Postponed { at_micros } => return Ok(vec![put_off(before, at_micros)]),
             }
