@@ -3,17 +3,14 @@
 //! A message leaves `DEAD` only after JetStream has it where it goes.
 
 use anyhow::{Context as _, bail, ensure};
-use async_nats::{
-    HeaderMap, header,
-    jetstream::{ErrorCode, message::StreamMessage, stream::RawMessageErrorKind},
-};
+use async_nats::{HeaderMap, header, jetstream::message::StreamMessage};
 use bytes::Bytes;
 use contract::topology::DEAD;
 use opentelemetry::trace::SpanContext;
 
 use crate::{
     Desk,
-    desk::{micros, next},
+    desk::{is_gone, micros, next},
     publish::CLAIM_HEADER,
     settle::{FAILURE_HEADER, IDENTITY_HEADER, SUBJECT_HEADER},
     trace, trace_of,
@@ -90,15 +87,8 @@ impl Desk {
         let stream = self.jetstream.get_stream_no_info(DEAD.name).await;
         match stream.context("look up stream DEAD")?.get_raw_message(sequence).await {
             Ok(message) => read(message).map(Some),
-            Err(err) => match err.kind() {
-                RawMessageErrorKind::NoMessageFound => Ok(None),
-                RawMessageErrorKind::JetStream(err)
-                    if err.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-                {
-                    Ok(None)
-                }
-                _ => Err(err).context("read a parked message"),
-            },
+            Err(err) if is_gone(&err) => Ok(None),
+            Err(err) => Err(err).context("read a parked message"),
         }
     }
 

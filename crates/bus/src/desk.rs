@@ -6,7 +6,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, ensure};
 use async_nats::{
     HeaderMap, header,
-    jetstream::{self, ErrorCode, message::StreamMessage, stream::RawMessageErrorKind},
+    jetstream::{
+        self, ErrorCode,
+        message::StreamMessage,
+        stream::{RawMessageError, RawMessageErrorKind},
+    },
 };
 use bytes::Bytes;
 use contract::{
@@ -298,15 +302,17 @@ pub(crate) async fn next(
     let asked = stream.raw_message_builder().sequence(from).next_by_subject(filter.to_owned());
     match asked.send().await {
         Ok(message) => Ok(Some(message)),
-        Err(err) => match err.kind() {
-            RawMessageErrorKind::NoMessageFound => Ok(None),
-            RawMessageErrorKind::JetStream(err)
-                if err.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-            {
-                Ok(None)
-            }
-            _ => Err(err).with_context(|| format!("read {filter}")),
-        },
+        Err(err) if is_gone(&err) => Ok(None),
+        Err(err) => Err(err).with_context(|| format!("read {filter}")),
+    }
+}
+
+/// There is no such message, or none any more.
+pub(crate) fn is_gone(err: &RawMessageError) -> bool {
+    match err.kind() {
+        RawMessageErrorKind::NoMessageFound => true,
+        RawMessageErrorKind::JetStream(err) => err.error_code() == ErrorCode::NO_MESSAGE_FOUND,
+        _ => false,
     }
 }
 

@@ -1,16 +1,16 @@
 //! How the stages get on, for people who watch them: what waits, what is in hand, what was parked.
 
 use anyhow::Context as _;
-use async_nats::jetstream::{
-    ErrorCode,
-    consumer::Info,
-    message::StreamMessage,
-    stream::{RawMessageError, RawMessageErrorKind},
-};
+use async_nats::jetstream::{consumer::Info, message::StreamMessage};
 use contract::topology::{CONSUMERS, Consumer, DEAD};
 use futures_util::future::try_join_all;
 
-use crate::{Bus, runner::boxed};
+use crate::{
+    Bus,
+    desk::is_gone,
+    runner::boxed,
+    settle::{FAILURE_HEADER, SUBJECT_HEADER},
+};
 
 /// So many places are looked at for parked messages: those that an operator took away left gaps.
 const MOST_LOOKS: u64 = 500;
@@ -92,14 +92,6 @@ impl Bus {
     }
 }
 
-fn is_gone(err: &RawMessageError) -> bool {
-    match err.kind() {
-        RawMessageErrorKind::NoMessageFound => true,
-        RawMessageErrorKind::JetStream(err) => err.error_code() == ErrorCode::NO_MESSAGE_FOUND,
-        _ => false,
-    }
-}
-
 fn told(message: &StreamMessage) -> Parked {
     let header = |name: &str| {
         let value = message.headers.get(name).map(|it| it.as_str().to_owned());
@@ -109,8 +101,8 @@ fn told(message: &StreamMessage) -> Parked {
     Parked {
         sequence: message.sequence,
         durable: message.subject.strip_prefix("dead.").unwrap_or_default().to_owned(),
-        subject: header("Mail-Subject"),
-        failure: header("Mail-Failure"),
+        subject: header(SUBJECT_HEADER),
+        failure: header(FAILURE_HEADER),
         parked_at_micros: i64::try_from(nanos / 1_000).unwrap_or_default(),
         size_bytes: message.payload.len(),
     }

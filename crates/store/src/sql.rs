@@ -41,9 +41,8 @@ pub(crate) async fn execute<T>(
     statement: impl Fn(String) -> String,
     bind: impl Fn(Bound, &T) -> Bound,
 ) -> sqlx::Result<()> {
-    for run in runs(rows, has_empty_rows(connection)) {
-        let text = statement(tuples(run.len().next_power_of_two(), columns));
-        let query = run.iter().fold(sqlx::query(AssertSqlSafe(text)), &bind);
+    let text = |room| statement(tuples(room, columns));
+    for query in queries(rows, has_empty_rows(connection), text, bind) {
         query.execute(&mut *connection).await?;
     }
     Ok(())
@@ -76,13 +75,7 @@ pub(crate) async fn fetch<T>(
     statement: impl Fn(String) -> String,
     bind: impl Fn(Bound, &T) -> Bound,
 ) -> sqlx::Result<Vec<AnyRow>> {
-    let mut found = Vec::new();
-    for run in runs(rows, has_empty_rows(connection)) {
-        let text = statement(tuples(run.len().next_power_of_two(), columns));
-        let query = run.iter().fold(sqlx::query(AssertSqlSafe(text)), &bind);
-        found.extend(query.fetch_all(&mut *connection).await?);
-    }
-    Ok(found)
+    fetch_rows(connection, rows, |room| statement(tuples(room, columns)), bind).await
 }
 
 /// As `fetch`, with a SELECT for each row, all of them in a single statement; `select` makes its text from
@@ -93,18 +86,40 @@ pub(crate) async fn fetch_each<T, const COLUMNS: usize>(
     select: impl Fn([String; COLUMNS]) -> String,
     bind: impl Fn(Bound, &T) -> Bound,
 ) -> sqlx::Result<Vec<AnyRow>> {
-    let mut found = Vec::new();
-    for run in runs(rows, has_empty_rows(connection)) {
+    let text = |room| {
         let select = |row: usize| {
             let column = |column: usize| format!("${}", row * COLUMNS + column + 1);
             format!("SELECT * FROM ({}) AS r", select(std::array::from_fn(column)))
         };
-        let selects: Vec<String> = (0..run.len().next_power_of_two()).map(select).collect();
-        let text = selects.join(" UNION ALL ");
-        let query = run.iter().fold(sqlx::query(AssertSqlSafe(text)), &bind);
+        (0..room).map(select).collect::<Vec<_>>().join(" UNION ALL ")
+    };
+    fetch_rows(connection, rows, text, bind).await
+}
+
+async fn fetch_rows<T>(
+    connection: &mut AnyConnection,
+    rows: &[T],
+    text: impl Fn(usize) -> String,
+    bind: impl Fn(Bound, &T) -> Bound,
+) -> sqlx::Result<Vec<AnyRow>> {
+    let mut found = Vec::new();
+    for query in queries(rows, has_empty_rows(connection), text, bind) {
         found.extend(query.fetch_all(&mut *connection).await?);
     }
     Ok(found)
+}
+
+/// A query for each run; `text` is that of a statement with room for so many rows.
+fn queries<T>(
+    rows: &[T],
+    empty: bool,
+    text: impl Fn(usize) -> String,
+    bind: impl Fn(Bound, &T) -> Bound,
+) -> impl Iterator<Item = Bound> {
+    runs(rows, empty).map(move |run| {
+        let text = text(run.len().next_power_of_two());
+        run.iter().fold(sqlx::query(AssertSqlSafe(text)), &bind)
+    })
 }
 
 fn has_empty_rows(connection: &AnyConnection) -> bool {
